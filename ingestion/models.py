@@ -1,0 +1,296 @@
+"""The tables of ingestion: feeds, the import history, its chunks, and what did not become a UDR."""
+
+import uuid
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+
+from mediation.models import DataProfile, ProfileVersion
+
+
+class Feed(models.Model):
+    """A configured source of usage: where it arrives, and which Data Profile reads it."""
+
+    name = models.CharField(max_length=200, unique=True)
+    api_name = models.CharField(
+        "API name",
+        max_length=60,
+        unique=True,
+        validators=[RegexValidator(r"^[A-Za-z][A-Za-z0-9_-]*$", "A letter, then letters, digits, - and _ only.")],
+        help_text="Stands in the address that integrators post to. Do not change it once they use it.",
+    )
+    description = models.TextField(blank=True)
+    is_enabled = models.BooleanField("enabled", default=True, help_text="A disabled feed refuses usage at every door.")
+    profile = models.ForeignKey(
+        DataProfile, on_delete=models.PROTECT, verbose_name="Data Profile", related_name="feeds"
+    )
+    max_age_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Older usage is an exception (too_old). Empty: any age is taken."
+    )
+    max_future_minutes = models.PositiveIntegerField(
+        default=1440, help_text="Usage further ahead than this is an exception (in_future)."
+    )
+    pickup_location = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text="A folder (path or fsspec URL) that is looked at every minute; files go to done/ or failed/ in it.",
+    )
+    pickup_pattern = models.CharField(max_length=100, default="*", help_text="Which file names to take, such as *.csv.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UsageImport(models.Model):
+    """One submission or file: a line of the import history."""
+
+    class Source(models.TextChoices):
+        API = "api", "API"
+        COMMAND = "command", "command line"
+        UPLOAD = "upload", "upload"
+        PICKUP = "pickup", "pick-up"
+
+    class Status(models.TextChoices):
+        RECEIVED = "received", "received"  # a file is stored, its chunks are not known yet
+        WAITING = "waiting", "waiting"  # chunks are known, none is done
+        RUNNING = "running", "running"
+        COMPLETED = "completed", "completed"
+        FAILED = "failed", "failed"  # refused as a whole; `error` says why
+        ERRORED = "errored", "errored"  # crashed too often; `error` holds the trace; can be tried again
+
+    tracking_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="imports")
+    profile_version = models.ForeignKey(ProfileVersion, on_delete=models.PROTECT, related_name="+")
+    source = models.CharField(max_length=10, choices=Source)
+    status = models.CharField(max_length=10, choices=Status)
+    attempt = models.PositiveSmallIntegerField(default=1, help_text="How many times it was mediated as a whole.")
+    file_name = models.CharField(max_length=500, blank=True)
+    payload = models.FileField(null=True, blank=True, help_text="The file as received, named by its content hash.")
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of the bytes as received, in hex.")
+    byte_size = models.BigIntegerField()
+    header = models.JSONField(null=True, help_text="The column names of a file that names its columns.")
+    received_at = models.DateTimeField()
+    received_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    claimed_until = models.DateTimeField(null=True)
+    plan_attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+    record_count = models.BigIntegerField(default=0)
+    imported_count = models.BigIntegerField("imported", default=0)
+    exception_count = models.BigIntegerField("exceptions", default=0)
+    skipped_count = models.BigIntegerField("skipped", default=0)
+    duplicate_count = models.BigIntegerField("duplicates", default=0)
+    waiting_count = models.BigIntegerField("waiting", default=0, help_text="Received, not mediated yet.")
+
+    class Meta:
+        verbose_name = "usage import"
+        verbose_name_plural = "usage import history"
+        permissions = [("reprocess_usageimport", "Can reprocess usage imports")]
+        constraints = [
+            models.CheckConstraint(
+                name="every_record_has_one_outcome",
+                condition=Q(
+                    record_count=F("imported_count")
+                    + F("exception_count")
+                    + F("skipped_count")
+                    + F("duplicate_count")
+                    + F("waiting_count")
+                ),
+            ),
+            models.CheckConstraint(
+                name="a_completed_import_waits_for_nothing", condition=~Q(status="completed") | Q(waiting_count=0)
+            ),
+            models.CheckConstraint(
+                name="import_counts_are_not_negative",
+                condition=Q(
+                    imported_count__gte=0,
+                    exception_count__gte=0,
+                    skipped_count__gte=0,
+                    duplicate_count__gte=0,
+                    waiting_count__gte=0,
+                ),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["feed", "content_hash"], name="usage_import_same_file"),
+            models.Index(fields=["received_at"], name="usage_import_received"),
+            models.Index(fields=["id"], condition=Q(status="received"), name="usage_import_to_plan"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file_name or self.source} {self.tracking_id}"
+
+
+class ImportBody(models.Model):
+    """The body of an API submission, as received; written in the transaction that accepts it."""
+
+    usage_import = models.OneToOneField(
+        UsageImport, on_delete=models.CASCADE, primary_key=True, related_name="body", db_column="import_id"
+    )
+    content = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"body of import {self.pk}"
+
+
+class ImportChunk(models.Model):
+    """A part of an import that one transaction decides: the work row, and the ledger of outcomes.
+
+    An import's counters are the sums of its chunks' counters of the current attempt. Records that a correction moves out
+    of the exceptions are a chunk of their own, with a negative exception count.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        CLAIMED = "claimed", "claimed"
+        DONE = "done", "done"
+        ERRORED = "errored", "errored"
+
+    usage_import = models.ForeignKey(
+        UsageImport, on_delete=models.CASCADE, related_name="chunks", db_column="import_id", db_index=False
+    )
+    attempt = models.PositiveSmallIntegerField(default=1)
+    number = models.PositiveIntegerField()
+    feed_id = models.BigIntegerField()
+    profile_version_id = models.BigIntegerField()
+    byte_start = models.BigIntegerField(null=True, help_text="Empty: the whole body of an API submission.")
+    byte_end = models.BigIntegerField(null=True)
+    first_record_number = models.BigIntegerField(default=1)
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    claimed_until = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+    batch_id = models.BigIntegerField(null=True, help_text="The UDR batch that it wrote.")
+    imported_count = models.IntegerField(default=0)
+    exception_count = models.IntegerField(default=0)
+    skipped_count = models.IntegerField(default=0)
+    duplicate_count = models.IntegerField(default=0)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["usage_import", "attempt", "number"], name="import_chunk_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"], condition=Q(status__in=["waiting", "claimed"]), name="import_chunk_to_mediate"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"chunk {self.number} of import {self.usage_import_id}"
+
+
+class ImportException(models.Model):
+    """A record that could not become a UDR, with the reason and the record as received."""
+
+    class Status(models.TextChoices):
+        OPEN = "open", "open"
+        REPROCESSING = "reprocessing", "reprocessing"  # waits to be mediated again
+        RESOLVED = "resolved", "resolved"  # became a UDR, was skipped, or proved a duplicate
+        WRITTEN_OFF = "written_off", "written off"
+        SUPERSEDED = "superseded", "superseded"  # the whole import was reprocessed since
+
+    usage_import = models.ForeignKey(
+        UsageImport, on_delete=models.DO_NOTHING, related_name="exceptions", db_column="import_id", db_index=False
+    )
+    attempt = models.PositiveSmallIntegerField()
+    feed = models.ForeignKey(Feed, on_delete=models.DO_NOTHING, related_name="+", db_index=False)
+    record_number = models.BigIntegerField(help_text="Line of the file or place in the request, from 1.")
+    raw = models.TextField("record as received")
+    code = models.CharField(max_length=40)
+    field = models.CharField(max_length=200, blank=True)
+    message = models.TextField()
+    status = models.CharField(max_length=12, choices=Status, default=Status.OPEN)
+    created_at = models.DateTimeField()
+    last_tried_at = models.DateTimeField()
+    revision_count = models.PositiveSmallIntegerField(default=0)
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    close_reason = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "import exception"
+        permissions = [
+            ("correct_importexception", "Can correct import exceptions"),
+            ("writeoff_importexception", "Can write off import exceptions"),
+            ("reprocess_importexception", "Can reprocess import exceptions"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["usage_import", "attempt", "record_number"], name="import_exception_once_a_record"
+            ),
+            models.CheckConstraint(
+                name="write_off_needs_a_reason", condition=~Q(status="written_off") | ~Q(close_reason="")
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["feed", "code"], condition=Q(status="open"), name="import_exception_open"),
+            models.Index(fields=["id"], condition=Q(status="reprocessing"), name="import_exception_to_retry"),
+            models.Index(fields=["created_at"], name="import_exception_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} in record {self.record_number}"
+
+
+class ExceptionRevision(models.Model):
+    """A corrected text of a record; the original stays as it was received."""
+
+    exception = models.ForeignKey(ImportException, on_delete=models.PROTECT, related_name="revisions")
+    number = models.PositiveSmallIntegerField()
+    raw = models.TextField("record as corrected")
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["exception", "number"], name="exception_revision_once")]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
+
+
+class LeftOutRecord(models.Model):
+    """A record that became neither a UDR nor an exception: skipped by a filter, or a duplicate."""
+
+    class Outcome(models.TextChoices):
+        SKIPPED = "skipped", "skipped"
+        DUPLICATE = "duplicate", "duplicate"
+
+    usage_import = models.ForeignKey(
+        UsageImport, on_delete=models.DO_NOTHING, related_name="left_out", db_column="import_id", db_index=False,
+        db_constraint=False,
+    )
+    attempt = models.PositiveSmallIntegerField()
+    record_number = models.BigIntegerField()
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    reason = models.CharField(max_length=200, help_text="The filter that skipped it, or its uniqueness key.")
+    udr_id = models.BigIntegerField(null=True, help_text="The UDR that a duplicate repeats.")
+
+    class Meta:
+        verbose_name = "left-out record"
+        constraints = [
+            models.UniqueConstraint(fields=["usage_import", "attempt", "record_number"], name="left_out_once_a_record")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} record {self.record_number}"
+
+
+class IdempotencyKey(models.Model):
+    """A submission's Idempotency-Key and what it was answered with; kept as long as the import."""
+
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+", db_index=False)
+    key = models.CharField(max_length=255)
+    content_hash = models.CharField(max_length=64)
+    usage_import = models.ForeignKey(UsageImport, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["feed", "key"], name="idempotency_key_once_a_feed")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,1 @@
+"""What a record says, as pure thought: bytes and frames in, frames out."""

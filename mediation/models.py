@@ -1,0 +1,215 @@
+"""The tables of mediation: Data Profiles, the classes and types that UDRs name, and the UDR itself."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+# A UDR's id is its batch's id and its place in the batch in one number (17 bits: at most 131,071 UDRs a batch), so that
+# the primary key is the index by batch, and the same batch cannot be written twice.
+UDR_ID_BITS = 17
+MAX_UDRS_PER_BATCH = (1 << UDR_ID_BITS) - 1
+
+
+class UsageClassType(models.Model):
+    """A category of usage classes, for reports and for reading records."""
+
+    name = models.CharField(max_length=200, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UsageClass(models.Model):
+    """What kind of usage a record is; drives the search for a rate."""
+
+    class Unit(models.TextChoices):
+        COUNT = "count", "count"
+        TIME = "time", "time (seconds)"
+        DATA = "data", "data (bytes)"
+
+    class PaidBy(models.TextChoices):
+        USAGE = "usage", "UDR usage identifier"
+        ORIGINATING = "originating", "originating identifier"
+        TERMINATING = "terminating", "terminating identifier"
+
+    name = models.CharField(max_length=200, unique=True, help_text="As records name it, letter for letter.")
+    usage_class_type = models.ForeignKey(UsageClassType, on_delete=models.PROTECT, null=True, blank=True)
+    unit = models.CharField(max_length=10, choices=Unit, default=Unit.COUNT, help_text="What a record's value counts.")
+    paid_by = models.CharField(
+        max_length=12,
+        choices=PaidBy,
+        default=PaidBy.USAGE,
+        help_text="Which of a record's identifiers names the service that pays.",
+    )
+
+    class Meta:
+        verbose_name_plural = "usage classes"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdentifierType(models.Model):
+    """What kind of identifier a record carries: a telephone number, an IMSI, an account key."""
+
+    name = models.CharField(max_length=200, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DataProfile(models.Model):
+    """How the rows of a source are read, mapped and filtered; lives in numbered, immutable versions."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProfileVersion(models.Model):
+    """One state of a Data Profile. A draft may change; once activated it never does."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "draft"
+        ACTIVE = "active", "active"
+        RETIRED = "retired", "retired"
+
+    profile = models.ForeignKey(DataProfile, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField(editable=False)
+    status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT, editable=False)
+    spec = models.JSONField(help_text="Format, fields, skip filters and uniqueness; see the README of mediation.")
+    note = models.CharField(max_length=500, blank=True, help_text="What this version changes, and why.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )
+    activated_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["profile", "number"], name="profile_version_number_once"),
+            models.UniqueConstraint(
+                fields=["profile"], condition=Q(status="active"), name="profile_has_one_active_version"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.profile} v{self.number}"
+
+
+class UdrBatch(models.Model):
+    """The UDRs that one transaction wrote, and how far they have come.
+
+    staged (written by a reprocess that is not finished) -> mediated -> rated; a reprocess supersedes the batches of the
+    attempt before, and rating reverses what it charged for those.
+    """
+
+    class Status(models.TextChoices):
+        STAGED = "staged", "staged"
+        MEDIATED = "mediated", "mediated"
+        RATED = "rated", "rated"
+        SUPERSEDED = "superseded", "superseded"
+        REVERSED = "reversed", "reversed"
+        ERRORED = "errored", "errored"
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.MEDIATED)
+    feed_id = models.BigIntegerField(help_text="The feed that the usage came by.")
+    udr_count = models.PositiveIntegerField()
+    mediated_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, help_text="When it was rated, or its charges were reversed.")
+    claimed_until = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "UDR batch"
+        verbose_name_plural = "UDR batches"
+        indexes = [
+            models.Index(
+                fields=["id"],
+                condition=Q(status__in=["mediated", "superseded"]),
+                name="udr_batch_ready",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"UDR batch {self.pk}"
+
+
+class Udr(models.Model):
+    """A usage data record: one mediated record, the language that ingestion and rating share.
+
+    Partitioned by month of `date` (see migration 0002); the table's key is (id, date), Django's is id. No foreign keys:
+    their triggers would cost more than the COPY; mediation resolves every id before it writes.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    date = models.DateTimeField(help_text="When the usage happened, UTC.")
+    source_zone = models.CharField(max_length=64, null=True, help_text="The zone the source gave the date in.")  # noqa: DJ001
+    feed_id = models.BigIntegerField()
+    import_id = models.BigIntegerField()
+    record_number = models.BigIntegerField(help_text="Line of the file or place in the request, from 1.")
+    usage_class = models.ForeignKey(UsageClass, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    identifier_type = models.ForeignKey(
+        IdentifierType, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
+    )
+    originating_identifier = models.TextField(null=True)  # noqa: DJ001
+    terminating_identifier = models.TextField(null=True)  # noqa: DJ001
+    udr_usage_identifier = models.TextField("UDR usage identifier", null=True)  # noqa: DJ001
+    candidate_terminating_identifier = models.TextField(null=True)  # noqa: DJ001
+    uniqueness_identifier = models.TextField(null=True)  # noqa: DJ001
+    value = models.DecimalField(max_digits=21, decimal_places=6, help_text="The measured quantity.")
+    amount = models.DecimalField(
+        max_digits=32, decimal_places=11, null=True, help_text="Money that came in the record, for pass-through rates."
+    )
+    currency = models.CharField(max_length=3, null=True)  # noqa: DJ001
+    inbound = models.BooleanField()
+    reverse_rating = models.BooleanField()
+    primary_data_row = models.IntegerField(null=True)
+    usage_bill_date = models.DateTimeField(null=True)
+    extensions = models.JSONField(null=True, help_text="Values that the profile keeps beside the named fields.")
+
+    class Meta:
+        verbose_name = "UDR"
+        verbose_name_plural = "UDRs"
+
+    def __str__(self) -> str:
+        return f"UDR {self.pk}"
+
+
+class UdrKey(models.Model):
+    """What was seen, for ever: one row for every live UDR under its feed's uniqueness key.
+
+    The key is the source's own text, or a day and a hash where the whole content is the key, so that keys that come
+    together lie together in the index (random keys cost six-fold at 20 million). The table's key is (feed_id, key).
+    """
+
+    id = models.BigIntegerField(primary_key=True, db_column="udr_id", help_text="The UDR that holds the key.")
+    feed_id = models.BigIntegerField()
+    key = models.TextField()
+    content_hash = models.CharField(max_length=32, help_text="First 128 bits of the SHA-256 of the content, in hex.")
+
+    class Meta:
+        verbose_name = "UDR key"
+        managed = False
+        db_table = "mediation_udrkey"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Bell(models.Model):
+    """A bell that wakes a worker: rung once however many ring it, until a worker answers.
+
+    Work itself is a query over rows; the bell only says that somebody should look. A lost bell costs seconds.
+    """
+
+    name = models.CharField(max_length=40, primary_key=True)
+    is_ringing = models.BooleanField(default=False)
+    rung_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

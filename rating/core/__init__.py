@@ -1,0 +1,1 @@
+"""Who pays and how much, as pure thought: frames in, frames out."""

@@ -1,8 +1,17 @@
-"""Registers the roof with Django."""
+"""Registers the roof with Django, and Sluice's own site as the admin."""
 
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
 
 
 class RoofConfig(AppConfig):
     name = "config"
+    default = True
     default_auto_field = "django.db.models.BigAutoField"
+
+
+class SluiceAdminConfig(admin_apps.AdminConfig):
+    """Stands in INSTALLED_APPS instead of django.contrib.admin."""
+
+    default = False
+    default_site = "config.admin_site.SluiceAdminSite"

@@ -1,0 +1,1 @@
+"""The tests of Sluice; the folders mirror the rooms."""

@@ -1,0 +1,36 @@
+"""What every test finds: a database of this run's own, quick passwords, and payloads that go to a temporary folder."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test.utils import override_settings
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_blocker):
+    """Name the test database after this process, so that two runs at once do not drop each other's."""
+    settings.DATABASES["default"]["TEST"]["NAME"] = f"test_sluice_{os.getpid()}"
+    with django_db_blocker.unblock():
+        drop_left_databases()
+
+
+def drop_left_databases():
+    """Drop the databases of runs that were killed."""
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(r"SELECT datname FROM pg_database WHERE datname ~ '^test_sluice_\d+$'")
+        for (name,) in cursor.fetchall():
+            if not Path(f"/proc/{re.sub(r'.*_', '', name)}").exists():
+                cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_and_apart(tmp_path_factory):
+    with override_settings(
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+        MEDIA_ROOT=str(tmp_path_factory.mktemp("payloads")),
+    ):
+        yield

@@ -175,9 +175,7 @@ class ImportChunk(models.Model):
             models.UniqueConstraint(fields=["usage_import", "attempt", "number"], name="import_chunk_once"),
         ]
         indexes = [
-            models.Index(
-                fields=["id"], condition=Q(status__in=["waiting", "claimed"]), name="import_chunk_to_mediate"
-            ),
+            models.Index(fields=["id"], condition=Q(status__in=["waiting", "claimed"]), name="import_chunk_to_mediate"),
         ]
 
     def __str__(self) -> str:
@@ -195,10 +193,15 @@ class ImportException(models.Model):
         SUPERSEDED = "superseded", "superseded"  # the whole import was reprocessed since
 
     usage_import = models.ForeignKey(
-        UsageImport, on_delete=models.DO_NOTHING, related_name="exceptions", db_column="import_id", db_index=False
+        UsageImport,
+        on_delete=models.DO_NOTHING,
+        related_name="exceptions",
+        db_column="import_id",
+        db_index=False,
+        db_constraint=False,
     )
     attempt = models.PositiveSmallIntegerField()
-    feed = models.ForeignKey(Feed, on_delete=models.DO_NOTHING, related_name="+", db_index=False)
+    feed = models.ForeignKey(Feed, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False)
     record_number = models.BigIntegerField(help_text="Line of the file or place in the request, from 1.")
     raw = models.TextField("record as received")
     code = models.CharField(max_length=40)
@@ -262,7 +265,11 @@ class LeftOutRecord(models.Model):
         DUPLICATE = "duplicate", "duplicate"
 
     usage_import = models.ForeignKey(
-        UsageImport, on_delete=models.DO_NOTHING, related_name="left_out", db_column="import_id", db_index=False,
+        UsageImport,
+        on_delete=models.DO_NOTHING,
+        related_name="left_out",
+        db_column="import_id",
+        db_index=False,
         db_constraint=False,
     )
     attempt = models.PositiveSmallIntegerField()

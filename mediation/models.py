@@ -100,7 +100,7 @@ class ProfileVersion(models.Model):
 
 
 class UdrBatch(models.Model):
-    """The UDRs that one transaction wrote, and how far they have come.
+    """The UDRs of one import that one transaction wrote, and how far they have come.
 
     staged (written by a reprocess that is not finished) -> mediated -> rated; a reprocess supersedes the batches of the
     attempt before, and rating reverses what it charged for those.
@@ -116,6 +116,7 @@ class UdrBatch(models.Model):
 
     status = models.CharField(max_length=10, choices=Status, default=Status.MEDIATED)
     feed_id = models.BigIntegerField(help_text="The feed that the usage came by.")
+    import_id = models.BigIntegerField(db_index=True, help_text="The usage import that it is a part of.")
     udr_count = models.PositiveIntegerField()
     mediated_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, help_text="When it was rated, or its charges were reversed.")
@@ -189,12 +190,10 @@ class UdrKey(models.Model):
     id = models.BigIntegerField(primary_key=True, db_column="udr_id", help_text="The UDR that holds the key.")
     feed_id = models.BigIntegerField()
     key = models.TextField()
-    content_hash = models.CharField(max_length=32, help_text="First 128 bits of the SHA-256 of the content, in hex.")
+    content_hash = models.UUIDField(help_text="The first 128 bits of the content's SHA-256.")
 
     class Meta:
         verbose_name = "UDR key"
-        managed = False
-        db_table = "mediation_udrkey"
 
     def __str__(self) -> str:
         return self.key
@@ -206,7 +205,7 @@ class Bell(models.Model):
     Work itself is a query over rows; the bell only says that somebody should look. A lost bell costs seconds.
     """
 
-    name = models.CharField(max_length=40, primary_key=True)
+    name = models.CharField(max_length=20, primary_key=True)
     is_ringing = models.BooleanField(default=False)
     rung_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)

@@ -1,4 +1,4 @@
-"""COPY in and COPY out: the only place in the house that speaks it, for every room."""
+"""COPY in and COPY out, for every room's store."""
 
 import io
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def copy_in(frame: pl.DataFrame, table: str) -> int:
     """
     if frame.is_empty():
         return 0
-    # quote_style="always": a lone `\.` would end the load early and silently.
+    # Texts are quoted: a lone `\.` would end the load early and silently. Null is nothing, empty text is "".
     text = frame.write_csv(include_header=False, quote_style="non_numeric", null_value="", datetime_format="%FT%T%.6fZ")
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
@@ -46,7 +46,6 @@ def copy_out(query: sql.Composable, schema: dict[str, pl.DataType | type[pl.Data
         has_header=False,
         infer_schema=False,
         new_columns=list(schema),
-        missing_utf8_is_empty_string=False,
     )
     return texts.select(_typed(name, kind) for name, kind in schema.items())
 

@@ -1,0 +1,1 @@
+"""The screens of mediation, and the kit that the screens of every room are built from."""

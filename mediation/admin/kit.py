@@ -1,0 +1,253 @@
+"""What every screen of the house stands on: lists that stay quick at any length, CSV export, facts that are read-only."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
+
+from mediation.admin import marks
+from mediation.admin.export import stream_csv
+from mediation.admin.filters import NAMINGS
+from mediation.admin.paging import EstimatingPaginator
+
+
+class ModelAdmin(admin.ModelAdmin):
+    """A list that is never counted in full, ordered by key, exported as filtered; actions also stand on the detail page.
+
+    empty_text: what to do next when the list has no rows at all.
+    named_numbers: fields that hold numbers of another room's things, see `filters.NAMINGS`.
+    export_also: columns of the export beside the model's own, as header -> path, such as {"feed": "feed__name"}.
+    """
+
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # a count for each choice of a filter is a scan for each
+    paginator = EstimatingPaginator
+    ordering = ("-pk",)
+    list_per_page = 50
+    list_max_show_all = 0
+    empty_text = "Nothing here yet."
+    export_also: Mapping[str, str] = {}
+    export_without: tuple[str, ...] = ()
+    named_numbers: tuple[str, ...] = ()
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_export"
+        return [path("export.csv", self.admin_site.admin_view(self.export_view), name=name), *super().get_urls()]
+
+    def export_columns(self) -> dict[str, str]:
+        own = {
+            field.attname: field.attname
+            for field in self.opts.concrete_fields
+            if not isinstance(field, models.BinaryField) and field.attname not in self.export_without
+        }
+        return {**own, **self.export_also}
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        asked = request.GET.copy()
+        spreadsheet = bool(asked.pop("spreadsheet", None))
+        request.GET = asked  # type: ignore[assignment]  # the list would take a parameter it does not know for a filter
+        try:
+            rows = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            return HttpResponse("The filter is not understood.", status=400, content_type="text/plain")
+        # By the list's own unique order, so that two exports of the same rows are equal to the byte.
+        return stream_csv(
+            rows.order_by(*self.ordering),
+            self.export_columns(),
+            file_name=f"{self.opts.model_name}.csv",
+            spreadsheet=spreadsheet,
+        )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {
+            "title": capfirst(str(self.opts.verbose_name_plural)),
+            "empty_text": self.empty_text,
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Offer the list's actions as buttons, and the object's links, above the form."""
+        target = kwargs.get("obj")
+        if target is not None:
+            context["object_actions"] = [
+                (name, description)
+                for name, (_, _, description) in self.get_actions(request).items()
+                if name != "delete_selected"
+            ]
+            context["object_links"] = self.object_links(request, target)
+            context["title"], context["subtitle"] = str(target), capfirst(str(self.opts.verbose_name))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        page = super().get_changelist_instance(request)
+        if page.result_count:
+            self.dress_rows(list(page.result_list))
+        return page
+
+    def dress_rows(self, rows: list[Any]) -> None:
+        """Put on the rows of one page what one query for all of them can fetch; columns read it from there."""
+        for field in self.named_numbers:
+            names = NAMINGS[field].names() if field in NAMINGS else {}
+            for row in rows:
+                setattr(row, f"{field}_text", names.get(getattr(row, field)))
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        """Where one goes from this object: (text, address)."""
+        return []
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        """An action pressed on a detail page leads back to it."""
+        response = super().response_action(request, queryset)
+        if "_from_object" in request.POST and isinstance(response, HttpResponseRedirect):
+            return HttpResponseRedirect(self.object_url(request.POST["_selected_action"]))
+        return response
+
+    def object_url(self, pk: Any) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[pk])
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Facts: looked at, exported, acted on by services, never edited by hand; always newest first."""
+
+    sortable_by = ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyInline(admin.TabularInline):
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def permission(verb: str) -> Callable[..., bool]:
+    """A has_<verb>_permission method that asks for the model's own permission of that verb."""
+
+    def has_permission(self: admin.ModelAdmin, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(f"{self.opts.app_label}.{verb}_{self.opts.model_name}")  # type: ignore[union-attr]
+
+    return has_permission
+
+
+def ask_reason(
+    model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet, *, action: str, question: str, button: str
+) -> TemplateResponse:
+    """The page between an action and its doing: how many rows, and why. It posts back to the action as `reason`."""
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": button,
+        "question": question,
+        "button": button,
+        "action": action,
+        "count": rows.count(),
+        "selected": request.POST.getlist("_selected_action"),
+        "select_across": request.POST.get("select_across", "0"),
+        "from_object": "_from_object" in request.POST,
+        "was_asked": "reason" in request.POST,
+    }
+    return TemplateResponse(request, "admin/ask_reason.html", context)
+
+
+def form_page(
+    model_admin: ModelAdmin,
+    request: HttpRequest,
+    form: forms.Form,
+    *,
+    title: str,
+    button: str,
+    lead: str,
+    target: models.Model | None = None,
+) -> TemplateResponse:
+    """A page with one form that belongs to a model, or to one object of it."""
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": title,
+        "button": button,
+        "lead": lead,
+        "form": form,
+        "original": target,
+    }
+    return TemplateResponse(request, "admin/form_page.html", context)
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def moment(field: str, description: str = "") -> Callable[[Any], Any]:
+    """A column that shows the moment in `field` to the second, sortable."""
+
+    @admin.display(description=description or field.removesuffix("_at").replace("_", " "), ordering=field)
+    def column(row: Any) -> Any:
+        return marks.moment(getattr(row, field))
+
+    column.__name__ = f"{field}_moment"
+    return column
+
+
+def status_badge(field: str = "status") -> Callable[[Any], Any]:
+    @admin.display(description=field, ordering=field)
+    def column(row: Any) -> Any:
+        return marks.badge(getattr(row, field), getattr(row, f"get_{field}_display")())
+
+    column.__name__ = f"{field}_badge"
+    return column
+
+
+def count(field: str, description: str = "") -> Callable[[Any], Any]:
+    """A column that shows a count with its thousands apart."""
+
+    @admin.display(description=description or field.removesuffix("_count").replace("_", " "), ordering=field)
+    def column(row: Any) -> Any:
+        return marks.number(getattr(row, field))
+
+    column.__name__ = field
+    return column
+
+
+def named_number(field: str, description: str) -> Callable[[Any], Any]:
+    """A column that shows a number by the name that its room gave it, as a link."""
+
+    @admin.display(description=description, ordering=field)
+    def column(row: Any) -> Any:
+        naming, value = NAMINGS.get(field), getattr(row, field)
+        if naming is None or value is None:
+            return value
+        text = getattr(row, f"{field}_text", None) or naming.names().get(value)
+        return marks.row_link(text or value, naming.model, value)
+
+    column.__name__ = f"{field}_name"
+    return column

@@ -1,0 +1,106 @@
+"""Small marks on the screens: badges, outcome bars, numbers, raw records, links into filtered lists."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+
+NOTHING = "–"
+
+# How each status of the house looks; one that is not named here looks neutral.
+TONES = {
+    "good": ("completed", "done", "rated", "active", "resolved", "imported", "closed", "reversed"),
+    "busy": ("received", "waiting", "running", "claimed", "reprocessing", "rerating", "mediated", "staged", "draft"),
+    "warn": ("open", "exception", "superseded"),
+    "bad": ("failed", "errored"),
+}
+TONE_OF = {status: tone for tone, statuses in TONES.items() for status in statuses}
+
+OUTCOMES = ("imported", "exceptions", "skipped", "duplicates", "waiting")
+
+
+def badge(status: str, label: str = "") -> SafeString:
+    return format_html(
+        '<span class="badge badge-{}">{}</span>', TONE_OF.get(status, "neutral"), label or status.replace("_", " ")
+    )
+
+
+def number(count: int | None) -> str:
+    return NOTHING if count is None else f"{count:,}"
+
+
+def moment(at: datetime | None) -> SafeString | str:
+    if at is None:
+        return NOTHING
+    local = timezone.localtime(at)
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), local.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def outcome_bar(counts: Mapping[str, int]) -> SafeString:
+    """One bar of the share of each outcome, said in words for who cannot see it; an outcome is never too thin to see."""
+    total = sum(counts.values())
+    spoken = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count) or "no records"
+    shares = (
+        {outcome: max(100 * count / total, 2) if count > 0 else 0 for outcome, count in counts.items()} if total else {}
+    )
+    scale = 100 / max(sum(shares.values()), 1)
+    pieces, start = [], 0.0
+    for outcome, share in shares.items():
+        pieces.append((outcome, f"{start * scale:.2f}", f"{share * scale:.2f}"))
+        start += share
+    rects = format_html_join("", '<rect class="outcome-{}" x="{}" width="{}" height="6"/>', pieces)
+    return format_html(
+        '<svg class="outcomes" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="{0}">'
+        "<title>{0}</title>{1}</svg>",
+        spoken,
+        rects,
+    )
+
+
+def raw(text: str, limit: int | None = None) -> SafeString:
+    """A record as received: control characters made visible, whitespace kept."""
+    shown = text if limit is None or len(text) <= limit else text[:limit] + "…"
+    visible = shown.translate({code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n"})
+    kind = "raw" if limit is None else "raw raw-short"
+    return format_html('<code class="{}" title="{}">{}</code>', kind, visible if limit else "", visible)
+
+
+def pretty_json(value: Any) -> SafeString | str:
+    if value is None:
+        return NOTHING
+    return format_html('<pre class="raw">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def trace(text: str) -> SafeString | str:
+    return format_html('<pre class="raw trace">{}</pre>', text) if text else NOTHING
+
+
+def list_url(model: str, **filters: Any) -> str:
+    """The address of a list, filtered; `model` as in ingestion_importexception."""
+    query = urlencode(filters)
+    return reverse(f"admin:{model}_changelist") + (f"?{query}" if query else "")
+
+
+def list_link(text: Any, model: str, **filters: Any) -> SafeString:
+    return format_html('<a href="{}">{}</a>', list_url(model, **filters), text)
+
+
+def row_link(text: Any, model: str, pk: Any) -> SafeString | str:
+    if pk is None:
+        return NOTHING
+    return format_html('<a href="{}">{}</a>', reverse(f"admin:{model}_change", args=[pk]), text)
+
+
+def link(text: Any, address: str) -> SafeString:
+    return format_html('<a href="{}">{}</a>', address, text)
+
+
+def clipped(text: str) -> SafeString:
+    """A text of any length in one column: cut by the style, whole on hovering."""
+    return format_html('<span class="clipped" title="{0}">{0}</span>', text)

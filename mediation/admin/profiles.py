@@ -1,0 +1,190 @@
+"""Screens of what records mean: Data Profiles and their versions, usage classes, identifier types."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+
+from mediation import services
+from mediation.admin import kit, marks
+from mediation.models import DataProfile, IdentifierType, ProfileVersion, UsageClass, UsageClassType
+
+
+class IndentedEncoder(json.JSONEncoder):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "indent": 2, "ensure_ascii": False})
+
+
+class VersionInline(kit.ReadOnlyInline):
+    model = ProfileVersion
+    fields = readonly_fields = (
+        kit.status_badge(),
+        "note",
+        kit.moment("created_at"),
+        "created_by",
+        kit.moment("activated_at"),
+    )
+    ordering = ("-number",)
+    verbose_name_plural = "versions (open one to see it, or to change a draft)"
+
+
+@admin.register(DataProfile)
+class DataProfileAdmin(kit.ModelAdmin):
+    list_display = ("name", "active_version", "description")
+    search_fields = ("name", "description")
+    ordering = ("name",)
+    fields = ("name", "description")
+    inlines = (VersionInline,)
+    empty_text = "No Data Profile yet. Add one, then make a version of it that says how rows are read and mapped."
+
+    @admin.display(description="active version")
+    def active_version(self, profile: Any) -> Any:
+        version = profile.active
+        return marks.row_link(f"v{version.number}", "mediation_profileversion", version.pk) if version else "none yet"
+
+    def dress_rows(self, rows: list[Any]) -> None:
+        versions = ProfileVersion.objects.filter(profile__in=rows, status=ProfileVersion.Status.ACTIVE).defer("spec")
+        active = {version.profile_id: version for version in versions}
+        for row in rows:
+            row.active = active.get(row.pk)
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        links = [("Feeds", marks.list_url("ingestion_feed", profile=target.pk))]
+        if request.user.has_perm("mediation.add_profileversion"):  # type: ignore[union-attr]
+            links.append(("New draft", reverse("admin:mediation_profileversion_add") + f"?profile={target.pk}"))
+        return links
+
+
+class VersionForm(forms.ModelForm):
+    spec = forms.JSONField(
+        encoder=IndentedEncoder,
+        widget=forms.Textarea(attrs={"rows": 32, "cols": 100, "class": "vLargeTextField code", "spellcheck": "false"}),
+        help_text="Format, fields, skip filters and uniqueness, as JSON; see the README of mediation.",
+    )
+
+    class Meta:
+        model = ProfileVersion
+        fields = ("profile", "note", "spec")
+
+
+@admin.register(ProfileVersion)
+class ProfileVersionAdmin(kit.ModelAdmin):
+    form = VersionForm
+    list_display = (
+        "__str__",
+        kit.status_badge(),
+        "note",
+        "created_by",
+        kit.moment("created_at"),
+        kit.moment("activated_at"),
+    )
+    list_filter = ("status", "profile")
+    list_select_related = ("profile", "created_by")
+    actions = ("activate",)
+    empty_text = "No version yet. Open a Data Profile and make a draft."
+    export_also = {"profile": "profile__name"}
+
+    has_activate_permission = kit.ModelAdmin.has_change_permission
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": ("profile", "note", "spec")})]
+        facts = (("status_mark", "created_at", "created_by", "activated_at"),)
+        spec = "spec" if self.has_change_permission(request, obj) else "spec_shown"
+        return [(None, {"fields": (*facts, "note", spec)})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("status_mark", "created_at", "created_by", "activated_at", "spec_shown") if obj else ()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_open = obj is None or obj.status == ProfileVersion.Status.DRAFT
+        return is_open and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_open = obj is not None and obj.status == ProfileVersion.Status.DRAFT
+        return is_open and super().has_delete_permission(request, obj)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A new draft starts from the version in `from`, or from the profile's newest."""
+        versions = ProfileVersion.objects.order_by("-number")
+        source = None
+        if request.GET.get("from", "").isdecimal():
+            source = versions.filter(pk=request.GET["from"]).first()
+        elif request.GET.get("profile", "").isdecimal():
+            source = versions.filter(profile=request.GET["profile"]).first()
+        if source is None:
+            return {"profile": request.GET.get("profile", "")}
+        return {"profile": source.profile_id, "spec": source.spec}
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.Form, change: bool) -> None:
+        if change:
+            obj.save(update_fields=["note", "spec"])
+            return
+        draft = services.create_draft(profile=obj.profile, spec=obj.spec, note=obj.note, by=request.user)
+        obj.__dict__.update(draft.__dict__)
+
+    @admin.action(description="Activate", permissions=["activate"])
+    def activate(self, request: HttpRequest, versions: QuerySet[ProfileVersion]) -> None:
+        for version in versions.select_related("profile"):
+            try:
+                services.activate_version(version=version, by=request.user, now=timezone.now())
+            except services.UnableToActivate as refusal:
+                self.message_user(request, _all_faults(version, refusal), messages.ERROR)
+            else:
+                self.message_user(request, f"{version} is active. Imports from now on are read by it.")
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        links = [("Data Profile", reverse("admin:mediation_dataprofile_change", args=[target.profile_id]))]
+        if self.has_add_permission(request):
+            address = reverse("admin:mediation_profileversion_add")
+            links.append(("New draft from this", f"{address}?{urlencode({'from': target.pk})}"))
+        return links
+
+    @admin.display(description="status")
+    def status_mark(self, version: Any) -> Any:
+        return marks.badge(version.status)
+
+    @admin.display(description="spec")
+    def spec_shown(self, version: Any) -> Any:
+        return marks.pretty_json(version.spec)
+
+
+def _all_faults(version: ProfileVersion, refusal: Exception) -> Any:
+    faults = format_html_join(
+        "", "<li><code>{}</code> {}</li>", ((fault.pointer, fault.message) for fault in getattr(refusal, "faults", ()))
+    )
+    return format_html("{} {}<ul>{}</ul>", version, refusal, faults) if faults else str(refusal)
+
+
+@admin.register(UsageClass)
+class UsageClassAdmin(kit.ModelAdmin):
+    list_display = ("name", "usage_class_type", "unit", "paid_by")
+    list_filter = ("usage_class_type", "unit", "paid_by")
+    list_select_related = ("usage_class_type",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    empty_text = "No usage class yet. Records that name a class that is not here become exceptions."
+    export_also = {"usage_class_type": "usage_class_type__name"}
+
+
+@admin.register(UsageClassType)
+class UsageClassTypeAdmin(kit.ModelAdmin):
+    list_display = ("name",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    empty_text = "No usage class type yet. They group usage classes, for reports and for reading records."
+
+
+@admin.register(IdentifierType)
+class IdentifierTypeAdmin(kit.ModelAdmin):
+    list_display = ("name",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    empty_text = "No identifier type yet. Records that name a type that is not here become exceptions."

@@ -1,0 +1,162 @@
+"""Screens of what mediation made: UDRs, the batches they were written in, the keys that were seen, the bells."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+from mediation.admin import kit, marks
+from mediation.admin.filters import DayRangeFilter, NamedNumberFilter
+from mediation.models import UDR_ID_BITS, Bell, Udr, UdrBatch, UdrKey
+
+
+class ImportOfUdrsFilter(NamedNumberFilter):
+    """Filters UDRs by import through the ids of its batches: the table has no index by import, ids begin with the batch."""
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.chosen is None or not self.chosen.isdecimal():
+            return super().queryset(request, queryset)
+        batches = UdrBatch.objects.filter(import_id=self.chosen).order_by("pk").values_list("pk", flat=True)
+        first, last = batches.first(), batches.last()
+        if first is None or last is None:
+            return queryset.none()
+        return queryset.filter(import_id=self.chosen, pk__gte=first << UDR_ID_BITS, pk__lt=(last + 1) << UDR_ID_BITS)
+
+
+@admin.register(Udr)
+class UdrAdmin(kit.ReadOnlyAdmin):
+    list_display = (
+        "id",
+        kit.moment("date"),
+        kit.named_number("feed_id", "feed"),
+        "usage_class",
+        "originating_identifier",
+        "terminating_identifier",
+        "udr_usage_identifier",
+        "value",
+        "money",
+        "import_link",
+    )
+    list_filter = (
+        ("feed_id", NamedNumberFilter),
+        ("import_id", ImportOfUdrsFilter),
+        "usage_class",
+        ("date", DayRangeFilter),
+    )
+    list_select_related = ("usage_class", "identifier_type")
+    search_fields = ("=udr_usage_identifier", "=originating_identifier", "=terminating_identifier")
+    search_help_text = "A whole identifier, as the record carries it."
+    named_numbers = ("feed_id",)
+    export_also = {"usage_class": "usage_class__name", "identifier_type": "identifier_type__name"}
+    empty_text = "No UDR yet. They appear when an import is mediated: upload a usage file from its feed."
+    fieldsets = (
+        (None, {"fields": (("date", "source_zone"), "feed_name", "import_link", "record_number")}),
+        ("What was used", {"fields": (("usage_class", "value"), "money", ("inbound", "reverse_rating"))}),
+        (
+            "By whom",
+            {
+                "fields": (
+                    "identifier_type",
+                    "originating_identifier",
+                    "terminating_identifier",
+                    "udr_usage_identifier",
+                    "candidate_terminating_identifier",
+                    "uniqueness_identifier",
+                )
+            },
+        ),
+        ("Beside", {"fields": ("primary_data_row", "usage_bill_date", "extensions_shown")}),
+    )
+
+    @admin.display(description="amount in the record")
+    def money(self, udr: Any) -> str:
+        return marks.NOTHING if udr.amount is None else f"{udr.amount:f} {udr.currency or ''}"
+
+    @admin.display(description="import")
+    def import_link(self, udr: Any) -> Any:
+        return marks.row_link(f"import {udr.import_id}", "ingestion_usageimport", udr.import_id)
+
+    @admin.display(description="feed")
+    def feed_name(self, udr: Any) -> Any:
+        return kit.named_number("feed_id", "feed")(udr)
+
+    @admin.display(description="extensions")
+    def extensions_shown(self, udr: Any) -> Any:
+        return marks.pretty_json(udr.extensions)
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        batch = target.pk >> UDR_ID_BITS
+        return [
+            ("Import", reverse("admin:ingestion_usageimport_change", args=[target.import_id])),
+            ("Batch", reverse("admin:mediation_udrbatch_change", args=[batch])),
+            ("Charges", marks.list_url("rating_charge", udr_id=target.pk)),
+            ("Rating exception", marks.list_url("rating_ratingexception", udr_id=target.pk)),
+        ]
+
+
+@admin.register(UdrBatch)
+class UdrBatchAdmin(kit.ReadOnlyAdmin):
+    list_display = (
+        "id",
+        kit.status_badge(),
+        kit.named_number("feed_id", "feed"),
+        "import_link",
+        kit.count("udr_count", "UDRs"),
+        kit.moment("mediated_at"),
+        kit.moment("finished_at"),
+        "attempts",
+    )
+    list_filter = (
+        "status",
+        ("feed_id", NamedNumberFilter),
+        ("import_id", NamedNumberFilter),
+        ("mediated_at", DayRangeFilter),
+    )
+    named_numbers = ("feed_id",)
+    empty_text = "No batch yet. Mediation writes one for each chunk of an import, and rating takes them from here."
+    fields = (
+        "status_mark",
+        "import_link",
+        "udr_count",
+        ("mediated_at", "finished_at"),
+        ("attempts", "claimed_until"),
+        "trace",
+    )
+
+    @admin.display(description="status")
+    def status_mark(self, batch: Any) -> Any:
+        return marks.badge(batch.status)
+
+    @admin.display(description="import")
+    def import_link(self, batch: Any) -> Any:
+        return marks.row_link(f"import {batch.import_id}", "ingestion_usageimport", batch.import_id)
+
+    @admin.display(description="error")
+    def trace(self, batch: Any) -> Any:
+        return marks.trace(batch.error)
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        first = target.pk << UDR_ID_BITS
+        return [("UDRs", marks.list_url("mediation_udr", id__gte=first, id__lt=first + (1 << UDR_ID_BITS)))]
+
+
+@admin.register(UdrKey)
+class UdrKeyAdmin(kit.ReadOnlyAdmin):
+    list_display = ("key", kit.named_number("feed_id", "feed"), "udr_link", "content_hash")
+    list_filter = (("feed_id", NamedNumberFilter),)
+    ordering = ("feed_id", "key")  # the order of the table's only index
+    search_fields = ("key__startswith",)
+    search_help_text = "The beginning of a key."
+    named_numbers = ("feed_id",)
+    empty_text = "No key yet. Every UDR leaves one, so that the same record is never counted twice."
+
+    @admin.display(description="UDR")
+    def udr_link(self, seen: Any) -> Any:
+        return marks.row_link(seen.pk, "mediation_udr", seen.pk)
+
+
+@admin.register(Bell)
+class BellAdmin(kit.ReadOnlyAdmin):
+    list_display = ("name", "is_ringing", kit.moment("rung_at"), kit.moment("answered_at"))
+    empty_text = "No bell has rung yet. Work that arrives rings one; a schedule looks for work anyway."

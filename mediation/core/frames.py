@@ -1,0 +1,74 @@
+"""The frames of mediation: the UDR in columns, what mediation refuses, and what it leaves out."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from mediation.core.numbers import AMOUNT, QUANTITY
+
+MOMENT = pl.Datetime("us", "UTC")
+
+# A mediated record. value: in the unit of its usage class. amount: in currency.
+UDRS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "import_id": pl.Int64,
+    "record_number": pl.Int64,
+    "date": MOMENT,
+    "source_zone": pl.String,
+    "usage_class_id": pl.Int64,
+    "identifier_type_id": pl.Int64,
+    "originating_identifier": pl.String,
+    "terminating_identifier": pl.String,
+    "udr_usage_identifier": pl.String,
+    "candidate_terminating_identifier": pl.String,
+    "uniqueness_identifier": pl.String,
+    "value": QUANTITY,
+    "amount": AMOUNT,
+    "currency": pl.String,
+    "inbound": pl.Boolean,
+    "reverse_rating": pl.Boolean,
+    "primary_data_row": pl.Int32,
+    "usage_bill_date": MOMENT,
+    "extensions": pl.String,
+}
+# What tells a record apart in its feed, beside each UDR that is kept.
+KEYS: dict[str, type[pl.DataType]] = {"key": pl.String, "content_hash": pl.String}
+
+# A record that could not become a UDR. field: the UDR field at fault, or empty.
+REJECTED: dict[str, type[pl.DataType]] = {
+    "import_id": pl.Int64,
+    "record_number": pl.Int64,
+    "raw": pl.String,
+    "code": pl.String,
+    "field": pl.String,
+    "message": pl.String,
+}
+# A record that a filter skipped, or that repeats one that is known. udr_id: the one it repeats, where known.
+LEFT_OUT: dict[str, type[pl.DataType]] = {
+    "import_id": pl.Int64,
+    "record_number": pl.Int64,
+    "outcome": pl.String,
+    "reason": pl.String,
+    "udr_id": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The names that records use, with their ids.
+
+    classes: usage_class_name, usage_class_id, known_class_type (text or null); types: identifier_type_name,
+    identifier_type_id.
+    """
+
+    classes: pl.DataFrame
+    identifier_types: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Every record once: kept (UDRS, KEYS and raw), skipped (LEFT_OUT) or rejected (REJECTED)."""
+
+    kept: pl.DataFrame
+    skipped: pl.DataFrame
+    rejected: pl.DataFrame
+    repeated: pl.DataFrame  # LEFT_OUT with `key`: repeats of a record of this very frame

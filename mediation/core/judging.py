@@ -1,0 +1,306 @@
+"""Sorting records into kept, skipped and rejected; every record ends in exactly one of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from operator import and_, or_
+
+import polars as pl
+import polars_hash  # noqa: F401 - registers the hash expressions
+
+from mediation.core.codes import Code
+from mediation.core.frames import KEYS, LEFT_OUT, MOMENT, REJECTED, UDRS, Catalogue, Verdict
+from mediation.core.mapping import Rule, map_texts, quoted, rules_of_mapping, text_of, type_fields
+from mediation.core.reading import json_records, source_column
+from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FIELDS, Json, ProfileSpec, SkipFilter
+
+MAX_KEY_CHARS = 200
+TEXT_FIELDS = {
+    "OriginatingIdentifier": "originating_identifier",
+    "TerminatingIdentifier": "terminating_identifier",
+    "UdrUsageIdentifier": "udr_usage_identifier",
+    "CandidateTerminatingIdentifier": "candidate_terminating_identifier",
+    "UniquenessIdentifier": "uniqueness_identifier",
+    "Currency": "currency",
+}
+
+
+@dataclass(frozen=True)
+class AgeWindow:
+    """What a feed takes: usage from `earliest` (None: any age) up to `latest`."""
+
+    earliest: datetime | None
+    latest: datetime
+
+
+def mediate(records: pl.DataFrame, *, spec: ProfileSpec, catalogue: Catalogue, window: AgeWindow) -> Verdict:
+    """Sort RECORDS into UDRs, skipped and rejected ones.
+
+    records: RAW and the source columns that the spec reads, as `reading` gives them.
+    """
+    readable, faulty = _apart(records, pl.col("fault").is_null())
+    rejected = [_reading_faults(faulty)]
+    readable, skipped = _skip(readable, spec.skip)
+    mapped = _name_ids(type_fields(map_texts(readable, spec), spec), catalogue, spec)
+    kept, refused = _refuse(mapped, list(_rules(spec, window)))
+    rejected.append(refused)
+    kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)])
+    rejected.append(without_key)
+    kept, repeated, conflicts = _drop_repeats(kept)
+    rejected.append(conflicts)
+    udrs = kept.select(*_udr_columns(spec), *KEYS, "raw")
+    return Verdict(udrs, skipped, pl.concat(rejected), repeated)
+
+
+def _apart(frame: pl.DataFrame, condition: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
+    marked = frame.with_columns(_mark=condition.fill_null(False))
+    return marked.filter("_mark").drop("_mark"), marked.filter(~pl.col("_mark")).drop("_mark")
+
+
+def _reading_faults(faulty: pl.DataFrame) -> pl.DataFrame:
+    return faulty.select(
+        "import_id", "record_number", "raw", code="fault", field=pl.lit(""), message="fault_message"
+    ).cast(REJECTED)  # type: ignore[arg-type]
+
+
+# Skip filters
+
+
+def _skip(records: pl.DataFrame, filters: Iterable[SkipFilter]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records that no filter matches, and LEFT_OUT rows that name the first filter that did."""
+    by = pl.coalesce(*(pl.when(_matches(skip)).then(pl.lit(skip.name)) for skip in filters), pl.lit(None, pl.String))
+    marked = records.with_columns(skipped_by=by)
+    skipped = marked.filter(pl.col("skipped_by").is_not_null()).select(
+        "import_id", "record_number", outcome=pl.lit("skipped"), reason="skipped_by", udr_id=pl.lit(None, pl.Int64)
+    )
+    return marked.filter(pl.col("skipped_by").is_null()), skipped.cast(LEFT_OUT)  # type: ignore[arg-type]
+
+
+def _matches(skip: SkipFilter) -> pl.Expr:
+    text = pl.col(source_column(skip.source)).fill_null("")
+    if skip.operator == "matches":
+        # Rust's regular expressions: linear in the text, whatever the pattern.
+        return reduce(or_, (text.str.contains(pattern) for pattern in skip.values))
+    if skip.operator in ("is_empty", "is_not_empty"):
+        is_empty = text.str.strip_chars() == ""
+        return is_empty if skip.operator == "is_empty" else ~is_empty
+    is_one = text.is_in(skip.values)
+    return is_one if skip.operator == "equals" else ~is_one
+
+
+# Names to ids
+
+
+def _name_ids(mapped: pl.DataFrame, catalogue: Catalogue, spec: ProfileSpec) -> pl.DataFrame:
+    """Add usage_class_id, known_class_type and identifier_type_id by the names that the records use."""
+    if spec.mapping("UdrIdentifierTypeName") is None:
+        mapped = mapped.with_columns(pl.lit("Unknown").alias("text:UdrIdentifierTypeName"))
+    classes = catalogue.classes.rename({"usage_class_name": "text:UsageClassName"})
+    types = catalogue.identifier_types.rename({"identifier_type_name": "text:UdrIdentifierTypeName"})
+    named = mapped.with_columns(text_of("UdrIdentifierTypeName").fill_null("Unknown"))
+    return named.join(classes, on="text:UsageClassName", how="left", maintain_order="left").join(
+        types, on="text:UdrIdentifierTypeName", how="left", maintain_order="left"
+    )
+
+
+# Rules: the first that a record breaks names its exception
+
+
+def _rules(spec: ProfileSpec, window: AgeWindow) -> Iterable[Rule]:
+    for name in REQUIRED_FIELDS:
+        has_value_map = (mapping := spec.mapping(name)) and mapping.value_map is not None
+        if not has_value_map:
+            yield Rule(Code.MISSING_VALUE, name, text_of(name).is_null(), pl.lit("is empty, and no UDR is without it"))
+    for mapping in spec.fields:
+        yield from rules_of_mapping(mapping, spec)
+    for name in REQUIRED_FIELDS:
+        yield Rule(Code.MISSING_VALUE, name, text_of(name).is_null(), pl.lit("is empty, and no UDR is without it"))
+    yield from _name_rules(spec)
+    mapped = [name for name in IDENTIFIER_FIELDS if spec.mapping(name)]
+    yield Rule(
+        Code.MISSING_IDENTIFIER,
+        mapped[0],
+        reduce(and_, (text_of(name).is_null() for name in mapped)),
+        pl.lit("no identifier says whose usage it is"),
+    )
+    if spec.mapping("Currency"):
+        is_bad = ~text_of("Currency").str.contains(r"^[A-Z]{3}$")
+        message = pl.format("{} is no ISO 4217 code, such as EUR", quoted(text_of("Currency")))
+        yield Rule(Code.BAD_CURRENCY, "Currency", is_bad, message)
+    yield from _age_rules(window)
+
+
+def _name_rules(spec: ProfileSpec) -> Iterable[Rule]:
+    name = text_of("UsageClassName")
+    yield Rule(
+        Code.UNKNOWN_USAGE_CLASS,
+        "UsageClassName",
+        pl.col("usage_class_id").is_null(),
+        pl.format("there is no usage class {}; add it, or map the value", quoted(name)),
+    )
+    if spec.mapping("UsageClassTypeName"):
+        type_name, known = text_of("UsageClassTypeName"), pl.col("known_class_type")
+        yield Rule(
+            Code.USAGE_CLASS_TYPE_MISMATCH,
+            "UsageClassTypeName",
+            type_name.is_not_null() & type_name.ne_missing(known),
+            pl.format("usage class {} is of type {}, not {}", quoted(name), quoted(known), quoted(type_name)),
+        )
+    yield Rule(
+        Code.UNKNOWN_IDENTIFIER_TYPE,
+        "UdrIdentifierTypeName",
+        pl.col("identifier_type_id").is_null(),
+        pl.format("there is no identifier type {}; add it, or map the value", quoted(text_of("UdrIdentifierTypeName"))),
+    )
+
+
+def _age_rules(window: AgeWindow) -> Iterable[Rule]:
+    date = pl.col("typed:Date")
+    shown = date.dt.to_string("%Y-%m-%d %H:%M:%S UTC")
+    if window.earliest is not None:
+        message = pl.format("{} lies before {}, the oldest that the feed takes", shown, pl.lit(_shown(window.earliest)))
+        yield Rule(Code.TOO_OLD, "Date", date < pl.lit(window.earliest, MOMENT), message)
+    message = pl.format("{} lies after {}, the latest that the feed takes", shown, pl.lit(_shown(window.latest)))
+    yield Rule(Code.IN_FUTURE, "Date", date > pl.lit(window.latest, MOMENT), message)
+
+
+def _shown(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records that keep every rule, and REJECTED rows that name the first one broken."""
+    broken = frame.with_columns(
+        broken=pl.coalesce(pl.when(rule.broken).then(pl.lit(place, pl.Int16)) for place, rule in enumerate(rules))
+    )
+    kept = broken.filter(pl.col("broken").is_null()).drop("broken")
+    refused = broken.filter(pl.col("broken").is_not_null())
+    parts = [
+        refused.filter(pl.col("broken") == place).select(
+            "import_id",
+            "record_number",
+            "raw",
+            code=pl.lit(str(rules[place].code)),
+            field=pl.lit(rules[place].field),
+            message=rules[place].message,
+        )
+        for place in refused["broken"].unique().sort().to_list()
+    ]
+    return kept, pl.concat([pl.DataFrame(schema=REJECTED), *parts])
+
+
+# Uniqueness
+
+
+def _add_keys(kept: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
+    """Add `content_hash`, and the `key` that must be new in the feed; a null key could not be made."""
+    content = pl.col("raw")
+    if isinstance(spec.format, Json):
+        kept = kept.with_columns(_content=pl.Series(map(json_records.canonical, kept["raw"]), dtype=pl.String))
+        content = pl.col("_content")
+    kept = kept.with_columns(content_hash=content.chash.sha2_256().str.slice(0, 32))  # type: ignore[attr-defined]
+    if not spec.uniqueness:
+        # The day in front keeps keys of one time together in the index; it belongs to the content anyway.
+        day = pl.col("typed:Date").dt.strftime("%Y%m%d")
+        return kept.with_columns(key=day + "-" + pl.col("content_hash"))
+    parts = [_key_part(name, spec) for name in spec.uniqueness]
+    # A unit separator cannot be mistaken for a part's own text by length: each part but the last is counted.
+    whole = parts[0] if len(parts) == 1 else pl.concat_str(*(_counted(part) for part in parts))
+    hashed = whole.str.slice(0, 64) + "#" + whole.chash.sha2_256()  # type: ignore[attr-defined]
+    key = pl.when(whole.str.len_chars() > MAX_KEY_CHARS).then(hashed).otherwise(whole)
+    is_empty = reduce(and_, (text_of(name).is_null() for name in spec.uniqueness))
+    return kept.with_columns(key=pl.when(~is_empty).then(key))
+
+
+def _key_part(name: str, spec: ProfileSpec) -> pl.Expr:
+    mapping = spec.mapping(name)
+    if mapping is not None and mapping.kind == "date":
+        return pl.col(f"typed:{name}").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").fill_null("")
+    return text_of(name).fill_null("")
+
+
+def _counted(part: pl.Expr) -> pl.Expr:
+    return part.str.len_chars().cast(pl.String) + ":" + part + ";"
+
+
+def _key_rule(spec: ProfileSpec) -> Rule:
+    names = ", ".join(spec.uniqueness)
+    message = pl.lit(f"none of the fields that make a record unique has a value: {names}")
+    return Rule(
+        Code.MISSING_UNIQUENESS, spec.uniqueness[0] if spec.uniqueness else "", pl.col("key").is_null(), message
+    )
+
+
+def _drop_repeats(kept: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """The first record of each key, LEFT_OUT repeats of it (with `key`), and REJECTED ones whose content differs."""
+    kept = kept.sort("import_id", "record_number")
+    is_first = pl.col("key").is_first_distinct()
+    firsts, others = _apart(kept, is_first)
+    others = others.join(firsts.select("key", first_hash="content_hash"), on="key", how="left")
+    repeats, conflicts = _apart(others, pl.col("content_hash") == pl.col("first_hash"))
+    return firsts, duplicate_rows(repeats), conflict_rows(conflicts, "another record of the same import")
+
+
+def duplicate_rows(repeats: pl.DataFrame, udr_id: pl.Expr | None = None) -> pl.DataFrame:
+    """LEFT_OUT rows, with `key`, of records whose key and content are known."""
+    return repeats.select(
+        "import_id",
+        "record_number",
+        outcome=pl.lit("duplicate"),
+        reason=pl.col("key"),
+        udr_id=pl.lit(None, pl.Int64) if udr_id is None else udr_id,
+    ).cast(LEFT_OUT)  # type: ignore[arg-type]
+
+
+def conflict_rows(conflicts: pl.DataFrame, other: str) -> pl.DataFrame:
+    """REJECTED rows of records whose key is known with another content. other: who has it."""
+    return conflicts.select(
+        "import_id",
+        "record_number",
+        "raw",
+        code=pl.lit(str(Code.CONFLICT)),
+        field=pl.lit(""),
+        message=pl.format("the key {} stands for other content in {}", quoted(pl.col("key")), pl.lit(other)),
+    )
+
+
+# The UDR
+
+
+def _udr_columns(spec: ProfileSpec) -> list[pl.Expr]:
+    columns = {
+        "import_id": pl.col("import_id"),
+        "record_number": pl.col("record_number"),
+        "date": pl.col("typed:Date"),
+        "source_zone": pl.col("zone:Date"),
+        "usage_class_id": pl.col("usage_class_id"),
+        "identifier_type_id": pl.col("identifier_type_id"),
+        "value": pl.col("typed:Value"),
+        "amount": _typed("Amount", spec),
+        "inbound": _typed("Inbound", spec).fill_null(False) if spec.mapping("Inbound") else pl.lit(False),
+        "reverse_rating": (
+            _typed("ReverseRating", spec).fill_null(False) if spec.mapping("ReverseRating") else pl.lit(False)
+        ),
+        "primary_data_row": _typed("PrimaryDataRow", spec),
+        "usage_bill_date": _typed("UsageBillDate", spec),
+        "extensions": _extensions(spec),
+    }
+    for field, column in TEXT_FIELDS.items():
+        columns[column] = text_of(field) if spec.mapping(field) else pl.lit(None, pl.String)
+    return [columns[name].cast(kind).alias(name) for name, kind in UDRS.items()]
+
+
+def _typed(name: str, spec: ProfileSpec) -> pl.Expr:
+    return pl.col(f"typed:{name}") if spec.mapping(name) else pl.lit(None)
+
+
+def _extensions(spec: ProfileSpec) -> pl.Expr:
+    """One JSON object a record: the source's own object, or the single values that the profile names."""
+    if spec.mapping("Extensions"):
+        text = text_of("Extensions")
+        return pl.when(text.str.starts_with("{")).then(text)
+    named = [mapping.name for mapping in spec.fields if mapping.name.startswith(EXTENSION_PREFIX)]
+    if not named:
+        return pl.lit(None, pl.String)
+    return pl.struct(text_of(name).alias(name.removeprefix(EXTENSION_PREFIX)) for name in named).struct.json_encode()

@@ -1,0 +1,269 @@
+"""From source fields to typed UDR fields: each mapping is an expression over columns, each failure a named rule."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from mediation.core.codes import Code
+from mediation.core.frames import MOMENT
+from mediation.core.numbers import AMOUNT, AMOUNT_SCALE, NUMBER_PATTERN, QUANTITY, QUANTITY_SCALE, round_half_away
+from mediation.core.reading import source_column
+from mediation.core.spec import EXTENSION_PREFIX, FieldMapping, ProfileSpec
+
+MAX_TEXT = 1_000  # characters of an identifier or a name
+ISO_PATTERN = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)? ?(?:Z|[+-]\d{2}(?::?\d{2})?)?$"
+OFFSET_PATTERN = r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)? ?(Z|[+-]\d{2}(?::?\d{2})?)$"
+TRUE_TEXTS = ("true", "t", "1", "yes", "y")
+FALSE_TEXTS = ("false", "f", "0", "no", "n")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What breaks a record, the code and UDR field it is reported under, and the message a person reads."""
+
+    code: Code
+    field: str
+    broken: pl.Expr
+    message: pl.Expr
+
+
+def text_of(name: str) -> pl.Expr:
+    """The mapped text of UDR field `name`, before it is parsed."""
+    return pl.col(f"text:{name}")
+
+
+def map_texts(records: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
+    """Add a column `text:<field>` for every mapped field: trimmed, cased, translated, defaulted; empty is null."""
+    return records.with_columns(_text(mapping, spec).alias(f"text:{mapping.name}") for mapping in spec.fields)
+
+
+def _text(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
+    if mapping.literal is not None:
+        return pl.lit(mapping.literal, pl.String)
+    assert mapping.source is not None  # noqa: S101 - parse_spec made sure of it
+    text = pl.col(source_column(mapping.source))
+    if mapping.trim:
+        text = text.str.strip_chars()
+    text = pl.when(~text.is_in(["", *spec.null_texts])).then(text)
+    if mapping.case:
+        text = text.str.to_uppercase() if mapping.case == "upper" else text.str.to_lowercase()
+    if mapping.value_map is not None:
+        keys, values = list(mapping.value_map), list(mapping.value_map.values())
+        text = text.replace_strict(keys, values, default=None, return_dtype=pl.String) if keys else text
+    return text.fill_null(pl.lit(mapping.default, pl.String)) if mapping.default is not None else text
+
+
+def rules_of_mapping(mapping: FieldMapping, spec: ProfileSpec) -> list[Rule]:
+    """The rules that a field's text must keep before its value counts; `type_fields` gives that value."""
+    name, text = mapping.name, text_of(mapping.name)
+    rules = []
+    if mapping.value_map is not None and mapping.default is None and mapping.source is not None:
+        came = pl.col(source_column(mapping.source)).str.strip_chars()
+        is_unmapped = text.is_null() & ~came.is_in(["", *spec.null_texts])
+        rules.append(
+            Rule(Code.UNMAPPED_VALUE, name, is_unmapped, pl.format("{} has no entry in the value map", quoted(came)))
+        )
+    if mapping.kind == "date":
+        rules += _date_rules(mapping)
+    elif mapping.kind == "number":
+        rules += _number_rules(mapping)
+    elif mapping.kind == "boolean":
+        is_bad = ~text.str.to_lowercase().is_in([*TRUE_TEXTS, *FALSE_TEXTS])
+        rules.append(Rule(Code.BAD_BOOLEAN, name, is_bad, pl.format("{} is neither true nor false", quoted(text))))
+    elif mapping.kind == "integer":
+        is_bad = ~text.str.contains(r"^[+-]?[0-9]{1,9}$")
+        rules.append(
+            Rule(Code.BAD_NUMBER, name, is_bad, pl.format("{} is no whole number of at most 9 digits", quoted(text)))
+        )
+    elif mapping.kind == "text" and not name.startswith(EXTENSION_PREFIX):
+        is_long = text.str.len_chars() > MAX_TEXT
+        rules.append(Rule(Code.TOO_LONG, name, is_long, pl.lit(f"is longer than {MAX_TEXT:,} characters")))
+    return rules
+
+
+def quoted(text: pl.Expr) -> pl.Expr:
+    """A value as a message shows it: quoted, and cut where it is long."""
+    shown = pl.when(text.str.len_chars() > 80).then(text.str.slice(0, 80) + "…").otherwise(text)
+    return pl.format("“{}”", shown.fill_null(""))
+
+
+def type_fields(texts: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
+    """Add the typed column of every date, number, boolean and whole number; what breaks a rule is null."""
+    typed = []
+    for mapping in spec.fields:
+        if mapping.kind == "date":
+            naive, offset = _naive(mapping), _offset(mapping)
+            typed += [
+                _moment(mapping, naive, offset).alias(f"typed:{mapping.name}"),
+                naive.is_not_null().alias(f"parsed:{mapping.name}"),
+                (_in_zone(naive, mapping, ambiguous="earliest").is_null() & offset.is_null()).alias(
+                    f"in_gap:{mapping.name}"
+                ),
+                pl.coalesce(offset, pl.lit(mapping.time_zone)).alias(f"zone:{mapping.name}"),
+            ]
+        elif mapping.kind == "number":
+            typed.append(_number(mapping).alias(f"typed:{mapping.name}"))
+        elif mapping.kind == "boolean":
+            typed.append(text_of(mapping.name).str.to_lowercase().is_in(TRUE_TEXTS).alias(f"typed:{mapping.name}"))
+        elif mapping.kind == "integer":
+            typed.append(text_of(mapping.name).cast(pl.Int32, strict=False).alias(f"typed:{mapping.name}"))
+    return texts.with_columns(typed)
+
+
+# Dates
+
+
+def _naive(mapping: FieldMapping) -> pl.Expr:
+    """The wall-clock moment of the first format that fits; null where none does or the date does not exist."""
+    text = text_of(mapping.name)
+    tries = []
+    for format_ in mapping.date_formats:
+        if format_ == "iso":
+            clock = text.str.replace(r" ?(?:Z|[+-]\d{2}(?::?\d{2})?)$", "").str.replace("T", " ", literal=True)
+            # A date without a time is that day's midnight; its own trailing "-05" must not be taken for an offset.
+            clock = pl.when(text.str.len_chars() == 10).then(text + " 00:00").otherwise(clock)
+            is_short = clock.str.len_chars() == 16
+            full = pl.when(is_short).then(clock + ":00").otherwise(clock)
+            parsed = full.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
+            tries.append(pl.when(text.str.contains(ISO_PATTERN)).then(parsed))
+        elif format_ == "epoch":
+            # Scale 6 keeps the microseconds of the text exactly; the product is a whole number of them.
+            is_epoch = text.str.contains(r"^[0-9]{1,11}(\.[0-9]{1,6})?$")
+            seconds = pl.when(is_epoch).then(text).cast(pl.Decimal(18, 6), strict=False)
+            tries.append((seconds * 1_000_000).cast(pl.Int64).cast(pl.Datetime("us")))
+        else:
+            tries.append(_in_format(text, format_))
+    return pl.coalesce(tries)
+
+
+def _in_format(text: pl.Expr, format_: str) -> pl.Expr:
+    if any(sign in format_ for sign in ("%H", "%I", "%T", "%R", "%X")):
+        return text.str.to_datetime(format_, time_unit="us", strict=False)
+    return text.str.to_date(format_, strict=False).cast(pl.Datetime("us"))
+
+
+def _offset(mapping: FieldMapping) -> pl.Expr:
+    """The offset that an ISO date carries, as `+02:00`; null where it carries none."""
+    if "epoch" in mapping.date_formats:
+        return pl.lit("+00:00")
+    if "iso" not in mapping.date_formats:
+        return pl.lit(None, pl.String)
+    found = text_of(mapping.name).str.extract(OFFSET_PATTERN)
+    digits = found.str.replace("Z", "+0000", literal=True).str.replace(":", "", literal=True)
+    padded = pl.when(digits.str.len_chars() == 3).then(digits + "00").otherwise(digits)
+    return padded.str.slice(0, 3) + ":" + padded.str.slice(3, 2)
+
+
+def _in_zone(naive: pl.Expr, mapping: FieldMapping, *, ambiguous: str) -> pl.Expr:
+    return naive.dt.replace_time_zone(mapping.time_zone, ambiguous=ambiguous, non_existent="null").dt.convert_time_zone(
+        "UTC"
+    )
+
+
+def _moment(mapping: FieldMapping, naive: pl.Expr, offset: pl.Expr) -> pl.Expr:
+    hours = offset.str.slice(1, 2).cast(pl.Int64, strict=False)
+    minutes = hours * 60 + offset.str.slice(4, 2).cast(pl.Int64, strict=False)
+    signed = pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes)
+    by_offset = pl.when(hours < 24).then(naive.dt.replace_time_zone("UTC") - pl.duration(minutes=signed))
+    by_zone = _in_zone(naive, mapping, ambiguous="null")
+    return pl.when(offset.is_not_null()).then(by_offset).otherwise(by_zone).cast(MOMENT)
+
+
+def _date_rules(mapping: FieldMapping) -> list[Rule]:
+    name, text = mapping.name, text_of(mapping.name)
+    moment, parsed = pl.col(f"typed:{name}"), pl.col(f"parsed:{name}")
+    formats = " or ".join("ISO 8601" if format_ == "iso" else format_ for format_ in mapping.date_formats)
+    zone = mapping.time_zone
+    is_bad = text.is_not_null() & (~parsed | (moment.is_null() & (pl.col(f"zone:{name}") != zone)))
+    in_gap = parsed & moment.is_null() & pl.col(f"in_gap:{name}")
+    is_ambiguous = parsed & moment.is_null()
+    return [
+        Rule(Code.BAD_DATE, name, is_bad, pl.format("{} is no existing date in {}", quoted(text), pl.lit(formats))),
+        Rule(
+            Code.DATE_IN_DST_GAP,
+            name,
+            in_gap,
+            pl.format("{} does not exist in {}: the clocks went forward", quoted(text), pl.lit(zone)),
+        ),
+        Rule(
+            Code.AMBIGUOUS_DATE,
+            name,
+            is_ambiguous,
+            pl.format("{} happened twice in {}: the clocks went back; send an offset", quoted(text), pl.lit(zone)),
+        ),
+    ]
+
+
+# Numbers
+
+
+def _plain(mapping: FieldMapping) -> pl.Expr:
+    """The number's text in the one grammar of the house, after what the source's format adds is removed."""
+    text = text_of(mapping.name)
+    if mapping.group_sign:
+        text = text.str.replace_all(mapping.group_sign, "", literal=True)
+    return text.str.replace(mapping.decimal_sign, ".", literal=True) if mapping.decimal_sign != "." else text
+
+
+def _scales(mapping: FieldMapping) -> tuple[int, int]:
+    """(decimals, integer digits) that the field holds."""
+    return (AMOUNT_SCALE, 21) if mapping.name == "Amount" else (QUANTITY_SCALE, 15)
+
+
+def _number(mapping: FieldMapping) -> pl.Expr:
+    scale, digits = _scales(mapping)
+    plain = _plain(mapping)
+    keep = scale if mapping.round_to is None else mapping.round_to
+    # One decimal beyond the last kept one decides half away from zero, so nothing more of the text is needed.
+    cut = plain.str.replace(r"(\.[0-9]{" + str(keep + 1) + r"})[0-9]+$", "$1")
+    value = pl.when(_is_number(plain) & ~_is_large(plain, digits)).then(cut)
+    rounded = round_half_away(value.cast(pl.Decimal(38, keep + 1), strict=False), keep)
+    bounded = pl.when(rounded.abs() < pl.lit(10**digits, pl.Decimal(38, 0))).then(rounded)
+    return bounded.cast(AMOUNT if mapping.name == "Amount" else QUANTITY, strict=False)
+
+
+def _is_number(plain: pl.Expr) -> pl.Expr:
+    return plain.str.contains(NUMBER_PATTERN)
+
+
+def _is_large(plain: pl.Expr, digits: int) -> pl.Expr:
+    return plain.str.extract(r"^[+-]?0*([0-9]*)", 1).str.len_chars() > digits
+
+
+def _number_rules(mapping: FieldMapping) -> list[Rule]:
+    name, text, plain = mapping.name, text_of(mapping.name), _plain(mapping)
+    scale, digits = _scales(mapping)
+    rules = [
+        Rule(
+            Code.BAD_NUMBER,
+            name,
+            ~_is_number(plain),
+            pl.format("{} is no number: a sign, digits, a point and digits are read", quoted(text)),
+        ),
+        Rule(
+            Code.OUT_OF_RANGE,
+            name,
+            text.is_not_null() & pl.col(f"typed:{name}").is_null(),
+            pl.format("{} has more than {} digits before the point", quoted(text), pl.lit(digits)),
+        ),
+    ]
+    if mapping.round_to is None:
+        too_fine = plain.str.contains(r"\.[0-9]{" + str(scale) + r"}[0-9]*[1-9]")
+        rules.append(
+            Rule(
+                Code.TOO_MANY_DECIMALS,
+                name,
+                too_fine,
+                pl.format("{} has more than {} decimals; let the profile round it", quoted(text), pl.lit(scale)),
+            )
+        )
+    if name == "Value":
+        rules.append(
+            Rule(
+                Code.NEGATIVE_VALUE,
+                name,
+                pl.col(f"typed:{name}") < 0,
+                pl.format("{} is less than nothing", quoted(text)),
+            )
+        )
+    return rules

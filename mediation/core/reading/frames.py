@@ -1,0 +1,36 @@
+"""What every reader hands over: the schema of raw records, spans of a file, and the refusal of a whole file."""
+
+from typing import NamedTuple
+
+import polars as pl
+
+# A record as received. `fault` is the Code of a record that cannot be read, `fault_message` says what is wrong.
+RAW: dict[str, type[pl.DataType]] = {
+    "import_id": pl.Int64,
+    "record_number": pl.Int64,
+    "raw": pl.String,
+    "fault": pl.String,
+    "fault_message": pl.String,
+}
+FAULT_COLUMNS = [pl.lit(None, pl.String).alias("fault"), pl.lit(None, pl.String).alias("fault_message")]
+
+BLOCK_BYTES = 8 << 20
+MAX_CHUNK_RECORDS = 100_000
+MAX_RECORD_BYTES = 1 << 20
+
+
+class Span(NamedTuple):
+    """A part of a file that holds whole records: bytes [start, end) and the number of its first record."""
+
+    start: int
+    end: int
+    first_number: int
+
+
+class UnreadableError(ValueError):
+    """A file that cannot be read as a whole; the message says what is wrong, where, and what to do."""
+
+
+def source_column(name: str) -> str:
+    """The column that holds source field `name`; prefixed, since sources may use any name."""
+    return f"source:{name}"

@@ -1,0 +1,33 @@
+"""Questions about mediation's tables, answered without changing anything."""
+
+import polars as pl
+
+from mediation.core.frames import Catalogue
+from mediation.models import IdentifierType, ProfileVersion, UdrBatch, UsageClass
+
+
+def active_version(profile_id: int) -> ProfileVersion | None:
+    """The version of a profile that new imports use."""
+    return ProfileVersion.objects.filter(profile_id=profile_id, status=ProfileVersion.Status.ACTIVE).first()
+
+
+def catalogue() -> Catalogue:
+    """The names of usage classes and identifier types, with their ids."""
+    classes = list(UsageClass.objects.values_list("name", "pk", "usage_class_type__name"))
+    types = list(IdentifierType.objects.values_list("name", "pk"))
+    return Catalogue(
+        classes=pl.DataFrame(
+            classes,
+            schema={"usage_class_name": pl.String, "usage_class_id": pl.Int64, "known_class_type": pl.String},
+            orient="row",
+        ),
+        identifier_types=pl.DataFrame(
+            types, schema={"identifier_type_name": pl.String, "identifier_type_id": pl.Int64}, orient="row"
+        ),
+    )
+
+
+def batch_ids_of_import(import_id: int) -> list[int]:
+    """The batches of an import whose UDRs count today."""
+    counting = [UdrBatch.Status.MEDIATED, UdrBatch.Status.RATED, UdrBatch.Status.ERRORED]
+    return list(UdrBatch.objects.filter(import_id=import_id, status__in=counting).values_list("pk", flat=True))

@@ -1,0 +1,29 @@
+"""The verbs of mediation, in the order in which a record meets them.
+
+draft a profile ─► activate a version          profiles      what a record means, decided before it comes
+bytes of an import ─► read_part, read_rows     mediating     RECORDS: a row each, its source fields as text
+RECORDS ─► mediate                             mediating     kept · skipped · duplicate · rejected
+     kept ─► UDRs and keys by COPY, one batch an import      batches     staged ─► mediated ─► rated
+an import read again ─► swap_batches           batches       the new attempt's UDRs count, the old are superseded
+work is ready ─► ring ─► answer                bells         wakes a worker, once however many ring
+"""
+
+from mediation.services.batches import make_partitions_ahead, swap_batches
+from mediation.services.bells import answer, ring
+from mediation.services.mediating import Outcome, mediate, read_part, read_rows
+from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
+
+__all__ = [
+    "Outcome",
+    "UnableToActivate",
+    "activate_version",
+    "answer",
+    "create_draft",
+    "make_partitions_ahead",
+    "mediate",
+    "read_part",
+    "read_rows",
+    "ring",
+    "swap_batches",
+    "update_draft",
+]

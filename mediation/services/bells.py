@@ -1,0 +1,41 @@
+"""Bells: how work that is ready wakes a worker, without one task for each of many small submissions."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django_q.tasks import async_task
+
+from mediation.models import Bell
+
+
+# Who comes when a bell rings. Named as text: mediation knows that there are rooms above it, not what is in them.
+TASKS = {
+    "mediate": "ingestion.tasks.mediate_waiting",
+    "rate": "rating.tasks.rate_waiting",
+    "pulse": "config.tasks.pulse",
+}
+
+
+def ring(name: str, now: datetime) -> None:
+    """Once this transaction has committed, wake a worker, unless the bell rings already."""
+    transaction.on_commit(lambda: ring_now(name, now))
+
+
+def ring_now(name: str, now: datetime) -> bool:
+    """Wake a worker; False where the bell rings already.
+
+    The flag and the task commit together: the broker is this database.
+    """
+    with transaction.atomic():
+        if Bell.objects.filter(name=name, is_ringing=True).exists():
+            return False
+        Bell.objects.get_or_create(name=name)
+        if not Bell.objects.filter(name=name, is_ringing=False).update(is_ringing=True, rung_at=now):
+            return False
+        async_task(TASKS[name])
+    return True
+
+
+def answer(name: str, now: datetime) -> None:
+    """A worker came: whoever rings from now on wakes another. Call it before looking for work."""
+    Bell.objects.update_or_create(name=name, defaults={"is_ringing": False, "answered_at": now})

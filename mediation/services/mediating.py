@@ -1,0 +1,135 @@
+"""Records into UDRs: read, think, write, in the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+from django.db import transaction
+
+from mediation import selectors, store
+from mediation.core import reading
+from mediation.core.frames import LEFT_OUT, UDRS
+from mediation.core.judging import AgeWindow, Verdict, conflict_rows, duplicate_rows
+from mediation.core.judging import mediate as sort_records
+from mediation.core.spec import ProfileSpec, parse_spec
+from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of records: every one is in exactly one of the three.
+
+    imported: import_id, batch_id, udr_count; left_out: LEFT_OUT; rejected: REJECTED.
+    """
+
+    imported: pl.DataFrame
+    left_out: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+IMPORTED = {"import_id": pl.Int64, "batch_id": pl.Int64, "udr_count": pl.Int64}
+
+
+def read_part(
+    *, version: ProfileVersion, content: bytes, import_id: int, first_number: int, header: Sequence[str] | None
+) -> pl.DataFrame:
+    """The RECORDS of a part of a file or of a request's whole body, as the profile version reads them."""
+    spec = parse_spec(version.spec)
+    return reading.read_part(content, spec, import_id=import_id, first_number=first_number, header=header)
+
+
+def read_rows(*, version: ProfileVersion, rows: pl.DataFrame) -> pl.DataFrame:
+    """The RECORDS of rows that came one by one. rows: import_id, record_number, raw."""
+    return reading.read_rows(rows, parse_spec(version.spec))
+
+
+@transaction.atomic
+def mediate(
+    *,
+    records: pl.DataFrame,
+    version: ProfileVersion,
+    feed_id: int,
+    window: AgeWindow,
+    now: datetime,
+    is_staged: bool = False,
+    replaced_ids: Sequence[int] = (),
+) -> Outcome:
+    """Turn RECORDS of one feed into UDRs; what cannot become one comes back with its reason.
+
+    is_staged: the batches do not count until `swap_batches`. replaced_ids: the batches that these records replace; a
+    key that one of them holds is taken over, not a duplicate.
+    """
+    spec: ProfileSpec = parse_spec(version.spec)
+    verdict = sort_records(records, spec=spec, catalogue=selectors.catalogue(), window=window)
+    batches = _open_batches(verdict.kept, feed_id=feed_id, is_staged=is_staged, now=now)
+    numbered = _number(verdict.kept, batches)
+    fresh, duplicates, conflicts = _claim(numbered, feed_id=feed_id, replaced_ids=replaced_ids)
+    store.copy_in_udrs(fresh, feed_id=feed_id)
+    left_out = pl.concat([verdict.skipped, _repeats_with_id(verdict, numbered), duplicates])
+    return Outcome(_close_batches(batches, fresh), left_out, pl.concat([verdict.rejected, conflicts]))
+
+
+def _open_batches(kept: pl.DataFrame, *, feed_id: int, is_staged: bool, now: datetime) -> pl.DataFrame:
+    """A batch for each import that has something to keep: import_id, batch_id."""
+    status = UdrBatch.Status.STAGED if is_staged else UdrBatch.Status.MEDIATED
+    import_ids = kept["import_id"].unique().sort().to_list()
+    batches = UdrBatch.objects.bulk_create(
+        UdrBatch(import_id=import_id, feed_id=feed_id, status=status, udr_count=0, mediated_at=now)
+        for import_id in import_ids
+    )
+    ids = [batch.pk for batch in batches]
+    return pl.DataFrame(
+        {"import_id": import_ids, "batch_id": ids}, schema={"import_id": pl.Int64, "batch_id": pl.Int64}
+    )
+
+
+def _number(kept: pl.DataFrame, batches: pl.DataFrame) -> pl.DataFrame:
+    """Add udr_id: the batch's id and the place in the batch."""
+    place = pl.int_range(pl.len(), dtype=pl.Int64).over("import_id")
+    return kept.join(batches, on="import_id", how="left", maintain_order="left").with_columns(
+        udr_id=pl.col("batch_id") * (1 << UDR_ID_BITS) + place
+    )
+
+
+def _claim(
+    numbered: pl.DataFrame, *, feed_id: int, replaced_ids: Sequence[int]
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Claim each key in the feed: (new or taken over, duplicates as LEFT_OUT, conflicts as REJECTED)."""
+    held = store.claim_keys(numbered.select("key", "content_hash", "udr_id"), feed_id=feed_id)
+    if held.is_empty():
+        return numbered, pl.DataFrame(schema=LEFT_OUT), conflict_rows(numbered.clear(), "")
+    known = numbered.join(held, on="key", how="inner")
+    is_replaced = (pl.col("held_by") // (1 << UDR_ID_BITS)).is_in(list(replaced_ids))
+    taken_over = known.filter(is_replaced)
+    store.move_keys(taken_over.select("key", "content_hash", "udr_id"), feed_id=feed_id)
+    others = known.filter(~is_replaced)
+    is_same = pl.col("content_hash") == pl.col("held_hash")
+    fresh = numbered.join(others.select("key"), on="key", how="anti", maintain_order="left")
+    return (
+        fresh,
+        duplicate_rows(others.filter(is_same), pl.col("held_by")),
+        conflict_rows(others.filter(~is_same), "a record that came before"),
+    )
+
+
+def _repeats_with_id(verdict: Verdict, numbered: pl.DataFrame) -> pl.DataFrame:
+    """Repeats within this very frame name the UDR of the first."""
+    firsts = numbered.select(pl.col("key").alias("reason"), pl.col("udr_id").alias("first_id"))
+    joined = verdict.repeated.join(firsts, on="reason", how="left")
+    return joined.with_columns(udr_id=pl.col("first_id")).select(list(LEFT_OUT))
+
+
+def _close_batches(batches: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+    """Write how many UDRs each batch holds; a batch that got none is dropped."""
+    counts = fresh.group_by("import_id").agg(udr_count=pl.len().cast(pl.Int64))
+    counted = batches.join(counts, on="import_id", how="left").with_columns(pl.col("udr_count").fill_null(0))
+    empty = counted.filter(pl.col("udr_count") == 0)["batch_id"].to_list()
+    UdrBatch.objects.filter(pk__in=empty).delete()
+    filled = counted.filter(pl.col("udr_count") > 0)
+    rows = [UdrBatch(pk=batch_id, udr_count=count) for _, batch_id, count in filled.iter_rows()]
+    UdrBatch.objects.bulk_update(rows, ["udr_count"])
+    return filled.select(list(IMPORTED))
+
+
+__all__ = ["IMPORTED", "UDRS", "Outcome", "mediate", "read_part", "read_rows"]

@@ -1,0 +1,50 @@
+"""Data Profiles: drafting a version, and activating it for good."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Max
+
+from mediation.core.spec import Fault, FaultySpecError, parse_spec
+from mediation.models import DataProfile, ProfileVersion
+
+
+class UnableToActivate(Exception):  # noqa: N818 - refusals are named for what they refuse
+    """A version that cannot become active; carries every fault."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("This version cannot be activated. " + " ".join(f"{fault}." for fault in faults))
+        self.faults = faults
+
+
+@transaction.atomic
+def create_draft(*, profile: DataProfile, spec: Any, note: str, by: AbstractBaseUser | None) -> ProfileVersion:
+    """A new draft version of `profile`, numbered after the last."""
+    DataProfile.objects.select_for_update().get(pk=profile.pk)
+    last = profile.versions.aggregate(last=Max("number"))["last"] or 0
+    return ProfileVersion.objects.create(profile=profile, number=last + 1, spec=spec, note=note, created_by=by)
+
+
+def update_draft(*, version: ProfileVersion, spec: Any, note: str) -> None:
+    """Change a draft. Raises UnableToActivate's kin for a version that was activated: those never change."""
+    drafts = ProfileVersion.objects.filter(pk=version.pk, status=ProfileVersion.Status.DRAFT)
+    if not drafts.update(spec=spec, note=note):
+        raise UnableToActivate([Fault("/", f"{version} was activated and never changes; make a new draft from it")])
+
+
+@transaction.atomic
+def activate_version(*, version: ProfileVersion, by: AbstractBaseUser | None, now: datetime) -> None:
+    """Make a draft the version that new imports use; the one before is retired. Raises UnableToActivate."""
+    DataProfile.objects.select_for_update().get(pk=version.profile_id)
+    version.refresh_from_db()
+    if version.status != ProfileVersion.Status.DRAFT:
+        raise UnableToActivate([Fault("/", f"{version} is {version.status}; make a new draft from it")])
+    try:
+        parse_spec(version.spec)
+    except FaultySpecError as error:
+        raise UnableToActivate(error.faults) from None
+    version.profile.versions.filter(status=ProfileVersion.Status.ACTIVE).update(status=ProfileVersion.Status.RETIRED)
+    version.status, version.activated_at = ProfileVersion.Status.ACTIVE, now
+    version.save(update_fields=["status", "activated_at"])

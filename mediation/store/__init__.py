@@ -1,0 +1,18 @@
+"""Where frames meet PostgreSQL: COPY for every room, the UDRs and their keys, monthly partitions."""
+
+from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_array
+from mediation.store.partitions import ensure_month_partitions, months_around
+from mediation.store.udrs import claim_keys, copy_in_udrs, delete_keys_of, move_keys
+
+__all__ = [
+    "CopyMismatchError",
+    "claim_keys",
+    "copy_in",
+    "copy_in_udrs",
+    "copy_out",
+    "delete_keys_of",
+    "ensure_month_partitions",
+    "in_array",
+    "months_around",
+    "move_keys",
+]

@@ -1,16 +1,15 @@
 """Charges, partitioned by month of the usage's date; a default partition means that no date can be refused."""
 
-from datetime import UTC, datetime
-
 import django.db.models
 from django.db import migrations, models
+from django.utils import timezone
 
 TABLE = """
 CREATE TABLE rating_charge (
     id bigint NOT NULL,
     udr_id bigint NOT NULL,
     date timestamptz NOT NULL,
-    kind varchar(8) NOT NULL,
+    rated_at timestamptz NOT NULL,
     import_id bigint NOT NULL,
     account_id bigint NOT NULL,
     service_id bigint NOT NULL,
@@ -27,7 +26,7 @@ CREATE TABLE rating_charge (
     tier_position numeric(21, 6),
     amount numeric(32, 11) NOT NULL,
     currency varchar(3) NOT NULL,
-    rated_at timestamptz NOT NULL,
+    kind varchar(8) NOT NULL,
     PRIMARY KEY (id, date),
     CONSTRAINT charge_bucket_within_quantity CHECK (
         (kind = 'charge' AND bucket_quantity >= 0 AND rated_quantity >= bucket_quantity)
@@ -39,13 +38,11 @@ CREATE TABLE rating_charge_default PARTITION OF rating_charge DEFAULT
 """
 
 
-def make_partitions(apps, schema_editor):
+def make_first_partitions(apps, schema_editor):
     """15 months back to 3 ahead; a schedule makes the later ones."""
-    from mediation.store import ensure_month_partitions
+    from mediation.store import ensure_month_partitions, months_around
 
-    today = datetime.now(UTC).date()
-    counted = [today.year * 12 + today.month - 1 + ahead for ahead in range(-15, 4)]
-    ensure_month_partitions("rating_charge", [today.replace(year=n // 12, month=n % 12 + 1, day=1) for n in counted])
+    ensure_month_partitions("rating_charge", months_around(timezone.now().date(), back=15, ahead=3))
 
 
 class Migration(migrations.Migration):
@@ -92,5 +89,5 @@ class Migration(migrations.Migration):
                 ),
             ],
         ),
-        migrations.RunPython(make_partitions, migrations.RunPython.noop),
+        migrations.RunPython(make_first_partitions, migrations.RunPython.noop),
     ]

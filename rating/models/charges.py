@@ -10,10 +10,6 @@ from mediation.models import UsageClass
 from .accounts import Account, BillingPeriod, Service, ServiceIdentifier
 from .plans import Bucket, Rate, RateGroup, RatePlan
 
-# A charge's id is its UDR's id and its place among the UDR's charges in one number, so that the primary key is the
-# index by UDR and by batch, and a UDR cannot be charged twice: 0 the first charge, 1 its reversal, 2 the next charge.
-ENTRY_BITS = 12
-
 
 def _fact_key(to: type[models.Model], **options: Any) -> Any:
     """A foreign key without constraint and index: rows come by COPY, and the core resolves every id beforehand."""
@@ -53,7 +49,11 @@ class BucketBalance(models.Model):
 
 
 class Charge(models.Model):
-    """A priced UDR, or the reversal of one; partitioned by month of `date`, the table's key is (id, date)."""
+    """A priced UDR, or the reversal of one; partitioned by month of `date`, the table's key is (id, date).
+
+    Its id is its UDR's id and its place among the UDR's charges (see `core.frames.ENTRY_BITS`), so that a UDR cannot be
+    charged twice.
+    """
 
     class Kind(models.TextChoices):
         CHARGE = "charge", "charge"

@@ -41,9 +41,10 @@ def logging_settings(level: str, *, is_for_eyes: bool) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Both bring handlers of their own, and would say everything twice.
+            # These bring handlers of their own, and would say everything twice.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            "django-q": {"handlers": ["stderr"], "level": level, "propagate": False},
+            # At INFO it has three lines for every task.
+            "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         },
     }

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -122,6 +123,7 @@ Q_CLUSTER = {
     "ack_failures": True,
     "max_attempts": 1,
     "recycle": 100,
+    "max_rss": 600_000,  # kB at its peak; the worker ends after the task at hand
     "save_limit": 1000,
     "catch_up": False,
     "poll": 0.2,
@@ -199,4 +201,4 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SESSION_COOKIE_AGE = 12 * 3600
 X_FRAME_OPTIONS = "DENY"
 
-LOGGING = logging_settings(env.str("SLUICE_LOG_LEVEL", "WARNING"), is_for_eyes=DEBUG)
+LOGGING = logging_settings(env.str("SLUICE_LOG_LEVEL", "WARNING"), is_for_eyes=DEBUG or sys.stderr.isatty())

@@ -4,7 +4,6 @@ It counts nothing. Every user holds a shared file lock; when the warden gets tha
 however they ended. The server dies with its warden, so that there is never one without the other.
 """
 
-import ctypes
 import fcntl
 import os
 import pwd
@@ -14,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +21,7 @@ import psycopg
 
 from config.database import embedded
 from config.database.embedded import CLUSTER, DATABASE, HOME, LOG, SUPERUSER
+from config.processes import end_with_parent
 
 LOOK_EVERY_SECONDS = 0.5
 # Commands that follow one another need not wait for the server each time.
@@ -29,7 +30,6 @@ START_SECONDS = 300
 STOP_SECONDS = 300
 MAX_LOG_BYTES = 20_000_000
 SYSTEM_USER = "sluice"
-PR_SET_PDEATHSIG = 1
 
 _asked_to_stop = False
 
@@ -132,16 +132,12 @@ def run_as(owner: tuple[int, int], command: Sequence[str | Path]) -> "subprocess
         cwd="/",
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
         stdin=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,
+        # PostgreSQL's fast shutdown: clients are cut off, the data is flushed.
+        preexec_fn=partial(end_with_parent, signal.SIGINT),
         user=uid if is_root else None,
         group=gid if is_root else None,
         extra_groups=[] if is_root else None,
     )
-
-
-def die_with_parent() -> None:
-    """SIGINT is PostgreSQL's fast shutdown: clients are cut off, the data is flushed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def answers(server: "subprocess.Popen[bytes]", socket_dir: Path, give_up_at: float) -> bool:

@@ -1,0 +1,16 @@
+"""What happens by the clock; django-q2 looks at these rows twice a minute."""
+
+from django_q.models import Schedule
+
+EVERY_MINUTE = {"schedule_type": Schedule.MINUTES, "minutes": 1}
+SCHEDULES = {
+    "sweep": {"func": "config.tasks.sweep", **EVERY_MINUTE},
+    "poll pick-up locations": {"func": "config.tasks.poll_pickups", **EVERY_MINUTE},
+    "make partitions": {"func": "config.tasks.make_partitions", "schedule_type": Schedule.DAILY},
+}
+
+
+def set_schedules() -> None:
+    """Make the rows that are missing and put right those that differ, without moving anyone's next run."""
+    for name, fields in SCHEDULES.items():
+        Schedule.objects.update_or_create(name=name, defaults=fields)

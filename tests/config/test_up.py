@@ -8,7 +8,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
 import pytest
@@ -45,9 +45,9 @@ def up(port):
 
 def address_of_test_database():
     told = connection.settings_dict
-    host = quote(told["HOST"], safe="")
     user = f"{quote(told['USER'])}:{quote(told['PASSWORD'])}@" if told["USER"] else ""
-    return f"postgres://{user}{host}:{told['PORT'] or 5432}/{told['NAME']}"
+    # A socket's folder cannot stand where a host name does.
+    return f"postgres://{user}/{told['NAME']}?" + urlencode({"host": told["HOST"], "port": told["PORT"] or 5432})
 
 
 def wait_until(question, seconds=A_MINUTE):

@@ -1,0 +1,214 @@
+"""Fills every table that the admin shows with a given number of rows, by the ORM alone."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django_q.models import OrmQ, Schedule, Task
+from knox.models import AuthToken
+
+from ingestion.models import (
+    ExceptionRevision,
+    Feed,
+    IdempotencyKey,
+    ImportChunk,
+    ImportException,
+    LeftOutRecord,
+    UsageImport,
+)
+from mediation.models import (
+    UDR_ID_BITS,
+    Bell,
+    DataProfile,
+    IdentifierType,
+    ProfileVersion,
+    Udr,
+    UdrBatch,
+    UdrKey,
+    UsageClass,
+    UsageClassType,
+)
+from rating.core.frames import ENTRY_BITS
+from rating.models import (
+    Account,
+    BillingPeriod,
+    Bucket,
+    BucketBalance,
+    Charge,
+    Rate,
+    RateGroup,
+    RatePlan,
+    RatingException,
+    Service,
+    ServiceIdentifier,
+    StatementLine,
+    Tier,
+    TierPosition,
+)
+
+MAY = datetime(2026, 5, 1, tzinfo=UTC)
+JUNE = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def crowd(first: int, last: int) -> None:
+    """Make rows number `first` to `last` of everything."""
+    for number in range(first, last + 1):
+        owner = User.objects.create(username=f"person-{number}")
+        arrive(number, owner)
+        rate(number)
+        operate(number, owner)
+
+
+def arrive(number: int, owner: User) -> UsageImport:
+    kind = UsageClassType.objects.create(name=f"type-{number}")
+    usage_class = UsageClass.objects.create(name=f"class-{number}", usage_class_type=kind)
+    identifier_type = IdentifierType.objects.create(name=f"identifier-{number}")
+    profile = DataProfile.objects.create(name=f"profile-{number}")
+    version = ProfileVersion.objects.create(profile=profile, number=1, status="active", spec={}, created_by=owner)
+    feed = Feed.objects.create(name=f"Feed {number}", api_name=f"feed-{number}", profile=profile)
+    usage_import = UsageImport.objects.create(
+        feed=feed,
+        profile_version=version,
+        source="upload",
+        status="completed",
+        file_name=f"may-{number}.csv",
+        content_hash=f"{number:064d}",
+        byte_size=100,
+        received_at=MAY + timedelta(hours=number),
+        received_by=owner,
+        record_count=4,
+        imported_count=1,
+        exception_count=1,
+        skipped_count=1,
+        duplicate_count=1,
+    )
+    batch = UdrBatch.objects.create(
+        feed_id=feed.pk, import_id=usage_import.pk, udr_count=1, mediated_at=MAY, status="rated"
+    )
+    udr_id = batch.pk << UDR_ID_BITS
+    ImportChunk.objects.create(
+        usage_import=usage_import,
+        number=1,
+        feed_id=feed.pk,
+        profile_version_id=version.pk,
+        status="done",
+        imported_count=1,
+        exception_count=1,
+        skipped_count=1,
+        duplicate_count=1,
+    )
+    refused = ImportException.objects.create(
+        usage_import=usage_import,
+        attempt=1,
+        feed=feed,
+        record_number=2,
+        raw=f"=HYPERLINK({number}),x",
+        code="bad_number",
+        field="Value",
+        message="“x” is not a number.",
+        created_at=MAY + timedelta(hours=number),
+        last_tried_at=MAY,
+    )
+    ExceptionRevision.objects.create(exception=refused, number=1, raw="a,1", created_at=MAY, created_by=owner)
+    for place, outcome in ((3, "skipped"), (4, "duplicate")):
+        LeftOutRecord.objects.create(
+            usage_import=usage_import, attempt=1, record_number=place, outcome=outcome, reason="why", udr_id=udr_id
+        )
+    IdempotencyKey.objects.create(feed=feed, key=f"key-{number}", content_hash="0" * 64, usage_import=usage_import)
+    Udr.objects.create(
+        id=udr_id,
+        date=MAY + timedelta(hours=number),
+        feed_id=feed.pk,
+        import_id=usage_import.pk,
+        record_number=1,
+        usage_class=usage_class,
+        identifier_type=identifier_type,
+        udr_usage_identifier=f"4361{number}",
+        value=Decimal(94),
+        inbound=False,
+        reverse_rating=False,
+    )
+    UdrKey.objects.create(id=udr_id, feed_id=feed.pk, key=f"event-{number}", content_hash=uuid.uuid4())
+    return usage_import
+
+
+def rate(number: int) -> Charge:
+    udr = Udr.objects.get(udr_usage_identifier=f"4361{number}")
+    plan = RatePlan.objects.create(name=f"Plan {number}")
+    group = RateGroup.objects.create(plan=plan, position=1, name="Euro", currency="EUR", starts_at=MAY)
+    price = Rate.objects.create(group=group, usage_class_id=udr.usage_class_id, model="graduated")
+    Tier.objects.create(rate=price, up_to=100, price=Decimal("0.01"))
+    bucket = Bucket.objects.create(plan=plan, name="Included", size=1000)
+    bucket.usage_classes.add(udr.usage_class_id)
+    account = Account.objects.create(number=f"A{number}", name=f"Account {number}", currency="EUR", rate_plan=plan)
+    service = Service.objects.create(account=account, name=f"Line {number}", starts_at=MAY)
+    owned = ServiceIdentifier.objects.create(service=service, identifier=udr.udr_usage_identifier, starts_at=MAY)
+    period = BillingPeriod.objects.create(account=account, starts_at=MAY, ends_at=JUNE)
+    StatementLine.objects.create(
+        period=period,
+        usage_class_id=udr.usage_class_id,
+        currency="EUR",
+        record_count=1,
+        quantity=94,
+        rated_quantity=94,
+        bucket_quantity=10,
+        amount=Decimal("0.84"),
+        line_amount=Decimal("0.84"),
+    )
+    TierPosition.objects.create(period=period, service=service, rate=price, quantity=84)
+    BucketBalance.objects.create(period=period, service=service, bucket=bucket, used=10)
+    RatingException.objects.create(
+        udr_id=udr.pk,
+        udr_date=udr.date,
+        feed_id=udr.feed_id,
+        import_id=udr.import_id,
+        usage_class_id=udr.usage_class_id,
+        cause="no_rate_plan",
+        message="No rate plan.",
+        value=94,
+        identifier=udr.udr_usage_identifier,
+        created_at=MAY,
+        last_tried_at=MAY,
+    )
+    return Charge.objects.create(
+        id=udr.pk << ENTRY_BITS,
+        udr_id=udr.pk,
+        date=udr.date,
+        kind="charge",
+        import_id=udr.import_id,
+        account=account,
+        service=service,
+        service_identifier=owned,
+        period=period,
+        usage_class_id=udr.usage_class_id,
+        plan=plan,
+        rate_group=group,
+        rate=price,
+        bucket=bucket,
+        quantity=94,
+        rated_quantity=94,
+        bucket_quantity=10,
+        tier_position=0,
+        amount=Decimal("0.84"),
+        currency="EUR",
+        rated_at=MAY,
+    )
+
+
+def operate(number: int, owner: User) -> None:
+    Bell.objects.create(name=f"bell-{number}")
+    Group.objects.create(name=f"group-{number}")
+    AuthToken.objects.create(user=owner)
+    Schedule.objects.create(func="config.tasks.pulse", name=f"schedule-{number}")
+    for success in (True, False):
+        Task.objects.create(
+            id=uuid.uuid4().hex, name=f"task-{number}-{success}", func="f", started=MAY, stopped=MAY, success=success
+        )
+    OrmQ.objects.create(key=f"queue-{number}", payload="x", lock=MAY)
+
+
+def analyze() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")

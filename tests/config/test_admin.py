@@ -1,0 +1,198 @@
+"""The admin as a whole: every list, every export, every page of a fact, the front page, the tokens."""
+
+import csv
+import io
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.db import connection
+from django.urls import reverse
+from knox.models import AuthToken
+
+from ingestion.models import Feed
+from mediation.admin import kit
+from tests.config.crowd import crowd
+
+SCREENS = sorted(admin.site._registry.items(), key=lambda pair: pair[0]._meta.label)
+LABELS = [model._meta.label for model, _ in SCREENS]
+OURS = [(model, screen) for model, screen in SCREENS if isinstance(screen, kit.ModelAdmin)]
+FACTS = [(model, screen) for model, screen in SCREENS if isinstance(screen, kit.ReadOnlyAdmin)]
+
+
+def labels(screens):
+    return [model._meta.label for model, _ in screens]
+
+
+def address(model, page, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def person(*permissions):
+    """A signed-in member of staff with no more than these permissions, each as app_label.codename."""
+    user = User.objects.create(username="somebody", is_staff=True)
+    for name in permissions:
+        app_label, codename = name.split(".")
+        user.user_permissions.add(Permission.objects.get(content_type__app_label=app_label, codename=codename))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def exported(response):
+    assert response.status_code == 200
+    return list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("model", "screen"), SCREENS, ids=LABELS)
+def test_a_list_asks_as_many_queries_for_20_rows_as_for_2(model, screen, admin_client):
+    url = address(model, "changelist")
+    crowd(1, 2)
+    with CaptureQueriesContext(connection) as for_two:
+        assert admin_client.get(url).status_code == 200
+    crowd(3, 20)
+    with CaptureQueriesContext(connection) as for_twenty:
+        assert admin_client.get(url).status_code == 200
+    assert len(for_twenty) == len(for_two)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("model", "screen"), OURS, ids=labels(OURS))
+def test_an_empty_list_says_what_to_do_next(model, screen, admin_client):
+    page = admin_client.get(address(model, "changelist")).content.decode()
+    if not model._default_manager.exists():
+        assert screen.empty_text.split(".")[0] in page
+    assert screen.empty_text != kit.ModelAdmin.empty_text or model in (User,)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("model", "screen"), OURS, ids=labels(OURS))
+def test_an_export_has_every_row_of_the_list(model, screen, admin_client):
+    crowd(1, 3)
+    rows = exported(admin_client.get(address(model, "export")))
+    assert len(rows) == model._default_manager.count()
+    assert set(rows[0]) == set(screen.export_columns())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("model", "screen"), OURS, ids=labels(OURS))
+def test_an_export_needs_the_view_permission(model, screen):
+    client = person()
+    assert client.get(address(model, "export")).status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("model", "screen"), FACTS, ids=labels(FACTS))
+def test_a_fact_cannot_be_changed_by_address(model, screen, admin_client):
+    crowd(1, 1)
+    fact = model._default_manager.first()
+    before = model._default_manager.filter(pk=fact.pk).values().get()
+    assert admin_client.post(address(model, "change", fact.pk), {"status": "resolved"}).status_code == 403
+    if model is not AuthToken:
+        assert admin_client.get(address(model, "add")).status_code == 403
+        assert admin_client.post(address(model, "delete", fact.pk), {"post": "yes"}).status_code == 403
+    assert model._default_manager.filter(pk=fact.pk).values().get() == before
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("model", "screen"), OURS, ids=labels(OURS))
+def test_a_page_of_one_object_opens_without_inline_script_or_style(model, screen, admin_client):
+    crowd(1, 1)
+    response = admin_client.get(address(model, "change", model._default_manager.first().pk))
+    assert response.status_code == 200
+    page = response.content.decode()
+    assert "<style" not in page
+    assert ' style="' not in page
+    assert "<script>" not in page
+
+
+@pytest.mark.django_db
+def test_an_export_holds_what_the_filter_shows_and_nothing_else(admin_client):
+    crowd(1, 3)
+    url = reverse("admin:ingestion_importexception_export")
+    feed = Feed.objects.get(name="Feed 2")
+    rows = exported(admin_client.get(url, {"feed__id__exact": feed.pk, "q": "HYPERLINK"}))
+    assert [row["feed"] for row in rows] == ["Feed 2"]
+
+
+@pytest.mark.django_db
+def test_an_export_filters_by_day(admin_client):
+    crowd(1, 30)
+    url = reverse("admin:ingestion_usageimport_export")
+    rows = exported(admin_client.get(url, {"received_at__from": "2026-05-02", "received_at__to": "2026-05-02"}))
+    assert {row["received_at"][:10] for row in rows} == {"2026-05-02"}
+    assert len(rows) == 7
+
+
+@pytest.mark.django_db
+def test_an_export_for_spreadsheets_defuses_formulas_in_texts_only(admin_client):
+    crowd(1, 1)
+    url = reverse("admin:ingestion_importexception_export")
+    assert exported(admin_client.get(url))[0]["raw"] == "=HYPERLINK(1),x"
+    defused = exported(admin_client.get(url, {"spreadsheet": "1"}))[0]
+    assert defused["raw"] == "'=HYPERLINK(1),x"
+    assert defused["record_number"] == "2"
+
+
+@pytest.mark.django_db
+def test_an_export_works_under_the_debug_cursor(admin_client):
+    crowd(1, 1)
+    with CaptureQueriesContext(connection):
+        assert exported(admin_client.get(reverse("admin:mediation_udr_export"), {"feed_id": "0"})) == []
+
+
+@pytest.mark.django_db
+def test_an_export_of_nothing_is_the_header_alone(admin_client):
+    response = admin_client.get(reverse("admin:mediation_udr_export"), {"import_id": "77"})
+    assert b"".join(response.streaming_content).decode().startswith("id,date,source_zone")
+
+
+@pytest.mark.django_db
+def test_an_export_of_people_holds_no_password(admin_client):
+    assert "password" not in exported(admin_client.get(reverse("admin:auth_user_export")))[0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("rows", [0, 20])
+def test_the_front_page_opens_with_few_queries(rows, admin_client):
+    crowd(1, rows)
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.get(reverse("admin:index")).content.decode()
+    assert len(queries) <= 12
+    assert ("bad number" in page) == (rows > 0)
+
+
+@pytest.mark.django_db
+def test_the_front_page_shows_nobody_what_he_may_not_see():
+    crowd(1, 1)
+    page = person("mediation.view_udr").get(reverse("admin:index")).content.decode()
+    assert "Last imports" not in page
+    assert "bad number" not in page
+
+
+@pytest.mark.django_db
+def test_screens_stand_in_the_order_of_the_walk(admin_client):
+    groups = admin_client.get(reverse("admin:index")).context["app_list"]
+    assert [group["name"] for group in groups] == ["Ingestion", "Mediation", "Rating", "Operations"]
+    assert groups[0]["models"][0]["object_name"] == "Feed"
+
+
+@pytest.mark.django_db
+def test_a_token_is_shown_once_and_only_its_hash_is_kept(admin_client, admin_user):
+    response = admin_client.post(reverse("admin:knox_authtoken_add"), {"user": admin_user.pk, "days": 30})
+    token = response.context["token"]
+    assert token in response.content.decode()
+    assert "no-store" in response["Cache-Control"]
+    assert AuthToken.objects.get().digest != token
+    for page in ("changelist", "export"):
+        answer = admin_client.get(reverse(f"admin:knox_authtoken_{page}"))
+        assert token not in b"".join(answer).decode()
+
+
+@pytest.mark.django_db
+def test_a_token_needs_the_permission_to_issue_one():
+    client = person("knox.view_authtoken")
+    assert client.post(reverse("admin:knox_authtoken_add"), {"user": 1, "days": 30}).status_code == 403

@@ -8,13 +8,16 @@ import polars as pl
 from mediation.core.numbers import QUANTITY, assert_no_float
 
 from .frames import BALANCES, CHARGES, ENTRY_BITS, MOMENT, POSITIONS, TOTAL, Rated, Tariff
-from .payers import find_payers, refuse_final_billed, require_plan
-from .periods import add_months, assign_periods
+from .payers import choose_identifiers, find_payers, refuse_final_billed, require_plan
+from .periods import assign_periods, find_months
 from .prices import price
 from .quantities import BUCKET, CLIMB, allot, round_up
 from .rates import find_rates, require_amount, require_tiers
 
 Pass = Callable[[pl.DataFrame, Tariff], Rated]
+
+# Whose identifier counts: needs the classes only.
+CHOOSING: tuple[Pass, ...] = (choose_identifiers,)
 
 # Who pays, by which rate, for how much: needs configuration only.
 MATCHING: tuple[Pass, ...] = (
@@ -25,7 +28,7 @@ MATCHING: tuple[Pass, ...] = (
     require_amount,
     require_tiers,
     round_up,
-    add_months,
+    find_months,
 )
 
 # In which period, after which usage, for what amount: needs periods, balances and positions, under lock.

@@ -38,23 +38,8 @@ def first_valid(
     return pl.concat(found), left
 
 
-def find_payers(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
-    """Find the service that owned the UDR's paying identifier at its date, with its account and plan.
-
-    udrs: schema UDRS. A service's own validity bounds that of its identifiers.
-    """
-    named = _named(udrs, tariff)
-    payers = tariff.payers.with_columns(
-        starts_at=pl.max_horizontal("starts_at", "service_starts_at"),
-        ends_at=pl.min_horizontal("ends_at", "service_ends_at"),
-        plan_id=pl.coalesce("service_plan_id", "account_plan_id", "parent_plan_id", pl.lit(_default_plan(tariff))),
-    ).drop("service_starts_at", "service_ends_at", "service_plan_id", "account_plan_id", "parent_plan_id")
-    paid, unpaid = first_valid(named.rated, payers, on=["identifier"], order="starts_at")
-    return Rated(paid.drop("paid_by", "usage_class"), pl.concat([named.refused, _without_payer(unpaid, payers)]))
-
-
-def _named(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
-    """Choose of each UDR's identifiers the one that its class pays by."""
+def choose_identifiers(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
+    """Choose of each UDR's identifiers the one that its class is paid by. udrs: schema UDRS."""
     chosen = pl.coalesce(
         pl.when(pl.col("paid_by") == paid_by).then(column) for paid_by, column in PAYING_IDENTIFIER.items()
     )
@@ -65,6 +50,20 @@ def _named(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
         return Rated(named, empty(REFUSED))
     message = pl.format("Usage class {} does not exist any more. Restore it, then rerate.", "usage_class_id")
     return Rated(named.filter(pl.col("paid_by").is_not_null()), refuse(unknown, "system_error", message))
+
+
+def find_payers(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
+    """Find the service that owned the UDR's identifier at its date, with its account and plan.
+
+    udrs: as `choose_identifiers` leaves them. A service's own validity bounds that of its identifiers.
+    """
+    payers = tariff.payers.with_columns(
+        starts_at=pl.max_horizontal("starts_at", "service_starts_at"),
+        ends_at=pl.min_horizontal("ends_at", "service_ends_at"),
+        plan_id=pl.coalesce("service_plan_id", "account_plan_id", "parent_plan_id", pl.lit(_default_plan(tariff))),
+    ).drop("service_starts_at", "service_ends_at", "service_plan_id", "account_plan_id", "parent_plan_id")
+    paid, unpaid = first_valid(udrs, payers, on=["identifier"], order="starts_at")
+    return Rated(paid.drop("paid_by", "usage_class"), _without_payer(unpaid, payers))
 
 
 def _without_payer(udrs: pl.DataFrame, payers: pl.DataFrame) -> pl.DataFrame:

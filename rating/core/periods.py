@@ -19,13 +19,18 @@ def month_bounds(month: date, time_zone: str) -> tuple[datetime, datetime]:
     return starts_at, ends_at
 
 
-def add_months(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
+def find_months(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
     """Add `month`, the first day of the UDR's month in its account's zone."""
+    return Rated(add_months(udrs), empty(REFUSED))
+
+
+def add_months(udrs: pl.DataFrame) -> pl.DataFrame:
+    """Add `month` to rows with date and time_zone."""
     local = [
         part.with_columns(month=pl.col("date").dt.convert_time_zone(zone).dt.date().dt.month_start())
         for (zone,), part in udrs.partition_by("time_zone", as_dict=True, maintain_order=True).items()
     ]
-    return Rated(pl.concat(local) if local else udrs.with_columns(month=pl.lit(None, pl.Date)), empty(REFUSED))
+    return pl.concat(local) if local else udrs.with_columns(month=pl.lit(None, pl.Date))
 
 
 def periods_for(months: pl.DataFrame, closed: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,79 @@
+"""Batches of UDRs: rated once mediated, reversed once superseded."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Case, QuerySet, Value, When
+
+from mediation import services as mediation
+from mediation.models import UdrBatch
+from mediation.store import ensure_month_partitions, months_around
+from rating import store
+from rating.models import Charge
+from rating.services.claiming import claim_batches, finish_batches, lock_batches, note_crash
+from rating.services.pricing import CountMismatchError, charge_udrs
+from rating.services.reversing import reverse_charges, supersede_exceptions
+
+Status = UdrBatch.Status
+
+
+def rate_batches(*, now: datetime) -> int:
+    """Take batches that are ready and rate or reverse them; returns how many were taken, 0 where none is ready.
+
+    A crash rolls the work back, is logged and kept with the batches; it does not stop the caller's loop.
+    """
+    batches = claim_batches(now=now)
+    to_rate = [batch.pk for batch in batches if batch.status == Status.MEDIATED]
+    to_reverse = [batch.pk for batch in batches if batch.status == Status.SUPERSEDED]
+    try:
+        if to_rate:
+            _rate(to_rate, now)
+        if to_reverse:
+            _reverse(to_reverse, now)
+    except Exception:
+        note_crash(batches)
+    return len(batches)
+
+
+@transaction.atomic
+def _rate(batch_ids: Sequence[int], now: datetime) -> None:
+    batches = lock_batches(batch_ids, Status.MEDIATED)
+    if not batches:
+        return
+    udrs = store.udrs_of_batches([batch.pk for batch in batches])
+    expected = sum(batch.udr_count for batch in batches)
+    if udrs.height != expected:
+        raise CountMismatchError(f"the batches count {expected} UDRs, {udrs.height} were read")
+    charge_udrs(udrs=udrs, now=now)
+    finish_batches(batches, status=Status.RATED, now=now)
+
+
+@transaction.atomic
+def _reverse(batch_ids: Sequence[int], now: datetime) -> None:
+    batches = lock_batches(batch_ids, Status.SUPERSEDED)
+    # What was never rated has no charges.
+    rated = [batch.pk for batch in batches if batch.finished_at is not None]
+    reverse_charges(batch_ids=rated, now=now)
+    supersede_exceptions(batch_ids=rated, now=now)
+    finish_batches(batches, status=Status.REVERSED, now=now)
+
+
+@transaction.atomic
+def retry_batches(*, batches: QuerySet[UdrBatch], by: User | None, now: datetime) -> int:
+    """Let batches that were parked as errored be tried again; returns how many.
+
+    One that was finished before was parked while its charges were being reversed, and goes on there.
+    """
+    parked = batches.filter(status=Status.ERRORED)
+    again = Case(When(finished_at__isnull=True, then=Value(Status.MEDIATED)), default=Value(Status.SUPERSEDED))
+    count = parked.update(status=again, attempts=0, claimed_until=None, error="")
+    if count:
+        mediation.ring(name="rate", now=now)
+    return count
+
+
+def make_partitions_ahead(*, now: datetime, back: int = 15, ahead: int = 3) -> int:
+    """Make the charge table's partitions for the months around `now`; returns how many were missing."""
+    return ensure_month_partitions(Charge._meta.db_table, months_around(now.date(), back=back, ahead=ahead))

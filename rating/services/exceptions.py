@@ -1,0 +1,83 @@
+"""Rating exceptions: rated again once their cause is mended, or written off."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+
+from mediation.models import UDR_ID_BITS, UdrBatch
+from rating import store
+from rating.models import RatingException
+from rating.services.claiming import lock_batches
+from rating.services.pricing import charge_udrs
+
+CHUNK = 50_000
+
+
+class UnableToRerate(Exception):
+    """Nothing of what was asked for can be rated again."""
+
+
+class UnableToWriteOff(Exception):
+    """The exceptions cannot be given up like this."""
+
+
+def require_permission(by: User | None, permission: str) -> None:
+    """Raise PermissionDenied unless `by` may; nobody in particular is the house itself."""
+    if by is not None and not by.has_perm(f"rating.{permission}"):
+        raise PermissionDenied(f"{by} lacks the permission rating.{permission}")
+
+
+def rerate_exceptions(*, exceptions: QuerySet[RatingException], by: User | None, now: datetime) -> int:
+    """Rate the UDRs of open rating exceptions again; returns how many are charged now.
+
+    The others keep their exception, with its cause, message and last attempt as of now. Each chunk is a transaction.
+    """
+    require_permission(by, "rerate_ratingexception")
+    waiting = exceptions.filter(status=RatingException.Status.OPEN).order_by("pk").select_related(None)
+    charged, last = 0, 0
+    while chunk := list(waiting.filter(pk__gt=last).values_list("pk", "udr_id")[:CHUNK]):
+        last = chunk[-1][0]
+        charged += _rerate(chunk, by, now)
+    if not last:
+        raise UnableToRerate("None of these rating exceptions is open. Choose open ones.")
+    return charged
+
+
+@transaction.atomic
+def _rerate(chunk: Sequence[tuple[int, int]], by: User | None, now: datetime) -> int:
+    # The batches first, as rating and reversing do: a batch that was superseded meanwhile is none of ours.
+    batches = lock_batches({udr_id >> UDR_ID_BITS for _, udr_id in chunk}, UdrBatch.Status.RATED)
+    batch_ids = {batch.pk for batch in batches}
+    ours = [pk for pk, udr_id in chunk if udr_id >> UDR_ID_BITS in batch_ids]
+    still_open = RatingException.objects.filter(pk__in=ours, status=RatingException.Status.OPEN)
+    udr_ids = list(still_open.select_for_update().order_by("pk").values_list("udr_id", flat=True))
+    if not udr_ids:
+        return 0
+    outcome = charge_udrs(udrs=store.udrs_of_ids(udr_ids), now=now)
+    resolved = RatingException.objects.filter(udr_id__in=outcome.charged["udr_id"].to_list())
+    return resolved.update(
+        status=RatingException.Status.RESOLVED,
+        closed_at=now,
+        closed_by=by,
+        last_tried_at=now,
+        close_reason="Charged when it was rated again.",
+    )
+
+
+def write_off_rating_exceptions(
+    *, exceptions: QuerySet[RatingException], reason: str, by: User | None, now: datetime
+) -> int:
+    """Give open rating exceptions up for good, with a reason; returns how many."""
+    require_permission(by, "writeoff_ratingexception")
+    if not reason.strip():
+        raise UnableToWriteOff("A write-off needs a reason. Say why this usage is not charged.")
+    count = exceptions.filter(status=RatingException.Status.OPEN).update(
+        status=RatingException.Status.WRITTEN_OFF, closed_at=now, closed_by=by, close_reason=reason.strip()
+    )
+    if not count:
+        raise UnableToWriteOff("None of these rating exceptions is open. Choose open ones.")
+    return count

@@ -168,6 +168,7 @@ class ImportChunk(models.Model):
     exception_count = models.IntegerField(default=0)
     skipped_count = models.IntegerField(default=0)
     duplicate_count = models.IntegerField(default=0)
+    waiting_count = models.IntegerField(default=0, help_text="Known to be in it while it is not done.")
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -211,6 +212,7 @@ class ImportException(models.Model):
     created_at = models.DateTimeField()
     last_tried_at = models.DateTimeField()
     revision_count = models.PositiveSmallIntegerField(default=0)
+    retry_attempts = models.PositiveSmallIntegerField(default=0, help_text="Tries of the mediation asked for last.")
     closed_at = models.DateTimeField(null=True)
     closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     close_reason = models.TextField(blank=True)

@@ -8,11 +8,12 @@ from typing import Any
 from django.contrib.admin import FieldListFilter, SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from mediation.core.codes import Code
+from mediation.models import UdrBatch
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,21 @@ class NamedNumberFilter(FieldListFilter):
                 "query_string": changelist.get_query_string({self.field_path: value}),
                 "display": name,
             }
+
+
+class BatchIdFilter(NamedNumberFilter):
+    """Filters by import through the ids of its batches: ids begin with the batch, and there is no index by import."""
+
+    id_bits: int
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.chosen is None or not self.chosen.isdecimal():
+            return super().queryset(request, queryset)
+        batches = UdrBatch.objects.filter(import_id=self.chosen).aggregate(first=Min("pk"), last=Max("pk"))
+        if batches["first"] is None:
+            return queryset.none()
+        first, end = batches["first"] << self.id_bits, (batches["last"] + 1) << self.id_bits
+        return queryset.filter(import_id=self.chosen, pk__gte=first, pk__lt=end)
 
 
 class DayRangeFilter(FieldListFilter):

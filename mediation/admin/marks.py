@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.urls import reverse
@@ -35,6 +36,14 @@ def number(count: int | None) -> str:
     return NOTHING if count is None else f"{count:,}"
 
 
+def exact(quantity: Decimal | None) -> str:
+    """A quantity or an amount with every digit that says something, and none that does not."""
+    if quantity is None:
+        return NOTHING
+    trimmed = quantity.normalize()
+    return f"{trimmed if trimmed else 0:,f}"
+
+
 def moment(at: datetime | None) -> SafeString | str:
     if at is None:
         return NOTHING
@@ -61,6 +70,17 @@ def outcome_bar(counts: Mapping[str, int]) -> SafeString:
         spoken,
         rects,
     )
+
+
+def outcomes(counted: Any) -> dict[str, int]:
+    """The counts of an import (or of whatever has its counters) by outcome, as `outcome_bar` takes them."""
+    return {
+        "imported": counted.imported_count,
+        "exceptions": counted.exception_count,
+        "skipped": counted.skipped_count,
+        "duplicates": counted.duplicate_count,
+        "waiting": counted.waiting_count,
+    }
 
 
 def raw(text: str, limit: int | None = None) -> SafeString:

@@ -124,11 +124,14 @@ class ProfileVersionAdmin(kit.ModelAdmin):
         return {"profile": source.profile_id, "spec": source.spec}
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.Form, change: bool) -> None:
-        if change:
-            obj.save(update_fields=["note", "spec"])
-            return
-        draft = services.create_draft(profile=obj.profile, spec=obj.spec, note=obj.note, by=request.user)
-        obj.__dict__.update(draft.__dict__)
+        try:
+            if change:
+                services.update_draft(version=obj, spec=obj.spec, note=obj.note)
+            else:
+                draft = services.create_draft(profile=obj.profile, spec=obj.spec, note=obj.note, by=request.user)
+                obj.__dict__.update(draft.__dict__)
+        except services.UnableToActivate as refusal:
+            self.message_user(request, _all_faults(obj, refusal), messages.ERROR)
 
     @admin.action(description="Activate", permissions=["activate"])
     def activate(self, request: HttpRequest, versions: QuerySet[ProfileVersion]) -> None:

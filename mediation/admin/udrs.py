@@ -7,21 +7,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from mediation.admin import kit, marks
-from mediation.admin.filters import DayRangeFilter, NamedNumberFilter
+from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
 from mediation.models import UDR_ID_BITS, Bell, Udr, UdrBatch, UdrKey
 
 
-class ImportOfUdrsFilter(NamedNumberFilter):
-    """Filters UDRs by import through the ids of its batches: the table has no index by import, ids begin with the batch."""
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.chosen is None or not self.chosen.isdecimal():
-            return super().queryset(request, queryset)
-        batches = UdrBatch.objects.filter(import_id=self.chosen).order_by("pk").values_list("pk", flat=True)
-        first, last = batches.first(), batches.last()
-        if first is None or last is None:
-            return queryset.none()
-        return queryset.filter(import_id=self.chosen, pk__gte=first << UDR_ID_BITS, pk__lt=(last + 1) << UDR_ID_BITS)
+class ImportOfUdrsFilter(BatchIdFilter):
+    id_bits = UDR_ID_BITS
 
 
 @admin.register(Udr)
@@ -37,6 +28,7 @@ class UdrAdmin(kit.ReadOnlyAdmin):
         "value",
         "money",
         "import_link",
+        "batch_mark",
     )
     list_filter = (
         ("feed_id", NamedNumberFilter),
@@ -68,6 +60,17 @@ class UdrAdmin(kit.ReadOnlyAdmin):
         ),
         ("Beside", {"fields": ("primary_data_row", "usage_bill_date", "extensions_shown")}),
     )
+
+    def dress_rows(self, rows: list[Any]) -> None:
+        super().dress_rows(rows)
+        batch_ids = {row.pk >> UDR_ID_BITS for row in rows}
+        statuses = dict(UdrBatch.objects.filter(pk__in=batch_ids).values_list("pk", "status"))
+        for row in rows:
+            row.batch_status = statuses.get(row.pk >> UDR_ID_BITS, "")
+
+    @admin.display(description="status")
+    def batch_mark(self, udr: Any) -> Any:
+        return marks.badge(udr.batch_status)
 
     @admin.display(description="amount in the record")
     def money(self, udr: Any) -> str:

@@ -23,6 +23,7 @@ class Code(StrEnum):
     BAD_BOOLEAN = "bad_boolean"
     BAD_CURRENCY = "bad_currency"
     TOO_LONG = "too_long"
+    BAD_EXTENSIONS = "bad_extensions"
     UNMAPPED_VALUE = "unmapped_value"
     UNKNOWN_USAGE_CLASS = "unknown_usage_class"
     USAGE_CLASS_TYPE_MISMATCH = "usage_class_type_mismatch"

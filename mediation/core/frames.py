@@ -50,6 +50,8 @@ LEFT_OUT: dict[str, type[pl.DataType]] = {
     "reason": pl.String,
     "udr_id": pl.Int64,
 }
+# What a feed takes by the age of usage, counted from when the import was received. earliest: null takes any age.
+WINDOWS: dict[str, pl.DataType | type[pl.DataType]] = {"import_id": pl.Int64, "earliest": MOMENT, "latest": MOMENT}
 
 
 @dataclass(frozen=True)
@@ -71,4 +73,4 @@ class Verdict:
     kept: pl.DataFrame
     skipped: pl.DataFrame
     rejected: pl.DataFrame
-    repeated: pl.DataFrame  # LEFT_OUT with `key`: repeats of a record of this very frame
+    repeated: pl.DataFrame  # LEFT_OUT: repeats of a record of this very frame; the reason is the key

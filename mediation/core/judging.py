@@ -1,8 +1,6 @@
 """Sorting records into kept, skipped and rejected; every record ends in exactly one of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from functools import reduce
 from operator import and_, or_
 
@@ -10,7 +8,7 @@ import polars as pl
 import polars_hash  # noqa: F401 - registers the hash expressions
 
 from mediation.core.codes import Code
-from mediation.core.frames import KEYS, LEFT_OUT, MOMENT, REJECTED, UDRS, Catalogue, Verdict
+from mediation.core.frames import KEYS, LEFT_OUT, REJECTED, UDRS, Catalogue, Verdict
 from mediation.core.mapping import Rule, map_texts, quoted, rules_of_mapping, text_of, type_fields
 from mediation.core.reading import json_records, source_column
 from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FIELDS, Json, ProfileSpec, SkipFilter
@@ -26,24 +24,17 @@ TEXT_FIELDS = {
 }
 
 
-@dataclass(frozen=True)
-class AgeWindow:
-    """What a feed takes: usage from `earliest` (None: any age) up to `latest`."""
-
-    earliest: datetime | None
-    latest: datetime
-
-
-def mediate(records: pl.DataFrame, *, spec: ProfileSpec, catalogue: Catalogue, window: AgeWindow) -> Verdict:
+def mediate(records: pl.DataFrame, *, spec: ProfileSpec, catalogue: Catalogue, windows: pl.DataFrame) -> Verdict:
     """Sort RECORDS into UDRs, skipped and rejected ones.
 
-    records: RAW and the source columns that the spec reads, as `reading` gives them.
+    records: RAW and the source columns that the spec reads, as `reading` gives them. windows: WINDOWS, a row an import.
     """
+    records = records.join(windows, on="import_id", how="left", maintain_order="left")
     readable, faulty = _apart(records, pl.col("fault").is_null())
     rejected = [_reading_faults(faulty)]
     readable, skipped = _skip(readable, spec.skip)
     mapped = _name_ids(type_fields(map_texts(readable, spec), spec), catalogue, spec)
-    kept, refused = _refuse(mapped, list(_rules(spec, window)))
+    kept, refused = _refuse(mapped, list(_rules(spec)))
     rejected.append(refused)
     kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)])
     rejected.append(without_key)
@@ -107,7 +98,7 @@ def _name_ids(mapped: pl.DataFrame, catalogue: Catalogue, spec: ProfileSpec) -> 
 # Rules: the first that a record breaks names its exception
 
 
-def _rules(spec: ProfileSpec, window: AgeWindow) -> Iterable[Rule]:
+def _rules(spec: ProfileSpec) -> Iterable[Rule]:
     for name in REQUIRED_FIELDS:
         has_value_map = (mapping := spec.mapping(name)) and mapping.value_map is not None
         if not has_value_map:
@@ -116,6 +107,10 @@ def _rules(spec: ProfileSpec, window: AgeWindow) -> Iterable[Rule]:
         yield from rules_of_mapping(mapping, spec)
     for name in REQUIRED_FIELDS:
         yield Rule(Code.MISSING_VALUE, name, text_of(name).is_null(), pl.lit("is empty, and no UDR is without it"))
+    if spec.mapping("Extensions"):
+        text = text_of("Extensions")
+        is_bad = ~text.str.starts_with("{") | text.str.json_path_match("$").is_null()
+        yield Rule(Code.BAD_EXTENSIONS, "Extensions", is_bad, pl.format("{} is no JSON object", quoted(text)))
     yield from _name_rules(spec)
     mapped = [name for name in IDENTIFIER_FIELDS if spec.mapping(name)]
     yield Rule(
@@ -128,7 +123,7 @@ def _rules(spec: ProfileSpec, window: AgeWindow) -> Iterable[Rule]:
         is_bad = ~text_of("Currency").str.contains(r"^[A-Z]{3}$")
         message = pl.format("{} is no ISO 4217 code, such as EUR", quoted(text_of("Currency")))
         yield Rule(Code.BAD_CURRENCY, "Currency", is_bad, message)
-    yield from _age_rules(window)
+    yield from _age_rules()
 
 
 def _name_rules(spec: ProfileSpec) -> Iterable[Rule]:
@@ -155,18 +150,16 @@ def _name_rules(spec: ProfileSpec) -> Iterable[Rule]:
     )
 
 
-def _age_rules(window: AgeWindow) -> Iterable[Rule]:
-    date = pl.col("typed:Date")
-    shown = date.dt.to_string("%Y-%m-%d %H:%M:%S UTC")
-    if window.earliest is not None:
-        message = pl.format("{} lies before {}, the oldest that the feed takes", shown, pl.lit(_shown(window.earliest)))
-        yield Rule(Code.TOO_OLD, "Date", date < pl.lit(window.earliest, MOMENT), message)
-    message = pl.format("{} lies after {}, the latest that the feed takes", shown, pl.lit(_shown(window.latest)))
-    yield Rule(Code.IN_FUTURE, "Date", date > pl.lit(window.latest, MOMENT), message)
+def _age_rules() -> Iterable[Rule]:
+    date, earliest, latest = pl.col("typed:Date"), pl.col("earliest"), pl.col("latest")
+    message = pl.format("{} lies before {}, the oldest that the feed takes", _shown(date), _shown(earliest))
+    yield Rule(Code.TOO_OLD, "Date", date < earliest, message)
+    message = pl.format("{} lies after {}, the latest that the feed takes", _shown(date), _shown(latest))
+    yield Rule(Code.IN_FUTURE, "Date", date > latest, message)
 
 
-def _shown(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+def _shown(moment: pl.Expr) -> pl.Expr:
+    return moment.dt.to_string("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -233,7 +226,7 @@ def _key_rule(spec: ProfileSpec) -> Rule:
 
 
 def _drop_repeats(kept: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """The first record of each key, LEFT_OUT repeats of it (with `key`), and REJECTED ones whose content differs."""
+    """The first record of each key, LEFT_OUT repeats of it, and REJECTED ones whose content differs."""
     kept = kept.sort("import_id", "record_number")
     is_first = pl.col("key").is_first_distinct()
     firsts, others = _apart(kept, is_first)
@@ -243,7 +236,7 @@ def _drop_repeats(kept: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.Da
 
 
 def duplicate_rows(repeats: pl.DataFrame, udr_id: pl.Expr | None = None) -> pl.DataFrame:
-    """LEFT_OUT rows, with `key`, of records whose key and content are known."""
+    """LEFT_OUT rows of records whose key and content are known."""
     return repeats.select(
         "import_id",
         "record_number",
@@ -298,8 +291,7 @@ def _typed(name: str, spec: ProfileSpec) -> pl.Expr:
 def _extensions(spec: ProfileSpec) -> pl.Expr:
     """One JSON object a record: the source's own object, or the single values that the profile names."""
     if spec.mapping("Extensions"):
-        text = text_of("Extensions")
-        return pl.when(text.str.starts_with("{")).then(text)
+        return text_of("Extensions")
     named = [mapping.name for mapping in spec.fields if mapping.name.startswith(EXTENSION_PREFIX)]
     if not named:
         return pl.lit(None, pl.String)

@@ -8,22 +8,26 @@ an import read again ─► swap_batches           batches       the new attempt
 work is ready ─► ring ─► answer                bells         wakes a worker, once however many ring
 """
 
+from mediation.core.reading import UnreadableError
 from mediation.services.batches import make_partitions_ahead, swap_batches
-from mediation.services.bells import answer, ring
-from mediation.services.mediating import Outcome, mediate, read_part, read_rows
+from mediation.services.bells import answer, ring, ring_now
+from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 
 __all__ = [
     "Outcome",
     "UnableToActivate",
+    "UnreadableError",
     "activate_version",
     "answer",
     "create_draft",
+    "cut",
     "make_partitions_ahead",
     "mediate",
     "read_part",
     "read_rows",
     "ring",
+    "ring_now",
     "swap_batches",
     "update_draft",
 ]

@@ -7,7 +7,6 @@ from django_q.tasks import async_task
 
 from mediation.models import Bell
 
-
 # Who comes when a bell rings. Named as text: mediation knows that there are rooms above it, not what is in them.
 TASKS = {
     "mediate": "ingestion.tasks.mediate_waiting",

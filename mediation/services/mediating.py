@@ -1,6 +1,6 @@
 """Records into UDRs: read, think, write, in the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,8 +9,8 @@ from django.db import transaction
 
 from mediation import selectors, store
 from mediation.core import reading
-from mediation.core.frames import LEFT_OUT, UDRS
-from mediation.core.judging import AgeWindow, Verdict, conflict_rows, duplicate_rows
+from mediation.core.frames import LEFT_OUT
+from mediation.core.judging import Verdict, conflict_rows, duplicate_rows
 from mediation.core.judging import mediate as sort_records
 from mediation.core.spec import ProfileSpec, parse_spec
 from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch
@@ -31,17 +31,22 @@ class Outcome:
 IMPORTED = {"import_id": pl.Int64, "batch_id": pl.Int64, "udr_count": pl.Int64}
 
 
+def cut(*, version: ProfileVersion, blocks: Iterable[bytes]) -> tuple[list[str] | None, Iterator[reading.Span]]:
+    """A file's column names (where it names them) and the spans it can be read in. Raises UnreadableError."""
+    return reading.cut(blocks, parse_spec(version.spec))
+
+
 def read_part(
     *, version: ProfileVersion, content: bytes, import_id: int, first_number: int, header: Sequence[str] | None
 ) -> pl.DataFrame:
-    """The RECORDS of a part of a file or of a request's whole body, as the profile version reads them."""
+    """The RECORDS of a span of a file, as the profile version reads them."""
     spec = parse_spec(version.spec)
     return reading.read_part(content, spec, import_id=import_id, first_number=first_number, header=header)
 
 
-def read_rows(*, version: ProfileVersion, rows: pl.DataFrame) -> pl.DataFrame:
-    """The RECORDS of rows that came one by one. rows: import_id, record_number, raw."""
-    return reading.read_rows(rows, parse_spec(version.spec))
+def read_rows(*, version: ProfileVersion, rows: pl.DataFrame, header: Sequence[str] | None = None) -> pl.DataFrame:
+    """The RECORDS of rows that came one by one. rows: import_id, record_number, raw; header: as their file named it."""
+    return reading.read_rows(rows, parse_spec(version.spec), header)
 
 
 @transaction.atomic
@@ -50,18 +55,18 @@ def mediate(
     records: pl.DataFrame,
     version: ProfileVersion,
     feed_id: int,
-    window: AgeWindow,
+    windows: pl.DataFrame,
     now: datetime,
     is_staged: bool = False,
     replaced_ids: Sequence[int] = (),
 ) -> Outcome:
     """Turn RECORDS of one feed into UDRs; what cannot become one comes back with its reason.
 
-    is_staged: the batches do not count until `swap_batches`. replaced_ids: the batches that these records replace; a
+    windows: WINDOWS. is_staged: the batches do not count until `swap_batches`. replaced_ids: the batches that these records replace; a
     key that one of them holds is taken over, not a duplicate.
     """
     spec: ProfileSpec = parse_spec(version.spec)
-    verdict = sort_records(records, spec=spec, catalogue=selectors.catalogue(), window=window)
+    verdict = sort_records(records, spec=spec, catalogue=selectors.catalogue(), windows=windows)
     batches = _open_batches(verdict.kept, feed_id=feed_id, is_staged=is_staged, now=now)
     numbered = _number(verdict.kept, batches)
     fresh, duplicates, conflicts = _claim(numbered, feed_id=feed_id, replaced_ids=replaced_ids)
@@ -130,6 +135,3 @@ def _close_batches(batches: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
     rows = [UdrBatch(pk=batch_id, udr_count=count) for _, batch_id, count in filled.iter_rows()]
     UdrBatch.objects.bulk_update(rows, ["udr_count"])
     return filled.select(list(IMPORTED))
-
-
-__all__ = ["IMPORTED", "UDRS", "Outcome", "mediate", "read_part", "read_rows"]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
@@ -11,7 +11,7 @@ from mediation.core.spec import Fault, FaultySpecError, parse_spec
 from mediation.models import DataProfile, ProfileVersion
 
 
-class UnableToActivate(Exception):  # noqa: N818 - refusals are named for what they refuse
+class UnableToActivate(Exception):
     """A version that cannot become active; carries every fault."""
 
     def __init__(self, faults: list[Fault]) -> None:
@@ -20,7 +20,7 @@ class UnableToActivate(Exception):  # noqa: N818 - refusals are named for what t
 
 
 @transaction.atomic
-def create_draft(*, profile: DataProfile, spec: Any, note: str, by: AbstractBaseUser | None) -> ProfileVersion:
+def create_draft(*, profile: DataProfile, spec: Any, note: str, by: User | None) -> ProfileVersion:
     """A new draft version of `profile`, numbered after the last."""
     DataProfile.objects.select_for_update().get(pk=profile.pk)
     last = profile.versions.aggregate(last=Max("number"))["last"] or 0
@@ -35,7 +35,7 @@ def update_draft(*, version: ProfileVersion, spec: Any, note: str) -> None:
 
 
 @transaction.atomic
-def activate_version(*, version: ProfileVersion, by: AbstractBaseUser | None, now: datetime) -> None:
+def activate_version(*, version: ProfileVersion, by: User | None, now: datetime) -> None:
     """Make a draft the version that new imports use; the one before is retired. Raises UnableToActivate."""
     DataProfile.objects.select_for_update().get(pk=version.profile_id)
     version.refresh_from_db()

@@ -30,16 +30,16 @@ def cut(blocks: Iterable[bytes], spec: ProfileSpec) -> tuple[list[str] | None, I
 def read_part(
     content: bytes, spec: ProfileSpec, *, import_id: int, first_number: int, header: Sequence[str] | None
 ) -> pl.DataFrame:
-    """The RECORDS of a span of a file, or of a whole JSON body. header: as `cut` gave it."""
+    """The RECORDS of a span of a file that `cut` found. header: as `cut` gave it."""
     if isinstance(spec.format, Delimited):
         raw = delimited.raw_lines(content, spec.format, header, import_id=import_id, first_number=first_number)
         return delimited.read(raw, spec.format, header, spec.sources)
     return json_records.read(content, spec.sources, import_id=import_id, first_number=first_number)
 
 
-def read_rows(rows: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
+def read_rows(rows: pl.DataFrame, spec: ProfileSpec, header: Sequence[str] | None = None) -> pl.DataFrame:
     """The RECORDS of rows that came one by one. rows: columns import_id, record_number, raw."""
     if isinstance(spec.format, Delimited):
         faulted = rows.select("import_id", "record_number", "raw").with_columns(FAULT_COLUMNS)
-        return delimited.read(faulted, spec.format, None, spec.sources)
+        return delimited.read(faulted, spec.format, header, spec.sources)
     return json_records.read_rows(rows, spec.sources)

@@ -20,6 +20,7 @@ from mediation.core.reading.frames import (
 )
 
 ARRAY_START = re.compile(r'\s*(?:\{\s*"data"\s*:\s*)?\[')
+TAIL = re.compile(r"\]\s*\}?\s*")
 SEPARATORS = re.compile(r"[\s,]*")
 
 
@@ -42,26 +43,42 @@ def cut(blocks: Iterable[bytes]) -> Iterator[Span]:
     if not window.skip_separators():
         raise UnreadableError("The file is empty. Send it again once its source has written it.")
     array = ARRAY_START.match(window.text, window.at)
-    if array:
+    if array and not _is_one_record(window.text, window.at):
         window.at = array.end()
     elif window.text[window.at] != "{":
         raise UnreadableError("The file holds no JSON records: it starts neither with { nor with [.")
+    is_array = window.text[window.at - 1 : window.at] == "["
     start, first, number = window.offset(), 1, 1
     while window.skip_separators():
-        if array and window.text[window.at] == "]":
+        if is_array and window.text[window.at] == "]":
+            window.check_tail()
             break
-        window.step_over_record(may_be_bad=not array)
+        window.step_over_record(may_be_bad=not is_array)
         number += 1
         if window.offset() - start >= BLOCK_BYTES or number - first >= MAX_CHUNK_RECORDS:
             yield Span(start, window.offset(), first)
             start, first = window.offset(), number
     else:
-        if array:
+        if is_array:
             raise UnreadableError(f"The JSON array is not closed: the file ends in the middle, at record {number:,}.")
     if number > first:
         yield Span(start, window.offset(), first)
     if number == 1:
         raise UnreadableError("The file holds no records.")
+
+
+def _is_one_record(text: str, at: int) -> bool:
+    """Whether the object that starts here is a record that happens to begin with a list named data."""
+    try:
+        value, _ = DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and not is_wrapper(value)
+
+
+def is_wrapper(value: dict[str, Any]) -> bool:
+    """Whether an object is no record but `{"data": [...]}` around records."""
+    return value.keys() == {"data"} and isinstance(value["data"], list)
 
 
 class _Window:
@@ -106,6 +123,15 @@ class _Window:
                 return True
             if not self.more():
                 return False
+
+    def check_tail(self) -> None:
+        """Raise UnreadableError where anything but the wrapper's end follows the array."""
+        while len(self.text) - self.at < BLOCK_BYTES and self.more():
+            pass
+        if not TAIL.fullmatch(self.text, self.at):
+            raise UnreadableError(
+                "Something follows the end of the JSON array; it would be lost. Nothing was imported."
+            )
 
     def step_over_record(self, *, may_be_bad: bool) -> None:
         while True:
@@ -153,10 +179,8 @@ def _is_encodable(value: Any) -> bool:
 
 
 def read(content: bytes, sources: Sequence[str], *, import_id: int, first_number: int) -> pl.DataFrame:
-    """RECORDS of a span that `cut` found, or of a whole request body."""
-    text = content.decode("utf-8-sig", "backslashreplace")
-    array = ARRAY_START.match(text)
-    found = list(records(text, array.end() if array else 0))
+    """RECORDS of a span that `cut` found."""
+    found = list(records(content.decode()))
     numbers = range(first_number, first_number + len(found))
     return _frame([import_id] * len(found), list(numbers), found, sources)
 

@@ -1,0 +1,1 @@
+"""The screens of ingestion, in the order of the walk: feeds, the import history, what did not become a UDR."""

@@ -1,0 +1,125 @@
+"""Screens of feeds, and the upload of a usage file into one."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Max
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from ingestion import services
+from ingestion.models import Feed, ImportException, UsageImport
+from mediation.admin import filters, kit, marks
+
+
+def feed_names() -> dict[int, str]:
+    return dict(Feed.objects.values_list("pk", "name"))
+
+
+filters.NAMINGS["feed_id"] = filters.Naming(feed_names, "ingestion_feed")
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(label="Usage file")
+    allow_repeat = forms.BooleanField(
+        required=False, label="Take it even if this feed has had the same file before", initial=False
+    )
+
+
+@admin.register(Feed)
+class FeedAdmin(kit.ModelAdmin):
+    list_display = ("name", "api_name", "profile", "is_enabled", "last_import", "open_exceptions", "upload_link")
+    list_filter = ("is_enabled", "profile")
+    list_select_related = ("profile",)
+    search_fields = ("name", "api_name")
+    ordering = ("name",)
+    autocomplete_fields = ("profile",)
+    export_also = {"profile": "profile__name"}
+    empty_text = "No feed yet. Make a Data Profile with an active version first, then add a feed that uses it."
+    fieldsets = (
+        (None, {"fields": ("name", "api_name", "is_enabled", "profile", "description")}),
+        ("How old and how early usage may be", {"fields": ("max_age_days", "max_future_minutes")}),
+        ("Pick-up", {"fields": ("pickup_location", "pickup_pattern")}),
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.upload_view)
+        return [path("<int:pk>/upload/", view, name="ingestion_feed_upload"), *super().get_urls()]
+
+    def has_upload_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("ingestion.add_usageimport")  # type: ignore[union-attr]
+
+    def dress_rows(self, rows: list[Any]) -> None:
+        latest = dict(
+            UsageImport.objects.filter(feed__in=rows).values_list("feed").annotate(at=Max("received_at")).order_by()
+        )
+        still_open = dict(
+            ImportException.objects.filter(feed__in=rows, status=ImportException.Status.OPEN)
+            .values_list("feed")
+            .annotate(count=Count("pk"))
+            .order_by()
+        )
+        for row in rows:
+            row.last_received_at, row.open_count = latest.get(row.pk), still_open.get(row.pk, 0)
+
+    @admin.display(description="last import")
+    def last_import(self, feed: Any) -> Any:
+        if feed.last_received_at is None:
+            return "none yet"
+        return marks.list_link(marks.moment(feed.last_received_at), "ingestion_usageimport", feed__id__exact=feed.pk)
+
+    @admin.display(description="open exceptions")
+    def open_exceptions(self, feed: Any) -> Any:
+        if not feed.open_count:
+            return "0"
+        return marks.list_link(
+            f"{feed.open_count:,}", "ingestion_importexception", feed__id__exact=feed.pk, status__exact="open"
+        )
+
+    @admin.display(description="")
+    def upload_link(self, feed: Any) -> Any:
+        return marks.link("Upload usage file", reverse("admin:ingestion_feed_upload", args=[feed.pk]))
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        links = [
+            ("Imports", marks.list_url("ingestion_usageimport", feed__id__exact=target.pk)),
+            (
+                "Open exceptions",
+                marks.list_url("ingestion_importexception", feed__id__exact=target.pk, status__exact="open"),
+            ),
+            ("UDRs", marks.list_url("mediation_udr", feed_id=target.pk)),
+        ]
+        if self.has_upload_permission(request):
+            links.insert(0, ("Upload usage file", reverse("admin:ingestion_feed_upload", args=[target.pk])))
+        return links
+
+    def upload_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_upload_permission(request):
+            raise PermissionDenied
+        feed = get_object_or_404(Feed, pk=pk)
+        form = UploadForm(request.POST or None, request.FILES or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                usage_import = self._receive(request, feed, form.cleaned_data)
+            except services.UnableToReceive as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                self.message_user(request, f"{usage_import.file_name} is received.")
+                return redirect("admin:ingestion_usageimport_change", usage_import.pk)
+        lead = f"The file goes into {feed.name} and is read by its Data Profile, {feed.profile}."
+        return kit.form_page(self, request, form, title="Upload usage file", button="Upload", lead=lead, target=feed)
+
+    def _receive(self, request: HttpRequest, feed: Feed, answers: dict[str, Any]) -> UsageImport:
+        return services.receive_file(
+            feed=feed,
+            stream=answers["file"],
+            file_name=answers["file"].name,
+            source=UsageImport.Source.UPLOAD,
+            by=request.user,
+            now=timezone.now(),
+            allow_repeat=answers["allow_repeat"],
+        )

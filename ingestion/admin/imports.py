@@ -1,0 +1,255 @@
+"""Screens of the import history: a list, and a page for each import that follows its progress."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Max, QuerySet, Sum
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from ingestion import services
+from ingestion.models import IdempotencyKey, ImportBody, ImportChunk, UsageImport
+from mediation.admin import filters, kit, marks
+from mediation.models import UdrBatch
+
+Status = UsageImport.Status
+AT_REST = (Status.COMPLETED, Status.FAILED, Status.ERRORED)
+
+
+def rated_counts(import_ids: list[int]) -> dict[int, int]:
+    """How many UDRs of each import rating has been through, charged or not."""
+    batches = UdrBatch.objects.filter(import_id__in=import_ids, status=UdrBatch.Status.RATED)
+    return dict(batches.values_list("import_id").annotate(total=Sum("udr_count")).order_by())
+
+
+class ChunkInline(kit.ReadOnlyInline):
+    model = ImportChunk
+    show_change_link = False
+    ordering = ("-attempt", "number")
+    verbose_name_plural = "chunks of every attempt, newest attempt first"
+    fields = readonly_fields = (
+        "attempt",
+        kit.status_badge(),
+        kit.count("imported_count"),
+        kit.count("exception_count", "exceptions"),
+        kit.count("skipped_count"),
+        kit.count("duplicate_count", "duplicates"),
+        "attempts",
+        kit.moment("ended_at"),
+        "batch",
+        "error",
+    )
+
+    @admin.display(description="UDR batch")
+    def batch(self, chunk: Any) -> Any:
+        return marks.row_link(chunk.batch_id, "mediation_udrbatch", chunk.batch_id)
+
+
+@admin.register(UsageImport)
+class UsageImportAdmin(kit.ReadOnlyAdmin):
+    change_form_template = "admin/ingestion/usageimport/change_form.html"
+    list_display = (
+        kit.moment("received_at"),
+        "feed",
+        "source_text",
+        kit.status_badge(),
+        "outcome",
+        kit.count("record_count"),
+        kit.count("imported_count"),
+        "exceptions_link",
+        kit.count("skipped_count"),
+        kit.count("duplicate_count", "duplicates"),
+        "rated",
+    )
+    list_filter = ("feed", "status", "source", ("received_at", filters.DayRangeFilter))
+    list_select_related = ("feed",)
+    search_fields = ("file_name", "=tracking_id")
+    search_help_text = "A part of a file name, or a whole tracking id."
+    actions = ("reprocess", "retry_errored")
+    inlines = (ChunkInline,)
+    export_also = {"feed": "feed__name"}
+    empty_text = "No usage has arrived yet. Open a feed and upload a usage file, or post to its address."
+    fields = (
+        ("feed_link", "profile_link"),
+        ("source", "received_by"),
+        "tracking_id",
+        "file_name",
+        ("byte_size_text", "content_hash"),
+        ("received", "started", "ended"),
+        ("attempt", "plan_attempts"),
+        "header",
+    )
+
+    has_reprocess_permission = kit.permission("reprocess")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/progress.json", wrap(self.progress_view), name="ingestion_usageimport_progress"),
+            path("<int:pk>/payload", wrap(self.payload_view), name="ingestion_usageimport_payload"),
+            *super().get_urls(),
+        ]
+
+    def dress_rows(self, rows: list[Any]) -> None:
+        rated = rated_counts([row.pk for row in rows])
+        for row in rows:
+            row.rated_count = rated.get(row.pk, 0)
+
+    @admin.display(description="source")
+    def source_text(self, usage_import: UsageImport) -> Any:
+        return marks.clipped(usage_import.file_name or usage_import.get_source_display())
+
+    @admin.display(description="outcome")
+    def outcome(self, usage_import: UsageImport) -> Any:
+        return marks.outcome_bar(marks.outcomes(usage_import))
+
+    @admin.display(description="exceptions")
+    def exceptions_link(self, usage_import: UsageImport) -> Any:
+        if not usage_import.exception_count:
+            return "0"
+        text = f"{usage_import.exception_count:,}"
+        return marks.list_link(text, "ingestion_importexception", usage_import=usage_import.pk)
+
+    @admin.display(description="rated")
+    def rated(self, usage_import: Any) -> str:
+        return marks.number(usage_import.rated_count)
+
+    @admin.display(description="feed")
+    def feed_link(self, usage_import: UsageImport) -> Any:
+        return marks.row_link(usage_import.feed, "ingestion_feed", usage_import.feed_id)
+
+    @admin.display(description="read by")
+    def profile_link(self, usage_import: UsageImport) -> Any:
+        version = usage_import.profile_version
+        return marks.row_link(version, "mediation_profileversion", version.pk)
+
+    @admin.display(description="bytes")
+    def byte_size_text(self, usage_import: UsageImport) -> str:
+        return marks.number(usage_import.byte_size)
+
+    @admin.display(description="received")
+    def received(self, usage_import: UsageImport) -> Any:
+        return marks.moment(usage_import.received_at)
+
+    @admin.display(description="started")
+    def started(self, usage_import: UsageImport) -> Any:
+        return marks.moment(usage_import.started_at)
+
+    @admin.display(description="ended")
+    def ended(self, usage_import: UsageImport) -> Any:
+        return marks.moment(usage_import.ended_at)
+
+    @admin.action(description="Reprocess", permissions=["reprocess"])
+    def reprocess(self, request: HttpRequest, imports: QuerySet[UsageImport]) -> None:
+        try:
+            count = services.reprocess_imports(imports=imports, by=request.user, now=timezone.now())
+        except services.UnableToReprocess as refusal:
+            self.message_user(request, str(refusal), messages.WARNING)
+        else:
+            self.message_user(request, f"{kit.counted(count, 'import')} will be read again.")
+
+    @admin.action(description="Try errored work again", permissions=["reprocess"])
+    def retry_errored(self, request: HttpRequest, imports: QuerySet[UsageImport]) -> None:
+        try:
+            count = services.retry_errored(imports=imports, by=request.user, now=timezone.now())
+        except services.UnableToReprocess as refusal:
+            self.message_user(request, str(refusal), messages.WARNING)
+        else:
+            self.message_user(request, f"{kit.counted(count, 'import')} will be tried again.")
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        return [
+            ("Exceptions", marks.list_url("ingestion_importexception", usage_import=target.pk)),
+            ("UDRs", marks.list_url("mediation_udr", import_id=target.pk)),
+            ("Charges", marks.list_url("rating_charge", import_id=target.pk)),
+            ("Rating exceptions", marks.list_url("rating_ratingexception", import_id=target.pk)),
+            ("Left out", marks.list_url("ingestion_leftoutrecord", usage_import=target.pk)),
+            ("Download the original", reverse("admin:ingestion_usageimport_payload", args=[target.pk])),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        usage_import = UsageImport.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        context = extra_context or {}
+        if usage_import:
+            address = reverse("admin:ingestion_usageimport_progress", args=[usage_import.pk])
+            context |= {"progress": progress_of(usage_import), "progress_url": address}
+            context["attempts"] = attempts_of(usage_import)
+        return super().change_view(request, object_id, form_url, context)
+
+    def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        progress = progress_of(get_object_or_404(UsageImport, pk=pk))
+        html = render_to_string("admin/ingestion/usageimport/progress.html", {"progress": progress})
+        return JsonResponse({"at_rest": progress["at_rest"], "html": html})
+
+    def payload_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        usage_import = get_object_or_404(UsageImport, pk=pk)
+        name = usage_import.file_name.rsplit("/", 1)[-1] or f"{usage_import.tracking_id}.txt"
+        if usage_import.payload:
+            try:
+                stream = usage_import.payload.open("rb")
+            except FileNotFoundError as lost:
+                raise Http404("The original is not in the file storage any more.") from lost
+            return FileResponse(stream, as_attachment=True, filename=name, content_type="application/octet-stream")
+        body = get_object_or_404(ImportBody, pk=pk)
+        headers = {"Content-Disposition": f'attachment; filename="{usage_import.tracking_id}.json"'}
+        return HttpResponse(bytes(body.content), content_type="application/octet-stream", headers=headers)
+
+
+def progress_of(usage_import: UsageImport) -> dict[str, Any]:
+    """What the progress panel shows, on the page and in its updates."""
+    counts = marks.outcomes(usage_import)
+    addresses = {
+        "imported": marks.list_url("mediation_udr", import_id=usage_import.pk),
+        "exceptions": marks.list_url("ingestion_importexception", usage_import=usage_import.pk),
+        "skipped": marks.list_url("ingestion_leftoutrecord", usage_import=usage_import.pk, outcome__exact="skipped"),
+        "duplicates": marks.list_url(
+            "ingestion_leftoutrecord", usage_import=usage_import.pk, outcome__exact="duplicate"
+        ),
+    }
+    return {
+        "badge": marks.badge(usage_import.status, usage_import.get_status_display()),
+        "at_rest": usage_import.status in AT_REST,
+        "bar": marks.outcome_bar(counts),
+        "record_count": marks.number(usage_import.record_count),
+        "rated_count": marks.number(rated_counts([usage_import.pk]).get(usage_import.pk, 0)),
+        "counts": [(name, marks.number(count), addresses.get(name)) for name, count in counts.items()],
+        "error": usage_import.error,
+    }
+
+
+def attempts_of(usage_import: UsageImport) -> list[dict[str, Any]]:
+    chunks = ImportChunk.objects.filter(usage_import=usage_import).values("attempt").order_by("-attempt")
+    return list(
+        chunks.annotate(
+            chunks=Count("pk"),
+            imported=Sum("imported_count"),
+            exceptions=Sum("exception_count"),
+            skipped=Sum("skipped_count"),
+            duplicates=Sum("duplicate_count"),
+            last_ended_at=Max("ended_at"),
+        )
+    )
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(kit.ReadOnlyAdmin):
+    list_display = ("key", "feed", "import_link")
+    list_filter = ("feed",)
+    list_select_related = ("feed", "usage_import")
+    search_fields = ("=key",)
+    export_also = {"feed": "feed__name"}
+    empty_text = "No Idempotency-Key yet. Integrators may send one with each post, so that a retry is safe."
+
+    @admin.display(description="import")
+    def import_link(self, kept: Any) -> Any:
+        return marks.row_link(kept.usage_import.tracking_id, "ingestion_usageimport", kept.usage_import_id)

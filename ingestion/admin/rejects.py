@@ -1,0 +1,209 @@
+"""Screens of what did not become a UDR: import exceptions with their correction, and records left out."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from ingestion import services
+from ingestion.models import ExceptionRevision, ImportException, LeftOutRecord
+from mediation.admin import filters, kit, marks
+
+CORRECTABLE = (ImportException.Status.OPEN,)
+
+
+class RevisionInline(kit.ReadOnlyInline):
+    model = ExceptionRevision
+    show_change_link = False
+    ordering = ("-number",)
+    fields = readonly_fields = ("number", "raw_shown", "reason", "created_by", kit.moment("created_at"))
+
+    @admin.display(description="record as corrected")
+    def raw_shown(self, revision: Any) -> Any:
+        return marks.raw(revision.raw)
+
+
+class CorrectForm(forms.Form):
+    raw = forms.CharField(
+        label="Record",
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 6, "cols": 100, "class": "vLargeTextField code", "spellcheck": "false"}),
+    )
+    reason = forms.CharField(label="Reason", max_length=2000, widget=forms.Textarea(attrs={"rows": 2, "cols": 100}))
+
+    def clean_raw(self) -> str:
+        """Browsers send every line end as CR LF; a record that came without CR keeps none."""
+        text: str = self.cleaned_data["raw"]
+        return text if "\r\n" in (self.initial.get("raw") or "") else text.replace("\r\n", "\n")
+
+
+@admin.register(ImportException)
+class ImportExceptionAdmin(kit.ReadOnlyAdmin):
+    list_display = (
+        "record",
+        kit.moment("created_at"),
+        "feed",
+        "import_link",
+        "code",
+        "field",
+        "message_text",
+        "raw_text",
+        kit.status_badge(),
+        "revision_count",
+    )
+    list_filter = (
+        "status",
+        filters.CodeFilter,
+        "feed",
+        ("usage_import", filters.NamedNumberFilter),
+        ("created_at", filters.DayRangeFilter),
+    )
+    list_select_related = ("feed",)
+    search_fields = ("raw", "message")
+    search_help_text = "A part of the record or of the message; filter first when there are many."
+    actions = ("reprocess", "write_off")
+    inlines = (RevisionInline,)
+    export_also = {"feed": "feed__name"}
+    empty_text = "No record has been refused. Records that cannot become a UDR appear here with the reason."
+    fieldsets = (
+        (None, {"fields": ("status_mark", ("code", "field"), "message", "raw_shown")}),
+        ("Where it came from", {"fields": (("feed", "import_link"), ("record_number", "attempt"))}),
+        ("What became of it", {"fields": (("created", "last_tried"), ("closed", "closed_by"), "close_reason")}),
+    )
+
+    has_reprocess_permission = kit.permission("reprocess")
+    has_correct_permission = kit.permission("correct")
+    has_writeoff_permission = kit.permission("writeoff")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.correct_view)
+        return [path("<int:pk>/correct/", view, name="ingestion_importexception_correct"), *super().get_urls()]
+
+    @admin.display(description="record")
+    def record(self, exception: ImportException) -> str:
+        return f"record {exception.record_number:,}"
+
+    @admin.display(description="import")
+    def import_link(self, exception: ImportException) -> Any:
+        return marks.row_link(f"import {exception.usage_import_id}", "ingestion_usageimport", exception.usage_import_id)
+
+    @admin.display(description="message")
+    def message_text(self, exception: ImportException) -> Any:
+        return marks.clipped(exception.message)
+
+    @admin.display(description="record as received")
+    def raw_text(self, exception: ImportException) -> Any:
+        return marks.raw(exception.raw, 80)
+
+    @admin.display(description="record as received")
+    def raw_shown(self, exception: ImportException) -> Any:
+        return marks.raw(exception.raw)
+
+    @admin.display(description="status")
+    def status_mark(self, exception: ImportException) -> Any:
+        return marks.badge(exception.status, exception.get_status_display())
+
+    @admin.display(description="created")
+    def created(self, exception: ImportException) -> Any:
+        return marks.moment(exception.created_at)
+
+    @admin.display(description="last tried")
+    def last_tried(self, exception: ImportException) -> Any:
+        return marks.moment(exception.last_tried_at)
+
+    @admin.display(description="closed")
+    def closed(self, exception: ImportException) -> Any:
+        return marks.moment(exception.closed_at)
+
+    @admin.action(description="Reprocess", permissions=["reprocess"])
+    def reprocess(self, request: HttpRequest, exceptions: QuerySet[ImportException]) -> None:
+        try:
+            count = services.reprocess_exceptions(exceptions=exceptions, by=request.user, now=timezone.now())
+        except services.UnableToReprocess as refusal:
+            self.message_user(request, str(refusal), messages.WARNING)
+        else:
+            self.message_user(request, f"{kit.counted(count, 'record')} will be mediated again.")
+
+    @admin.action(description="Write off…", permissions=["writeoff"])
+    def write_off(self, request: HttpRequest, exceptions: QuerySet[ImportException]) -> HttpResponse | None:
+        reason = request.POST.get("reason", "").strip()
+        if not reason:
+            question = "Why are these records given up? The reason is kept with each."
+            return kit.ask_reason(self, request, exceptions, action="write_off", question=question, button="Write off")
+        try:
+            count = services.write_off_exceptions(
+                exceptions=exceptions, reason=reason, by=request.user, now=timezone.now()
+            )
+        except services.UnableToWriteOff as refusal:
+            self.message_user(request, str(refusal), messages.WARNING)
+        else:
+            self.message_user(request, f"{kit.counted(count, 'record')} written off.")
+        return None
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        links = [("Import", reverse("admin:ingestion_usageimport_change", args=[target.usage_import_id]))]
+        if target.status in CORRECTABLE and self.has_correct_permission(request):
+            links.insert(0, ("Correct…", reverse("admin:ingestion_importexception_correct", args=[target.pk])))
+        return links
+
+    def correct_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_correct_permission(request):
+            raise PermissionDenied
+        exception = get_object_or_404(ImportException, pk=pk)
+        latest = exception.revisions.order_by("-number").first()
+        form = CorrectForm(request.POST or None, initial={"raw": latest.raw if latest else exception.raw})
+        if request.method == "POST" and form.is_valid():
+            answers = form.cleaned_data
+            try:
+                services.correct_exception(
+                    exception=exception,
+                    raw=answers["raw"],
+                    reason=answers["reason"],
+                    by=request.user,
+                    now=timezone.now(),
+                )
+            except services.UnableToCorrect as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                self.message_user(request, "The correction is kept and the record will be mediated again.")
+                return redirect(self.object_url(pk))
+        field = f" in {exception.field}" if exception.field else ""
+        lead = f"{exception.code.replace('_', ' ')}{field}: {exception.message}"
+        return kit.form_page(
+            self,
+            request,
+            form,
+            title="Correct a record",
+            button="Correct and mediate again",
+            lead=lead,
+            target=exception,
+        )
+
+
+@admin.register(LeftOutRecord)
+class LeftOutRecordAdmin(kit.ReadOnlyAdmin):
+    list_display = ("record", "outcome_mark", "reason", "import_link", "attempt", "udr_link")
+    list_filter = ("outcome", ("usage_import", filters.NamedNumberFilter))
+    empty_text = "No record has been left out. Records that a filter skips and duplicates appear here."
+
+    @admin.display(description="record")
+    def record(self, left_out: LeftOutRecord) -> str:
+        return f"record {left_out.record_number:,}"
+
+    @admin.display(description="outcome")
+    def outcome_mark(self, left_out: LeftOutRecord) -> Any:
+        return marks.badge(left_out.outcome)
+
+    @admin.display(description="import")
+    def import_link(self, left_out: LeftOutRecord) -> Any:
+        return marks.row_link(f"import {left_out.usage_import_id}", "ingestion_usageimport", left_out.usage_import_id)
+
+    @admin.display(description="repeats UDR")
+    def udr_link(self, left_out: LeftOutRecord) -> Any:
+        return marks.row_link(left_out.udr_id, "mediation_udr", left_out.udr_id)

@@ -1,0 +1,109 @@
+"""A request's body as records: its shape checked whole, with every fault and its place."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mediation.core.reading import json_records
+
+MAX_RECORDS = 1_000
+MAX_FAULTS = 100
+
+
+@dataclass(frozen=True)
+class RequestFault:
+    """One thing that is wrong with a request: a JSON pointer, a code for machines, a sentence for people."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class FaultyRequestError(ValueError):
+    """A body that no record can be taken from; carries the faults."""
+
+    def __init__(self, faults: list[RequestFault]) -> None:
+        super().__init__("; ".join(fault.detail for fault in faults))
+        self.faults = faults
+
+
+def count_records(body: bytes, *, is_json_feed: bool) -> int:
+    """How many records a body holds. Raises FaultyRequestError where its shape is not what the feed reads."""
+    return len(_records(body, is_json_feed=is_json_feed))
+
+
+def raw_records(body: bytes, *, is_json_feed: bool) -> list[str]:
+    """The text of each record of a body that was accepted."""
+    if not is_json_feed:
+        # Half of a surrogate pair is no text; written out, it fails as that one record's fault.
+        return [row.encode("utf-8", "backslashreplace").decode() for row in _records(body, is_json_feed=False)]
+    return [json_records.dump(record) for record in _records(body, is_json_feed=True)]
+
+
+def _records(body: bytes, *, is_json_feed: bool) -> list[Any]:
+    document = _document(body)
+    if is_json_feed:
+        return _json_records(document)
+    if not isinstance(document, dict) or "data" not in document:
+        raise _fault("", "shape_not_read", 'This feed reads rows: send {"data": ["row", …]}.')
+    rows = _bounded(document["data"], "/data")
+    strangers = [name for name in document if name != "data"]
+    faults = [RequestFault(f"/{name}", "unknown_member", "Only data is read here.") for name in strangers]
+    faults += _type_faults(rows, str, "/data", "This feed reads rows as text; a JSON record cannot be read.")
+    if faults:
+        raise FaultyRequestError(faults[:MAX_FAULTS])
+    return rows
+
+
+def _json_records(document: Any) -> list[Any]:
+    if isinstance(document, dict) and not json_records.is_wrapper(document):
+        if "data" in document and not isinstance(document["data"], dict) and len(document) == 1:
+            raise _fault("/data", "not_a_list", "data must be a list of records.")
+        return [document]
+    if not isinstance(document, dict | list):
+        raise _fault("", "shape_not_read", 'This feed reads an object, a list of them, or {"data": [{…}, …]}.')
+    pointer = "/data" if isinstance(document, dict) else ""
+    records = _bounded(document["data"] if isinstance(document, dict) else document, pointer)
+    faults = _type_faults(records, dict, pointer, "This feed reads JSON objects; a row of text cannot be read.")
+    if faults:
+        raise FaultyRequestError(faults[:MAX_FAULTS])
+    return records
+
+
+def _document(body: bytes) -> Any:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _fault("", "not_utf8", f"The body is not UTF-8 at byte {error.start + 1}.") from None
+    try:
+        return json_records.DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise _fault("", "not_json", f"The body is not JSON: {error.msg} at {place}.") from None
+    except (ValueError, RecursionError) as error:
+        raise _fault("", "not_json", f"The body is not JSON that is read here: {error}.") from None
+
+
+def _bounded(records: Any, pointer: str) -> list[Any]:
+    if not isinstance(records, list):
+        raise _fault(pointer, "not_a_list", "data must be a list of records.")
+    if not records:
+        raise _fault(pointer, "no_records", "There must be at least one record.")
+    if len(records) > MAX_RECORDS:
+        detail = f"A request takes at most {MAX_RECORDS:,} records; this one has {len(records):,}. Send several."
+        raise _fault(pointer, "too_many_records", detail)
+    return records
+
+
+def _type_faults(records: list[Any], kind: type, pointer: str, detail: str) -> list[RequestFault]:
+    # A number is kept as a text of its digits, so that a look at `str` alone would let it pass for a row.
+    is_right = (lambda item: type(item) is str) if kind is str else (lambda item: isinstance(item, kind))
+    return [
+        RequestFault(f"{pointer}/{place}", "record_not_read", detail)
+        for place, item in enumerate(records)
+        if not is_right(item)
+    ]
+
+
+def _fault(pointer: str, code: str, detail: str) -> FaultyRequestError:
+    return FaultyRequestError([RequestFault(pointer, code, detail)])

@@ -1,0 +1,55 @@
+"""Questions about ingestion's tables, answered without changing anything."""
+
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from ingestion.models import Feed, ImportChunk, ImportException, UsageImport
+
+MAX_ATTEMPTS = 5
+
+
+def feed_by(reference: str) -> Feed | None:
+    """The feed with this API name, or with this number."""
+    feeds = Feed.objects.select_related("profile")
+    if reference.isascii() and reference.isdecimal() and len(reference) < 18:
+        return feeds.filter(pk=int(reference)).first()
+    return feeds.filter(api_name=reference).first()
+
+
+def chunks_waiting(now: datetime) -> QuerySet[ImportChunk]:
+    """Chunks that a worker may claim: new ones, and those whose worker is gone."""
+    is_stale = Q(status=ImportChunk.Status.CLAIMED, claimed_until__lt=now)
+    return ImportChunk.objects.filter(Q(status=ImportChunk.Status.WAITING) | is_stale)
+
+
+def imports_to_plan(now: datetime) -> QuerySet[UsageImport]:
+    """Files whose chunks are not known yet, and that no worker is looking at."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    return UsageImport.objects.filter(is_free, status=UsageImport.Status.RECEIVED)
+
+
+def exceptions_to_retry() -> QuerySet[ImportException]:
+    """Exceptions that somebody asked to mediate again."""
+    return ImportException.objects.filter(status=ImportException.Status.REPROCESSING)
+
+
+def corrections_of(usage_import: UsageImport) -> dict[int, str]:
+    """Record number -> corrected text, for every record of an import that was ever corrected."""
+    corrected = ImportException.objects.filter(usage_import=usage_import, revision_count__gt=0).order_by("attempt")
+    latest: dict[int, str] = {}
+    for exception in corrected.prefetch_related("revisions"):
+        latest[exception.record_number] = max(exception.revisions.all(), key=lambda revision: revision.number).raw
+    return latest
+
+
+def same_file(feed: Feed, content_hash: str) -> UsageImport | None:
+    """An earlier import of the same bytes into the same feed that did not fail."""
+    imports = UsageImport.objects.filter(feed=feed, content_hash=content_hash).exclude(source=UsageImport.Source.API)
+    return imports.exclude(status=UsageImport.Status.FAILED).first()
+
+
+def replaced_batch_ids(usage_import: UsageImport) -> list[int]:
+    """The UDR batches of the attempts before the current one."""
+    chunks = ImportChunk.objects.filter(usage_import=usage_import, attempt__lt=usage_import.attempt)
+    return [batch_id for batch_id in chunks.values_list("batch_id", flat=True) if batch_id is not None]

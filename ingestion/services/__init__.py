@@ -1,0 +1,42 @@
+"""The verbs of ingestion, in the order in which usage meets them.
+
+POST ─► receive_usage ┐
+file ─► receive_file  ┴─► a UsageImport and its bytes, durable before we answer        receiving
+folder ─► poll_pickup_locations ─► receive_file, then done/ or failed/                 pickups
+a stored file ─► plan_next_import ─► chunks of whole records                           planning
+chunks ─► mediate_next_chunks ─► one transaction each: UDRs · exceptions · left out    mediating
+exceptions ─► correct · write off · reprocess ─► retry_next_exceptions                 exceptions
+a whole import ─► reprocess_imports: a new attempt, swapped in when it is complete     reprocessing
+"""
+
+from ingestion.services.exceptions import (
+    UnableToCorrect,
+    UnableToWriteOff,
+    correct_exception,
+    reprocess_exceptions,
+    retry_next_exceptions,
+    write_off_exceptions,
+)
+from ingestion.services.mediating import mediate_next_chunks
+from ingestion.services.pickups import poll_pickup_locations
+from ingestion.services.planning import plan_next_import
+from ingestion.services.receiving import UnableToReceive, receive_file, receive_usage
+from ingestion.services.reprocessing import UnableToReprocess, reprocess_imports, retry_errored
+
+__all__ = [
+    "UnableToCorrect",
+    "UnableToReceive",
+    "UnableToReprocess",
+    "UnableToWriteOff",
+    "correct_exception",
+    "mediate_next_chunks",
+    "plan_next_import",
+    "poll_pickup_locations",
+    "receive_file",
+    "receive_usage",
+    "reprocess_exceptions",
+    "reprocess_imports",
+    "retry_errored",
+    "retry_next_exceptions",
+    "write_off_exceptions",
+]

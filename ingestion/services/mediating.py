@@ -1,0 +1,230 @@
+"""Chunks into outcomes: claim, read, mediate, write, count, in one transaction a group of chunks."""
+
+import traceback
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+import structlog
+from django.db import transaction
+from django.db.models import F
+
+from ingestion import selectors, store
+from ingestion.core.requests import raw_records
+from ingestion.models import Feed, ImportBody, ImportChunk, UsageImport
+from mediation import services as mediation
+from mediation.core.frames import WINDOWS
+from mediation.core.spec import Delimited, parse_spec
+from mediation.models import ProfileVersion
+
+log = structlog.get_logger()
+
+LEASE = timedelta(seconds=20)
+MAX_GROUP = 200  # submissions that are mediated together
+MAX_GROUP_RECORDS = 20_000
+
+
+def mediate_next_chunks(*, now: datetime) -> bool:
+    """Mediate the next chunk of a file, or the next submissions of one feed together; False where nothing waits."""
+    chunk_ids = _claim_chunks(now)
+    if not chunk_ids:
+        return False
+    try:
+        mediate_chunks(chunk_ids=chunk_ids, now=now)
+    except Exception:
+        log.exception("chunks_crashed", chunk_ids=chunk_ids)
+        _park_or_release(chunk_ids, traceback.format_exc(), now)
+    return True
+
+
+@transaction.atomic
+def _claim_chunks(now: datetime) -> list[int]:
+    """Claim what is worked on together, and count the try, so that a worker's death counts too.
+
+    A chunk that was tried before goes alone: if it is the one that crashes, it takes no others with it.
+    """
+    waiting = selectors.chunks_waiting(now).select_for_update(skip_locked=True)
+    first = waiting.order_by("pk").first()
+    if first is None:
+        return []
+    claimed = [first]
+    if first.byte_start is None and first.attempts == 0 and first.attempt == 1:
+        alike = waiting.filter(
+            feed_id=first.feed_id,
+            profile_version_id=first.profile_version_id,
+            byte_start=None,
+            attempts=0,
+            attempt=1,
+            pk__gt=first.pk,
+        )
+        for chunk in alike.order_by("pk")[: MAX_GROUP - 1]:
+            if sum(one.waiting_count for one in claimed) + chunk.waiting_count > MAX_GROUP_RECORDS:
+                break
+            claimed.append(chunk)
+    ids = [chunk.pk for chunk in claimed]
+    ImportChunk.objects.filter(pk__in=ids).update(
+        status=ImportChunk.Status.CLAIMED, attempts=F("attempts") + 1, claimed_until=now + LEASE
+    )
+    return ids
+
+
+@transaction.atomic
+def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
+    """Decide every record of claimed chunks of one feed and profile version, all in this transaction.
+
+    The rows stay locked while it runs: a sweeper skips them, and a second worker finds them done.
+    """
+    chunks = list(
+        ImportChunk.objects.select_for_update()
+        .filter(pk__in=chunk_ids, status=ImportChunk.Status.CLAIMED)
+        .order_by("pk")
+    )
+    if not chunks:
+        return
+    imports = list(UsageImport.objects.filter(pk__in=[chunk.usage_import_id for chunk in chunks]))
+    feed = Feed.objects.get(pk=chunks[0].feed_id)
+    version = ProfileVersion.objects.get(pk=chunks[0].profile_version_id)
+    UsageImport.objects.filter(pk__in=[one.pk for one in imports], started_at=None).update(started_at=now)
+    is_again = imports[0].attempt > 1
+    records = _read(chunks, {one.pk: one for one in imports}, version)
+    outcome = mediation.mediate(
+        records=records,
+        version=version,
+        feed_id=feed.pk,
+        windows=windows_of(feed, imports),
+        now=now,
+        is_staged=is_again,
+        replaced_ids=selectors.replaced_batch_ids(imports[0]) if is_again else (),
+    )
+    write_outcome(chunks, imports, records, outcome, now=now)
+    _finish(imports, now=now)
+    mediation.ring("rate", now)
+
+
+def windows_of(feed: Feed, imports: Sequence[UsageImport]) -> pl.DataFrame:
+    """WINDOWS: how old and how far ahead usage of each import may be, counted from its arrival."""
+    oldest = timedelta(days=feed.max_age_days) if feed.max_age_days is not None else None
+    latest = timedelta(minutes=feed.max_future_minutes)
+    rows = [(one.pk, one.received_at - oldest if oldest else None, one.received_at + latest) for one in imports]
+    return pl.DataFrame(rows, schema=WINDOWS, orient="row")
+
+
+def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: ProfileVersion) -> pl.DataFrame:
+    """The RECORDS of chunks: one part of a file, or the bodies of several submissions."""
+    if chunks[0].byte_start is None:
+        records = mediation.read_rows(version=version, rows=_submitted_rows(chunks, version))
+    else:
+        chunk, usage_import = chunks[0], imports[chunks[0].usage_import_id]
+        records = mediation.read_part(
+            version=version,
+            content=store.payload_part(usage_import, chunk.byte_start or 0, chunk.byte_end or 0),
+            import_id=usage_import.pk,
+            first_number=chunk.first_record_number,
+            header=usage_import.header,
+        )
+    again = [one for one in imports.values() if one.attempt > 1]
+    return _with_corrections(records, again[0], version) if again else records
+
+
+def _submitted_rows(chunks: list[ImportChunk], version: ProfileVersion) -> pl.DataFrame:
+    is_json_feed = not isinstance(parse_spec(version.spec).format, Delimited)
+    bodies = ImportBody.objects.in_bulk([chunk.usage_import_id for chunk in chunks])
+    rows = [
+        (chunk.usage_import_id, number, raw)
+        for chunk in chunks
+        for number, raw in enumerate(
+            raw_records(bytes(bodies[chunk.usage_import_id].content), is_json_feed=is_json_feed), start=1
+        )
+    ]
+    schema = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _with_corrections(records: pl.DataFrame, usage_import: UsageImport, version: ProfileVersion) -> pl.DataFrame:
+    """Records that were corrected are read from their latest revision when the import is mediated again."""
+    corrections = selectors.corrections_of(usage_import)
+    present = set(records["record_number"].to_list()) & corrections.keys()
+    if not present:
+        return records
+    rows = pl.DataFrame(
+        [(usage_import.pk, number, corrections[number]) for number in sorted(present)],
+        schema={"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String},
+        orient="row",
+    )
+    corrected = mediation.read_rows(version=version, rows=rows, header=usage_import.header)
+    untouched = records.filter(~pl.col("record_number").is_in(list(present)))
+    return pl.concat([untouched, corrected], how="diagonal").sort("record_number")
+
+
+class OutcomeMismatchError(RuntimeError):
+    """Mediation returned another number of records than it was given; the transaction must not commit."""
+
+
+def write_outcome(
+    chunks: Sequence[ImportChunk],
+    imports: Sequence[UsageImport],
+    records: pl.DataFrame,
+    outcome: mediation.Outcome,
+    *,
+    now: datetime,
+) -> None:
+    """Write exceptions and left-out records, and the ledger of outcomes on the chunks. chunks: one an import."""
+    attempts = store.attempts_frame(imports)
+    feed_id = chunks[0].feed_id
+    store.copy_in_exceptions(outcome.rejected, attempts=attempts, feed_id=feed_id, now=now)
+    store.copy_in_left_out(outcome.left_out, attempts=attempts)
+    counts = count_outcomes(outcome)
+    for chunk in chunks:
+        count = counts.get(chunk.usage_import_id, {})
+        chunk.imported_count = count.get("imported", 0)
+        chunk.exception_count = count.get("exception", 0)
+        chunk.skipped_count = count.get("skipped", 0)
+        chunk.duplicate_count = count.get("duplicate", 0)
+        chunk.batch_id = count.get("batch_id")
+        chunk.waiting_count, chunk.status, chunk.ended_at = 0, ImportChunk.Status.DONE, now
+    ImportChunk.objects.bulk_update(chunks, [*LEDGER_FIELDS, "batch_id", "waiting_count", "status", "ended_at"])
+    written = sum(getattr(chunk, field) for chunk in chunks for field in LEDGER_FIELDS)
+    if written != records.height:
+        raise OutcomeMismatchError(f"{records.height} records in, {written} outcomes out")
+
+
+LEDGER_FIELDS = ("imported_count", "exception_count", "skipped_count", "duplicate_count")
+
+
+def count_outcomes(outcome: mediation.Outcome) -> dict[int, dict[str, int]]:
+    """For each import: how many records had which outcome, and the batch that holds its UDRs."""
+    counts: dict[int, dict[str, int]] = {}
+    for import_id, batch_id, udr_count in outcome.imported.iter_rows():
+        counts.setdefault(import_id, {}).update(imported=udr_count, batch_id=batch_id)
+    for import_id, rejected in outcome.rejected.group_by("import_id").len().iter_rows():
+        counts.setdefault(import_id, {})["exception"] = rejected
+    for import_id, kind, left_out in outcome.left_out.group_by("import_id", "outcome").len().iter_rows():
+        counts.setdefault(import_id, {})[kind] = left_out
+    return counts
+
+
+def _finish(imports: Sequence[UsageImport], *, now: datetime) -> None:
+    """Count, and swap in an attempt that replaces another once its last chunk is done."""
+    store.recount([usage_import.pk for usage_import in imports], now=now)
+    for usage_import in imports:
+        if usage_import.attempt == 1:
+            continue
+        usage_import.refresh_from_db()
+        if usage_import.status == UsageImport.Status.COMPLETED:
+            replaced_ids = selectors.replaced_batch_ids(usage_import)
+            mediation.swap_batches(import_id=usage_import.pk, replaced_ids=replaced_ids)
+            store.close_earlier_exceptions(usage_import, now=now)
+
+
+@transaction.atomic
+def _park_or_release(chunk_ids: Sequence[int], trace: str, now: datetime) -> None:
+    """After a crash: let the chunks be tried again, or park those that crashed too often where people see them."""
+    claimed = ImportChunk.objects.filter(pk__in=chunk_ids, status=ImportChunk.Status.CLAIMED)
+    hopeless = claimed.filter(attempts__gte=selectors.MAX_ATTEMPTS)
+    import_ids = list(hopeless.values_list("usage_import_id", flat=True))
+    hopeless.update(status=ImportChunk.Status.ERRORED, error=trace)
+    claimed.update(status=ImportChunk.Status.WAITING, claimed_until=None, error=trace)
+    if import_ids:
+        UsageImport.objects.filter(pk__in=import_ids).update(
+            status=UsageImport.Status.ERRORED, error=trace, ended_at=now
+        )

@@ -1,0 +1,79 @@
+"""Finding where a stored file can be cut, so that workers can share it and a crash costs one chunk."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+
+from ingestion import selectors, store
+from ingestion.models import ImportChunk, UsageImport
+from mediation import services as mediation
+
+LEASE = timedelta(seconds=20)
+
+
+def plan_next_import(*, now: datetime) -> bool:
+    """Plan one waiting file; False where none waits."""
+    usage_import = _claim_import(now)
+    if usage_import is None:
+        return False
+    if usage_import.plan_attempts > selectors.MAX_ATTEMPTS:
+        _end(usage_import, UsageImport.Status.ERRORED, "Its workers died while they read it. Look at their log.", now)
+        return True
+    plan_import(usage_import=usage_import, now=now)
+    return True
+
+
+@transaction.atomic
+def _claim_import(now: datetime) -> UsageImport | None:
+    waiting = selectors.imports_to_plan(now).select_for_update(skip_locked=True)
+    usage_import = waiting.select_related(None).order_by("pk").first()
+    if usage_import is not None:
+        usage_import.claimed_until = now + LEASE
+        usage_import.plan_attempts += 1
+        usage_import.save(update_fields=["claimed_until", "plan_attempts"])
+    return usage_import
+
+
+@transaction.atomic
+def plan_import(*, usage_import: UsageImport, now: datetime) -> None:
+    """Write the chunks of a received file, or fail the import where the file cannot be read as a whole."""
+    locked = UsageImport.objects.select_for_update(of=("self",)).filter(
+        pk=usage_import.pk, status=UsageImport.Status.RECEIVED
+    )
+    if not locked.exists():
+        return
+    try:
+        chunks = _chunks(usage_import)
+    except mediation.UnreadableError as error:
+        _end(usage_import, UsageImport.Status.FAILED, str(error), now)
+        return
+    ImportChunk.objects.bulk_create(chunks, batch_size=1_000)
+    usage_import.status = UsageImport.Status.WAITING if chunks else UsageImport.Status.COMPLETED
+    usage_import.ended_at = None if chunks else now
+    usage_import.save(update_fields=["status", "header", "ended_at"])
+
+
+def _chunks(usage_import: UsageImport) -> list[ImportChunk]:
+    blocks = store.payload_blocks(usage_import)
+    usage_import.header, spans = mediation.cut(version=usage_import.profile_version, blocks=blocks)
+    return [
+        ImportChunk(
+            usage_import=usage_import,
+            attempt=usage_import.attempt,
+            number=number,
+            feed_id=usage_import.feed_id,
+            profile_version_id=usage_import.profile_version_id,
+            byte_start=span.start,
+            byte_end=span.end,
+            first_record_number=span.first_number,
+        )
+        for number, span in enumerate(spans, start=1)
+    ]
+
+
+def _end(usage_import: UsageImport, status: str, error: str, now: datetime) -> None:
+    UsageImport.objects.filter(pk=usage_import.pk).update(
+        status=status, error=error, ended_at=now, started_at=F("received_at")
+    )
+    usage_import.status, usage_import.error = status, error

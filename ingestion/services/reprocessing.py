@@ -1,0 +1,92 @@
+"""Mediating whole imports again: a new attempt that replaces the one before when it is complete."""
+
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+
+from ingestion.models import ImportChunk, ImportException, UsageImport
+from mediation import selectors as mediation_selectors
+from mediation import services as mediation
+from mediation.models import ProfileVersion
+
+ENDED = (UsageImport.Status.COMPLETED, UsageImport.Status.FAILED)
+
+
+class UnableToReprocess(Exception):
+    """Imports that cannot be mediated again now."""
+
+
+@transaction.atomic
+def reprocess_imports(*, imports: QuerySet[UsageImport], by: User | None, now: datetime) -> int:
+    """Mediate completed or failed imports again with their profile's active version; returns how many.
+
+    Raises UnableToReprocess where one of them has not ended, or its profile has no active version.
+    """
+    locked = list(imports.order_by("pk").select_for_update(of=("self",)).select_related(None))
+    running = [one for one in locked if one.status not in ENDED]
+    if running:
+        raise UnableToReprocess(
+            f"{len(running)} of these imports have not ended, the first is {running[0].tracking_id}."
+            " Wait for it, or try its errored work again."
+        )
+    if _retried(locked):
+        raise UnableToReprocess("Exceptions of these imports are being mediated right now. Try again in a moment.")
+    for usage_import in locked:
+        _open_attempt(usage_import, _version_of(usage_import))
+    mediation.ring("mediate", now)
+    return len(locked)
+
+
+def _retried(imports: list[UsageImport]) -> bool:
+    status = ImportException.Status.REPROCESSING
+    return ImportException.objects.filter(usage_import__in=imports, status=status).exists()
+
+
+def _version_of(usage_import: UsageImport) -> ProfileVersion:
+    version = mediation_selectors.active_version(usage_import.feed.profile_id)
+    if version is None:
+        raise UnableToReprocess(f"The Data Profile of {usage_import.feed} has no active version. Activate one.")
+    return version
+
+
+def _open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
+    """Set the history row back to its start; chunks and batches of the attempts before stay as they are."""
+    is_api = usage_import.source == UsageImport.Source.API
+    record_count = usage_import.record_count if is_api else 0
+    usage_import.attempt += 1
+    usage_import.profile_version = version
+    usage_import.status = UsageImport.Status.WAITING if is_api else UsageImport.Status.RECEIVED
+    usage_import.record_count = usage_import.waiting_count = record_count
+    usage_import.imported_count = usage_import.exception_count = 0
+    usage_import.skipped_count = usage_import.duplicate_count = 0
+    usage_import.started_at = usage_import.ended_at = usage_import.claimed_until = None
+    usage_import.plan_attempts, usage_import.error = 0, ""
+    usage_import.save()
+    if is_api:
+        ImportChunk.objects.create(
+            usage_import=usage_import,
+            attempt=usage_import.attempt,
+            number=1,
+            feed_id=usage_import.feed_id,
+            profile_version_id=version.pk,
+            waiting_count=record_count,
+        )
+
+
+@transaction.atomic
+def retry_errored(*, imports: QuerySet[UsageImport], by: User | None, now: datetime) -> int:
+    """Let the parked work of imports be tried again; returns how many imports had some."""
+    errored = list(imports.filter(status=UsageImport.Status.ERRORED).select_for_update(of=("self",)))
+    for usage_import in errored:
+        chunks = ImportChunk.objects.filter(usage_import=usage_import, attempt=usage_import.attempt)
+        chunks.filter(status=ImportChunk.Status.ERRORED).update(
+            status=ImportChunk.Status.WAITING, attempts=0, error="", claimed_until=None
+        )
+        usage_import.status = UsageImport.Status.RUNNING if chunks.exists() else UsageImport.Status.RECEIVED
+        usage_import.plan_attempts, usage_import.error, usage_import.ended_at = 0, "", None
+        usage_import.claimed_until = None
+        usage_import.save(update_fields=["status", "plan_attempts", "error", "ended_at", "claimed_until"])
+    mediation.ring("mediate", now)
+    return len(errored)

@@ -15,10 +15,10 @@ class DurableStorage(FileSystemStorage):
         path = Path(self.path(saved))
         sync(path)
         # New folders are entries of the folders above, so the way up to the root counts too.
-        root = Path(self.location)
+        above = Path(self.location).parent
         for folder in path.parents:
             sync(folder)
-            if folder in (root, root.parent):
+            if folder == above:
                 break
         return saved
 

@@ -1,7 +1,9 @@
 """What workers do that belongs to no single room: answer the pulse, sweep up unheard work, keep house."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ingestion import selectors as ingestion_selectors
@@ -14,15 +16,6 @@ from rating import services as rating_services
 # A task that a killed worker had pulled stays locked for minutes; its bell rings on, unheard.
 UNHEARD = timedelta(seconds=30)
 
-READY = {
-    "mediate": (
-        ingestion_selectors.chunks_waiting,
-        ingestion_selectors.imports_to_plan,
-        ingestion_selectors.exceptions_to_retry,
-    ),
-    "rate": (rating_selectors.batches_waiting,),
-}
-
 
 def pulse() -> None:
     """Show that the workers live."""
@@ -33,14 +26,28 @@ def sweep() -> None:
     """Ring where work is ready, and ring again what nobody heard."""
     now = timezone.now()
     ring_again(rung_before=now - UNHEARD)
-    for name, questions in READY.items():
-        if any(question(now=now).exists() for question in questions):
+    for name, questions in work_ready(now).items():
+        if any(rows.exists() for rows in questions):
             mediation_services.ring(name=name, now=now)
 
 
+def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
+    """The rows that wait for a worker, by the bell that calls one."""
+    return {
+        "mediate": [
+            ingestion_selectors.chunks_waiting(now=now),
+            ingestion_selectors.imports_to_plan(now=now),
+            ingestion_selectors.exceptions_to_retry(),
+        ],
+        "rate": [rating_selectors.batches_waiting(now=now)],
+    }
+
+
 def ring_again(*, rung_before: datetime) -> None:
-    for bell in Bell.objects.filter(is_ringing=True, rung_at__lt=rung_before):
-        if Bell.objects.filter(pk=bell.pk, is_ringing=True, rung_at=bell.rung_at).update(is_ringing=False):
+    """Send another task for every bell that has been ringing since before then."""
+    unheard = Bell.objects.filter(is_ringing=True, rung_at__lt=rung_before)
+    for bell in unheard:
+        if unheard.filter(pk=bell.pk).update(is_ringing=False):
             mediation_services.ring(name=bell.name, now=timezone.now())
 
 

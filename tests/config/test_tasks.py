@@ -1,0 +1,55 @@
+"""Bells that nobody heard ring again, and the clock's rows are set once."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+
+from config import tasks
+from config.schedules import SCHEDULES, set_schedules
+from mediation.models import Bell
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_bell_that_rang_unheard_gets_another_task(django_capture_on_commit_callbacks):
+    long_ago = timezone.now() - timedelta(minutes=2)
+    Bell.objects.create(name="pulse", is_ringing=True, rung_at=long_ago)
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks.sweep()
+    assert Bell.objects.get(name="pulse").rung_at > long_ago
+    assert OrmQ.objects.count() == 1
+
+
+def test_a_bell_that_rings_since_just_now_is_left_alone(django_capture_on_commit_callbacks):
+    just_now = timezone.now() - timedelta(seconds=5)
+    Bell.objects.create(name="pulse", is_ringing=True, rung_at=just_now)
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks.sweep()
+    assert Bell.objects.get(name="pulse").rung_at == just_now
+    assert OrmQ.objects.count() == 0
+
+
+def test_the_pulse_is_answered():
+    Bell.objects.create(name="pulse", is_ringing=True, rung_at=timezone.now())
+    tasks.pulse()
+    bell = Bell.objects.get(name="pulse")
+    assert not bell.is_ringing
+    assert bell.answered_at >= bell.rung_at
+
+
+def test_schedules_are_set_once_and_keep_their_next_run():
+    set_schedules()
+    planned = timezone.now() + timedelta(hours=3)
+    Schedule.objects.filter(name="make partitions").update(next_run=planned)
+    set_schedules()
+    assert Schedule.objects.count() == len(SCHEDULES)
+    assert Schedule.objects.get(name="make partitions").next_run == planned
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_every_schedule_names_a_task_that_there_is(schedule):
+    module, _, name = schedule["func"].rpartition(".")
+    assert module == tasks.__name__
+    assert callable(getattr(tasks, name))

@@ -1,6 +1,52 @@
-"""The admin site: Sluice's name on it, and the screens in the order in which a record walks."""
+"""The admin site: Sluice's name on it, the screens in the order in which a record walks, the day at the front."""
+
+from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+# Groups of the list of screens, and their models in the order of the walk. What is not named follows, in Operations.
+GROUPS = {
+    "Ingestion": (
+        "ingestion.Feed",
+        "ingestion.UsageImport",
+        "ingestion.ImportException",
+        "ingestion.LeftOutRecord",
+        "ingestion.IdempotencyKey",
+    ),
+    "Mediation": (
+        "mediation.DataProfile",
+        "mediation.ProfileVersion",
+        "mediation.UsageClass",
+        "mediation.UsageClassType",
+        "mediation.IdentifierType",
+        "mediation.Udr",
+        "mediation.UdrBatch",
+        "mediation.UdrKey",
+    ),
+    "Rating": (
+        "rating.RatePlan",
+        "rating.RateGroup",
+        "rating.Rate",
+        "rating.Bucket",
+        "rating.Account",
+        "rating.Service",
+        "rating.ServiceIdentifier",
+        "rating.Charge",
+        "rating.RatingException",
+        "rating.BillingPeriod",
+        "rating.StatementLine",
+        "rating.TierPosition",
+        "rating.BucketBalance",
+    ),
+    "Operations": (
+        "auth.User",
+        "auth.Group",
+        "knox.AuthToken",
+        "mediation.Bell",
+    ),
+}
 
 
 class SluiceAdminSite(admin.AdminSite):
@@ -8,3 +54,34 @@ class SluiceAdminSite(admin.AdminSite):
     site_title = "Sluice"
     index_title = "Today"
     site_url = None
+    index_template = "admin/today.html"
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """The screens in our groups; the page of one Django app lists what belongs to that app."""
+        apps = self._build_app_dict(request, app_label)
+        if app_label is not None:
+            return [app for label, app in apps.items() if label == app_label]
+        models = {model["model"]._meta.label: model for app in apps.values() for model in app["models"]}
+        groups = []
+        for name, labels in GROUPS.items():
+            listed = [models.pop(label) for label in labels if label in models]
+            if name == "Operations":
+                listed += sorted(models.values(), key=lambda model: str(model["name"]))
+            if listed:
+                groups.append(self._group(name, listed, apps))
+        return groups
+
+    def _group(self, name: str, models: list[Any], apps: dict[str, Any]) -> dict[str, Any]:
+        home = apps.get(name.lower())
+        return {
+            "name": name,
+            "app_label": name.lower(),
+            "app_url": home["app_url"] if home else "",
+            "has_module_perms": True,
+            "models": models,
+        }
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        from config import today  # reads the models, which are not loaded yet when the site is made
+
+        return super().index(request, {**today.panels(request.user), **(extra_context or {})})

@@ -15,3 +15,9 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
 
     default = False
     default_site = "config.admin_site.SluiceAdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        from config.admin import put_on_site
+
+        put_on_site()  # now that the packages have registered their own screens, which ours replace

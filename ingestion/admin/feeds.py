@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from ingestion import services
 from ingestion.models import Feed, ImportException, UsageImport
@@ -51,7 +52,7 @@ class FeedAdmin(kit.ModelAdmin):
         return [path("<int:pk>/upload/", view, name="ingestion_feed_upload"), *super().get_urls()]
 
     def has_upload_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("ingestion.add_usageimport")  # type: ignore[union-attr]
+        return kit.person(request).has_perm("ingestion.add_usageimport")
 
     def dress_rows(self, rows: list[Any]) -> None:
         latest = dict(
@@ -106,7 +107,7 @@ class FeedAdmin(kit.ModelAdmin):
             try:
                 usage_import = self._receive(request, feed, form.cleaned_data)
             except services.UnableToReceive as refusal:
-                form.add_error(None, str(refusal))
+                form.add_error(None, _with_earlier(refusal))
             else:
                 self.message_user(request, f"{usage_import.file_name} is received.")
                 return redirect("admin:ingestion_usageimport_change", usage_import.pk)
@@ -119,7 +120,14 @@ class FeedAdmin(kit.ModelAdmin):
             stream=answers["file"],
             file_name=answers["file"].name,
             source=UsageImport.Source.UPLOAD,
-            by=request.user,
+            by=kit.person(request),
             now=timezone.now(),
             allow_repeat=answers["allow_repeat"],
         )
+
+
+def _with_earlier(refusal: services.UnableToReceive) -> str:
+    """The refusal, with a link to the import that took the same file before."""
+    if refusal.earlier is None:
+        return str(refusal)
+    return format_html("{} {}", refusal, marks.row_link("See it.", "ingestion_usageimport", refusal.earlier.pk))

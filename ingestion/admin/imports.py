@@ -1,6 +1,6 @@
 """Screens of the import history: a list, and a page for each import that follows its progress."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -31,7 +31,7 @@ class ChunkInline(kit.ReadOnlyInline):
     show_change_link = False
     ordering = ("-attempt", "number")
     verbose_name_plural = "chunks of every attempt, newest attempt first"
-    fields = readonly_fields = (
+    fields: ClassVar[Any] = (
         "attempt",
         kit.status_badge(),
         kit.count("imported_count"),
@@ -146,20 +146,20 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     @admin.action(description="Reprocess", permissions=["reprocess"])
     def reprocess(self, request: HttpRequest, imports: QuerySet[UsageImport]) -> None:
         try:
-            count = services.reprocess_imports(imports=imports, by=request.user, now=timezone.now())
+            count = services.reprocess_imports(imports=imports, by=kit.person(request), now=timezone.now())
         except services.UnableToReprocess as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
         else:
-            self.message_user(request, f"{kit.counted(count, 'import')} will be read again.")
+            kit.tell(self, request, count, "import", "will be read again")
 
     @admin.action(description="Try errored work again", permissions=["reprocess"])
     def retry_errored(self, request: HttpRequest, imports: QuerySet[UsageImport]) -> None:
         try:
-            count = services.retry_errored(imports=imports, by=request.user, now=timezone.now())
+            count = services.retry_errored(imports=imports, by=kit.person(request), now=timezone.now())
         except services.UnableToReprocess as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
         else:
-            self.message_user(request, f"{kit.counted(count, 'import')} will be tried again.")
+            kit.tell(self, request, count, "import", "will be tried again")
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         return [
@@ -227,7 +227,7 @@ def progress_of(usage_import: UsageImport) -> dict[str, Any]:
     }
 
 
-def attempts_of(usage_import: UsageImport) -> list[dict[str, Any]]:
+def attempts_of(usage_import: UsageImport) -> list[Any]:
     chunks = ImportChunk.objects.filter(usage_import=usage_import).values("attempt").order_by("-attempt")
     return list(
         chunks.annotate(

@@ -1,6 +1,6 @@
 """Screens of what did not become a UDR: import exceptions with their correction, and records left out."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -22,7 +22,7 @@ class RevisionInline(kit.ReadOnlyInline):
     model = ExceptionRevision
     show_change_link = False
     ordering = ("-number",)
-    fields = readonly_fields = ("number", "raw_shown", "reason", "created_by", kit.moment("created_at"))
+    fields: ClassVar[Any] = ("number", "raw_shown", "reason", "created_by", kit.moment("created_at"))
 
     @admin.display(description="record as corrected")
     def raw_shown(self, revision: Any) -> Any:
@@ -124,11 +124,11 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     @admin.action(description="Reprocess", permissions=["reprocess"])
     def reprocess(self, request: HttpRequest, exceptions: QuerySet[ImportException]) -> None:
         try:
-            count = services.reprocess_exceptions(exceptions=exceptions, by=request.user, now=timezone.now())
+            count = services.reprocess_exceptions(exceptions=exceptions, by=kit.person(request), now=timezone.now())
         except services.UnableToReprocess as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
         else:
-            self.message_user(request, f"{kit.counted(count, 'record')} will be mediated again.")
+            kit.tell(self, request, count, "record", "will be mediated again")
 
     @admin.action(description="Write off…", permissions=["writeoff"])
     def write_off(self, request: HttpRequest, exceptions: QuerySet[ImportException]) -> HttpResponse | None:
@@ -138,12 +138,12 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
             return kit.ask_reason(self, request, exceptions, action="write_off", question=question, button="Write off")
         try:
             count = services.write_off_exceptions(
-                exceptions=exceptions, reason=reason, by=request.user, now=timezone.now()
+                exceptions=exceptions, reason=reason, by=kit.person(request), now=timezone.now()
             )
         except services.UnableToWriteOff as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
         else:
-            self.message_user(request, f"{kit.counted(count, 'record')} written off.")
+            kit.tell(self, request, count, "record", "written off")
         return None
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
@@ -165,7 +165,7 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
                     exception=exception,
                     raw=answers["raw"],
                     reason=answers["reason"],
-                    by=request.user,
+                    by=kit.person(request),
                     now=timezone.now(),
                 )
             except services.UnableToCorrect as refusal:

@@ -35,12 +35,16 @@ class NamedNumberFilter(FieldListFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = self.field_path.removesuffix("_id").replace("_", " ")
-        chosen = self.used_parameters.get(self.field_path)
-        self.chosen = chosen[-1] if isinstance(chosen, list) else chosen
+        chosen: Any = self.used_parameters.get(self.field_path)
+        self.chosen: str | None = chosen[-1] if isinstance(chosen, list) else chosen
         naming = NAMINGS.get(self.field_path)
         self.names = naming.names() if naming else {}
 
-    def expected_parameters(self) -> list[str]:
+    @property
+    def number(self) -> int | None:
+        return int(self.chosen) if self.chosen is not None and self.chosen.isdecimal() else None
+
+    def expected_parameters(self) -> list[Any]:
         return [self.field_path]
 
     def has_output(self) -> bool:
@@ -68,14 +72,14 @@ class BatchIdFilter(NamedNumberFilter):
 
     id_bits: int
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        if self.chosen is None or not self.chosen.isdecimal():
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet | None:
+        if self.number is None:
             return super().queryset(request, queryset)
-        batches = UdrBatch.objects.filter(import_id=self.chosen).aggregate(first=Min("pk"), last=Max("pk"))
+        batches = UdrBatch.objects.filter(import_id=self.number).aggregate(first=Min("pk"), last=Max("pk"))
         if batches["first"] is None:
             return queryset.none()
         first, end = batches["first"] << self.id_bits, (batches["last"] + 1) << self.id_bits
-        return queryset.filter(import_id=self.chosen, pk__gte=first, pk__lt=end)
+        return queryset.filter(import_id=self.number, pk__gte=first, pk__lt=end)
 
 
 class DayRangeFilter(FieldListFilter):
@@ -83,9 +87,11 @@ class DayRangeFilter(FieldListFilter):
 
     template = "admin/day_range_filter.html"
 
-    def __init__(self, field: Any, request: HttpRequest, *args: Any, field_path: str) -> None:
+    def __init__(
+        self, field: Any, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any, field_path: str
+    ) -> None:
         self.from_name, self.to_name = f"{field_path}__from", f"{field_path}__to"
-        super().__init__(field, request, *args, field_path=field_path)
+        super().__init__(field, request, params, model, model_admin, field_path)
         self.others = [
             (name, value)
             for name, values in request.GET.lists()
@@ -95,10 +101,10 @@ class DayRangeFilter(FieldListFilter):
         self.from_text, self.to_text = (self._text(name) for name in (self.from_name, self.to_name))
 
     def _text(self, name: str) -> str:
-        value = self.used_parameters.get(name, "")
+        value: Any = self.used_parameters.get(name, "")
         return value[-1] if isinstance(value, list) else value
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[Any]:
         return [self.from_name, self.to_name]
 
     def has_output(self) -> bool:

@@ -1,12 +1,13 @@
-"""What every screen of the house stands on: lists that stay quick at any length, CSV export, facts that are read-only."""
+"""What every screen of the house stands on: lists that stay quick at any length, CSV export, read-only facts."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import QuerySet
@@ -22,7 +23,7 @@ from mediation.admin.paging import EstimatingPaginator
 
 
 class ModelAdmin(admin.ModelAdmin):
-    """A list that is never counted in full, ordered by key, exported as filtered; actions also stand on the detail page.
+    """A list never counted in full, ordered by key, exported as filtered; its actions stand on the detail page too.
 
     empty_text: what to do next when the list has no rows at all.
     named_numbers: fields that hold numbers of another room's things, see `filters.NAMINGS`.
@@ -64,7 +65,7 @@ class ModelAdmin(admin.ModelAdmin):
             return HttpResponse("The filter is not understood.", status=400, content_type="text/plain")
         # By the list's own unique order, so that two exports of the same rows are equal to the byte.
         return stream_csv(
-            rows.order_by(*self.ordering),
+            rows.order_by(*(self.ordering or ())),
             self.export_columns(),
             file_name=f"{self.opts.model_name}.csv",
             spreadsheet=spreadsheet,
@@ -86,7 +87,7 @@ class ModelAdmin(admin.ModelAdmin):
         if target is not None:
             context["object_actions"] = [
                 (name, description)
-                for name, (_, _, description) in self.get_actions(request).items()
+                for name, (_, _, description) in cast(dict[str, Any], self.get_actions(request)).items()
                 if name != "delete_selected"
             ]
             context["object_links"] = self.object_links(request, target)
@@ -110,9 +111,9 @@ class ModelAdmin(admin.ModelAdmin):
         """Where one goes from this object: (text, address)."""
         return []
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+    def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> HttpResponse | None:
         """An action pressed on a detail page leads back to it."""
-        response = super().response_action(request, queryset)
+        response = super().response_action(request, queryset, *args)
         if "_from_object" in request.POST and isinstance(response, HttpResponseRedirect):
             return HttpResponseRedirect(self.object_url(request.POST["_selected_action"]))
         return response
@@ -141,6 +142,9 @@ class ReadOnlyInline(admin.TabularInline):
     can_delete = False
     show_change_link = True
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -155,7 +159,7 @@ def permission(verb: str) -> Callable[..., bool]:
     """A has_<verb>_permission method that asks for the model's own permission of that verb."""
 
     def has_permission(self: admin.ModelAdmin, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(f"{self.opts.app_label}.{verb}_{self.opts.model_name}")  # type: ignore[union-attr]
+        return person(request).has_perm(f"{self.opts.app_label}.{verb}_{self.opts.model_name}")
 
     return has_permission
 
@@ -204,7 +208,25 @@ def form_page(
 
 
 def counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+
+
+def person(request: HttpRequest) -> User:
+    """Who is signed in: the admin lets nobody else in."""
+    return cast(User, request.user)
+
+
+def tell(model_admin: admin.ModelAdmin, request: HttpRequest, count: int, noun: str, done: str) -> None:
+    """Say how many rows an action has reached, as a warning where it has reached none."""
+    if count:
+        model_admin.message_user(request, f"{counted(count, noun)} {done}.")
+    else:
+        said = f"None of the chosen {plural(noun)} is in a state for that; nothing was changed."
+        model_admin.message_user(request, said, messages.WARNING)
 
 
 def moment(field: str, description: str = "") -> Callable[[Any], Any]:

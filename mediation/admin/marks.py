@@ -52,7 +52,7 @@ def moment(at: datetime | None) -> SafeString | str:
 
 
 def outcome_bar(counts: Mapping[str, int]) -> SafeString:
-    """One bar of the share of each outcome, said in words for who cannot see it; an outcome is never too thin to see."""
+    """One bar of the share of each outcome, said in words too; an outcome is never too thin to see."""
     total = sum(counts.values())
     spoken = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count) or "no records"
     shares = (

@@ -1,6 +1,7 @@
 """Pages of long tables without counting them: an estimate when nothing is filtered, else a count that stops early."""
 
 from functools import cached_property
+from typing import Any
 
 from django.core.paginator import Paginator
 from django.db import connection
@@ -16,6 +17,8 @@ WHERE oid = %s::regclass AND relkind = 'r' OR oid IN (SELECT relid FROM pg_parti
 
 class EstimatingPaginator(Paginator):
     """Pages reach the first COUNTED_ROWS rows; `count_text` says what is known about the rest."""
+
+    object_list: Any
 
     @cached_property
     def count(self) -> int:

@@ -1,7 +1,7 @@
 """Screens of what records mean: Data Profiles and their versions, usage classes, identifier types."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -24,7 +24,7 @@ class IndentedEncoder(json.JSONEncoder):
 
 class VersionInline(kit.ReadOnlyInline):
     model = ProfileVersion
-    fields = readonly_fields = (
+    fields: ClassVar[Any] = (
         kit.status_badge(),
         "note",
         kit.moment("created_at"),
@@ -57,7 +57,7 @@ class DataProfileAdmin(kit.ModelAdmin):
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         links = [("Feeds", marks.list_url("ingestion_feed", profile=target.pk))]
-        if request.user.has_perm("mediation.add_profileversion"):  # type: ignore[union-attr]
+        if kit.person(request).has_perm("mediation.add_profileversion"):
             links.append(("New draft", reverse("admin:mediation_profileversion_add") + f"?profile={target.pk}"))
         return links
 
@@ -118,7 +118,7 @@ class ProfileVersionAdmin(kit.ModelAdmin):
         if request.GET.get("from", "").isdecimal():
             source = versions.filter(pk=request.GET["from"]).first()
         elif request.GET.get("profile", "").isdecimal():
-            source = versions.filter(profile=request.GET["profile"]).first()
+            source = versions.filter(profile_id=int(request.GET["profile"])).first()
         if source is None:
             return {"profile": request.GET.get("profile", "")}
         return {"profile": source.profile_id, "spec": source.spec}
@@ -128,7 +128,7 @@ class ProfileVersionAdmin(kit.ModelAdmin):
             if change:
                 services.update_draft(version=obj, spec=obj.spec, note=obj.note)
             else:
-                draft = services.create_draft(profile=obj.profile, spec=obj.spec, note=obj.note, by=request.user)
+                draft = services.create_draft(profile=obj.profile, spec=obj.spec, note=obj.note, by=kit.person(request))
                 obj.__dict__.update(draft.__dict__)
         except services.UnableToActivate as refusal:
             self.message_user(request, _all_faults(obj, refusal), messages.ERROR)
@@ -137,7 +137,7 @@ class ProfileVersionAdmin(kit.ModelAdmin):
     def activate(self, request: HttpRequest, versions: QuerySet[ProfileVersion]) -> None:
         for version in versions.select_related("profile"):
             try:
-                services.activate_version(version=version, by=request.user, now=timezone.now())
+                services.activate_version(version=version, by=kit.person(request), now=timezone.now())
             except services.UnableToActivate as refusal:
                 self.message_user(request, _all_faults(version, refusal), messages.ERROR)
             else:

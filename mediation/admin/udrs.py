@@ -1,6 +1,6 @@
 """Screens of what mediation made: UDRs, the batches they were written in, the keys that were seen, the bells."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -148,7 +148,7 @@ class UdrBatchAdmin(kit.ReadOnlyAdmin):
 class UdrKeyAdmin(kit.ReadOnlyAdmin):
     list_display = ("key", kit.named_number("feed_id", "feed"), "udr_link", "content_hash")
     list_filter = (("feed_id", NamedNumberFilter),)
-    ordering = ("feed_id", "key")  # the order of the table's only index
+    ordering: ClassVar[Any] = ("feed_id", "key")  # the order of the table's only index
     search_fields = ("key__startswith",)
     search_help_text = "The beginning of a key."
     named_numbers = ("feed_id",)

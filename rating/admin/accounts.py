@@ -1,0 +1,185 @@
+"""Screens of who pays: accounts, services and their identifiers, billing periods with their statements."""
+
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from mediation.admin import filters, kit, marks
+from rating import selectors, services
+from rating.core.money import minor_unit_decimals
+from rating.models import Account, BillingPeriod, Service, ServiceIdentifier, StatementLine
+
+
+class ServiceInline(admin.TabularInline):
+    model = Service
+    extra = 0
+    show_change_link = True
+    autocomplete_fields = ("rate_plan",)
+
+
+class IdentifierInline(admin.TabularInline):
+    model = ServiceIdentifier
+    extra = 0
+    ordering = ("identifier", "starts_at")
+
+
+@admin.register(Account)
+class AccountAdmin(kit.ModelAdmin):
+    list_display = ("number", "name", "parent", "currency", "time_zone", "rate_plan", kit.moment("closed_at"))
+    list_filter = ("currency", "rate_plan")
+    list_select_related = ("parent", "rate_plan")
+    search_fields = ("number__startswith", "name")
+    search_help_text = "The beginning of a number, or a part of a name."
+    autocomplete_fields = ("parent", "rate_plan")
+    inlines = (ServiceInline,)
+    export_also = {"parent": "parent__number", "rate_plan": "rate_plan__name"}
+    empty_text = "No account yet. Add one with its services; usage finds them by their identifiers."
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        return [
+            ("Billing periods", marks.list_url("rating_billingperiod", account=target.pk)),
+            ("Charges", marks.list_url("rating_charge", period__account=target.pk)),
+        ]
+
+
+@admin.register(Service)
+class ServiceAdmin(kit.ModelAdmin):
+    list_display = ("name", "account", "rate_plan", kit.moment("starts_at"), kit.moment("ends_at"))
+    list_filter = ("rate_plan", ("account", filters.NamedNumberFilter))
+    list_select_related = ("account", "rate_plan")
+    search_fields = ("name", "account__number__startswith")
+    autocomplete_fields = ("account", "rate_plan")
+    inlines = (IdentifierInline,)
+    export_also = {"account": "account__number", "rate_plan": "rate_plan__name"}
+    empty_text = "No service yet. Services are made inside an account."
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        return [("Account", reverse("admin:rating_account_change", args=[target.account_id]))]
+
+
+@admin.register(ServiceIdentifier)
+class ServiceIdentifierAdmin(kit.ModelAdmin):
+    list_display = ("identifier", "service", "account", kit.moment("starts_at"), kit.moment("ends_at"))
+    list_select_related = ("service__account",)
+    search_fields = ("=identifier",)
+    search_help_text = "A whole identifier: who owned it, and when?"
+    autocomplete_fields = ("service",)
+    export_also = {"service": "service__name", "account": "service__account__number"}
+    empty_text = "No identifier yet. Identifiers are made inside a service."
+
+    @admin.display(description="account")
+    def account(self, identifier: Any) -> Any:
+        account = identifier.service.account
+        return marks.row_link(account, "rating_account", account.pk)
+
+
+@admin.register(BillingPeriod)
+class BillingPeriodAdmin(kit.ReadOnlyAdmin):
+    list_display = ("period", "account_text", kit.status_badge(), kit.moment("closed_at"), "statement_link")
+    list_filter = ("status", ("account", filters.NamedNumberFilter), ("starts_at", filters.DayRangeFilter))
+    list_select_related = ("account",)
+    search_fields = ("account__number__startswith", "account__name")
+    actions = ("close",)
+    export_also = {"account": "account__number"}
+    empty_text = "No billing period yet. A period is made when the first usage of it is charged."
+    fields = ("account_text", "starts_at", "ends_at", "status", "closed_at")
+
+    has_close_permission = kit.permission("close")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.statement_view)
+        return [path("<int:pk>/statement/", view, name="rating_billingperiod_statement"), *super().get_urls()]
+
+    @admin.display(description="period")
+    def period(self, period: Any) -> str:
+        return month_of(period)
+
+    @admin.display(description="account")
+    def account_text(self, period: Any) -> Any:
+        return marks.row_link(period.account, "rating_account", period.account_id)
+
+    @admin.display(description="")
+    def statement_link(self, period: Any) -> Any:
+        return marks.link("Statement", reverse("admin:rating_billingperiod_statement", args=[period.pk]))
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        return [
+            ("Statement", reverse("admin:rating_billingperiod_statement", args=[target.pk])),
+            ("Charges", marks.list_url("rating_charge", period=target.pk)),
+        ]
+
+    @admin.action(description="Close", permissions=["close"])
+    def close(self, request: HttpRequest, periods: QuerySet[BillingPeriod]) -> None:
+        for period in periods.select_related("account").order_by("starts_at"):
+            try:
+                services.close_period(period=period, by=kit.person(request), now=timezone.now())
+            except services.UnableToClosePeriod as refusal:
+                self.message_user(request, str(refusal), messages.WARNING)
+            else:
+                self.message_user(request, f"{month_of(period)} of {period.account} is closed.")
+
+    def statement_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        period = get_object_or_404(BillingPeriod.objects.select_related("account"), pk=pk)
+        lines = selectors.statement_lines(period)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Statement of {month_of(period)}",
+            "period": period,
+            "badge": marks.badge(period.status),
+            "lines": [_shown(line) for line in lines],
+            "totals": _totals(lines),
+            "charges_url": marks.list_url("rating_charge", period=period.pk),
+            "account_url": reverse("admin:rating_account_change", args=[period.account_id]),
+            "period_url": self.object_url(period.pk),
+        }
+        return TemplateResponse(request, "admin/rating/statement.html", context)
+
+
+def _shown(line: StatementLine) -> dict[str, Any]:
+    return {
+        "usage_class": line.usage_class,
+        "record_count": marks.number(line.record_count),
+        "quantity": marks.exact(line.quantity),
+        "rated_quantity": marks.exact(line.rated_quantity),
+        "bucket_quantity": marks.exact(line.bucket_quantity),
+        "amount": marks.exact(line.amount),
+        "line_amount": _money(line.line_amount, line.currency),
+        "currency": line.currency,
+    }
+
+
+def _totals(lines: list[StatementLine]) -> list[tuple[str, str]]:
+    """Each currency with the sum of its lines."""
+    currencies = sorted({line.currency for line in lines})
+    sums = {code: sum((line.line_amount for line in lines if line.currency == code), Decimal(0)) for code in currencies}
+    return [(code, _money(total, code)) for code, total in sums.items()]
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return f"{amount:,.{minor_unit_decimals(currency)}f}"
+
+
+def month_of(period: BillingPeriod) -> str:
+    """The calendar month, as it is in the account's own zone."""
+    return f"{period.starts_at.astimezone(ZoneInfo(period.account.time_zone)):%B %Y}"
+
+
+@admin.register(StatementLine)
+class StatementLineAdmin(kit.ReadOnlyAdmin):
+    list_display = ("period", "usage_class", kit.count("record_count"), "rated_quantity", "line_amount", "currency")
+    list_filter = ("usage_class", "currency", ("period", filters.NamedNumberFilter))
+    list_select_related = ("period", "usage_class")
+    export_also = {"usage_class": "usage_class__name", "account": "period__account__number"}
+    empty_text = "No statement line yet. Lines are written when a billing period is closed."

@@ -1,0 +1,189 @@
+"""Screens of what was charged, and of how far tiers and allowances have come."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+from mediation.admin import kit, marks
+from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
+from mediation.models import UDR_ID_BITS
+from rating.core.frames import ENTRY_BITS
+from rating.models import BucketBalance, Charge, TierPosition
+
+
+class ImportOfChargesFilter(BatchIdFilter):
+    id_bits = UDR_ID_BITS + ENTRY_BITS
+
+
+class UdrOfChargesFilter(NamedNumberFilter):
+    """Filters charges by UDR through their ids, which begin with the UDR's."""
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.number is None:
+            return super().queryset(request, queryset)
+        first = self.number << ENTRY_BITS
+        return queryset.filter(pk__gte=first, pk__lt=first + (1 << ENTRY_BITS))
+
+
+@admin.register(Charge)
+class ChargeAdmin(kit.ReadOnlyAdmin):
+    list_display = (
+        "udr_text",
+        "kind_mark",
+        kit.moment("date"),
+        "account",
+        "service",
+        "usage_class",
+        "rated_text",
+        "amount_text",
+        "currency",
+        kit.moment("rated_at"),
+    )
+    list_filter = (
+        "kind",
+        "usage_class",
+        "plan",
+        ("date", DayRangeFilter),
+        ("import_id", ImportOfChargesFilter),
+        ("udr_id", UdrOfChargesFilter),
+        ("period", NamedNumberFilter),
+        ("period__account", NamedNumberFilter),
+    )
+    list_select_related = (
+        "account",
+        "service",
+        "usage_class",
+        "service_identifier",
+        "period__account",
+        "plan",
+        "rate_group__plan",
+        "rate__usage_class",
+        "bucket",
+    )
+    export_also = {
+        "account": "account__number",
+        "service": "service__name",
+        "identifier": "service_identifier__identifier",
+        "usage_class": "usage_class__name",
+        "plan": "plan__name",
+    }
+    empty_text = "No charge yet. Charges appear when UDRs find an account, a plan and a rate."
+    fieldsets = (
+        ("What was used", {"fields": ("udr_link", "date", "usage_class", "quantity_text")}),
+        ("Who pays", {"fields": ("account_link", "service_link", "identifier_text", "period_link")}),
+        ("By which price", {"fields": ("plan_link", "group_link", "rate_link")}),
+        ("How it is reckoned", {"fields": ("rated_text", "bucket_text", "tier_text", "amount_full", "rated_at")}),
+    )
+
+    @admin.display(description="UDR")
+    def udr_text(self, charge: Any) -> str:
+        return str(charge.udr_id)
+
+    @admin.display(description="kind")
+    def kind_mark(self, charge: Any) -> Any:
+        return marks.badge("imported" if charge.kind == Charge.Kind.CHARGE else "superseded", charge.kind)
+
+    @admin.display(description="amount")
+    def amount_text(self, charge: Any) -> str:
+        return marks.exact(charge.amount)
+
+    @admin.display(description="rated quantity")
+    def rated_text(self, charge: Any) -> str:
+        return marks.exact(charge.rated_quantity)
+
+    @admin.display(description="UDR")
+    def udr_link(self, charge: Any) -> Any:
+        return marks.row_link(charge.udr_id, "mediation_udr", charge.udr_id)
+
+    @admin.display(description="measured")
+    def quantity_text(self, charge: Any) -> str:
+        return marks.exact(charge.quantity)
+
+    @admin.display(description="account")
+    def account_link(self, charge: Any) -> Any:
+        return marks.row_link(charge.account, "rating_account", charge.account_id)
+
+    @admin.display(description="service")
+    def service_link(self, charge: Any) -> Any:
+        return marks.row_link(charge.service, "rating_service", charge.service_id)
+
+    @admin.display(description="because it owned")
+    def identifier_text(self, charge: Any) -> Any:
+        owned = charge.service_identifier
+        until = f"to {owned.ends_at:%Y-%m-%d %H:%M}" if owned.ends_at else "with no end"
+        text = f"{owned.identifier}, from {owned.starts_at:%Y-%m-%d %H:%M} {until}"
+        return marks.row_link(text, "rating_serviceidentifier", owned.pk)
+
+    @admin.display(description="billed in")
+    def period_link(self, charge: Any) -> Any:
+        return marks.link(charge.period, reverse("admin:rating_billingperiod_statement", args=[charge.period_id]))
+
+    @admin.display(description="rate plan")
+    def plan_link(self, charge: Any) -> Any:
+        return marks.row_link(charge.plan, "rating_rateplan", charge.plan_id)
+
+    @admin.display(description="rate group")
+    def group_link(self, charge: Any) -> Any:
+        return marks.row_link(charge.rate_group.name, "rating_rategroup", charge.rate_group_id)
+
+    @admin.display(description="rate")
+    def rate_link(self, charge: Any) -> Any:
+        rate = charge.rate
+        price = f" at {marks.exact(rate.price)}" if rate.price is not None else ""
+        return marks.row_link(f"{rate}{price}", "rating_rate", rate.pk)
+
+    @admin.display(description="drawn from a bucket")
+    def bucket_text(self, charge: Any) -> Any:
+        if charge.bucket is None:
+            return "no bucket serves this class"
+        return marks.row_link(
+            f"{marks.exact(charge.bucket_quantity)} from {charge.bucket}", "rating_bucket", charge.bucket_id
+        )
+
+    @admin.display(description="tiers used up before")
+    def tier_text(self, charge: Any) -> str:
+        return "not graduated" if charge.tier_position is None else marks.exact(charge.tier_position)
+
+    @admin.display(description="amount")
+    def amount_full(self, charge: Any) -> str:
+        return f"{marks.exact(charge.amount)} {charge.currency}"
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        return [
+            ("UDR", reverse("admin:mediation_udr_change", args=[target.udr_id])),
+            ("Import", reverse("admin:ingestion_usageimport_change", args=[target.import_id])),
+            ("All charges of this UDR", marks.list_url("rating_charge", udr_id=target.udr_id)),
+            ("Statement", reverse("admin:rating_billingperiod_statement", args=[target.period_id])),
+        ]
+
+
+@admin.register(TierPosition)
+class TierPositionAdmin(kit.ReadOnlyAdmin):
+    list_display = ("service", "rate", "period", "used_up")
+    list_filter = (("period", NamedNumberFilter), ("service", NamedNumberFilter))
+    list_select_related = ("service", "rate__usage_class", "period")
+    export_also = {"service": "service__name"}
+    empty_text = "No tier has been entered yet. Graduated rates note here how far each service has come in a period."
+
+    @admin.display(description="used up")
+    def used_up(self, position: Any) -> str:
+        return marks.exact(position.quantity)
+
+
+@admin.register(BucketBalance)
+class BucketBalanceAdmin(kit.ReadOnlyAdmin):
+    list_display = ("service", "bucket", "period", "used_text", "size_text")
+    list_filter = (("period", NamedNumberFilter), ("service", NamedNumberFilter), "bucket")
+    list_select_related = ("service", "bucket", "period")
+    export_also = {"service": "service__name", "bucket": "bucket__name"}
+    empty_text = "No bucket has been drawn on yet."
+
+    @admin.display(description="used")
+    def used_text(self, balance: Any) -> str:
+        return marks.exact(balance.used)
+
+    @admin.display(description="of")
+    def size_text(self, balance: Any) -> str:
+        return marks.exact(balance.bucket.size)

@@ -64,7 +64,7 @@ def _line(period: BillingPeriod, usage_class: UsageClass, sums: dict[str, Any]) 
 
 
 def charges_by_account(charges: QuerySet[Charge] | None = None) -> list[dict[str, Any]]:
-    """number, name, currency, record_count and exact total of each account that is charged; of all charges by default."""
+    """The number, name, currency, record_count and exact total of each charged account; of all charges by default."""
     rows = Charge.objects.all() if charges is None else charges
     sums = (
         rows.values("currency", number=F("account__number"), name=F("account__name"))

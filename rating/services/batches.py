@@ -13,6 +13,7 @@ from mediation.store import ensure_month_partitions, months_around
 from rating import store
 from rating.models import Charge
 from rating.services.claiming import claim_batches, finish_batches, lock_batches, note_crash
+from rating.services.permissions import require_permission
 from rating.services.pricing import CountMismatchError, charge_udrs
 from rating.services.reversing import reverse_charges, supersede_exceptions
 
@@ -66,6 +67,7 @@ def retry_batches(*, batches: QuerySet[UdrBatch], by: User | None, now: datetime
 
     One that was finished before was parked while its charges were being reversed, and goes on there.
     """
+    require_permission(by, "mediation.change_udrbatch")
     parked = batches.filter(status=Status.ERRORED)
     again = Case(When(finished_at__isnull=True, then=Value(Status.MEDIATED)), default=Value(Status.SUPERSEDED))
     count = parked.update(status=again, attempts=0, claimed_until=None, error="")

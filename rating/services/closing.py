@@ -7,7 +7,7 @@ from django.db import transaction
 
 from rating import selectors
 from rating.models import BillingPeriod, StatementLine
-from rating.services.exceptions import require_permission
+from rating.services.permissions import require_permission
 
 
 class UnableToClosePeriod(Exception):
@@ -20,7 +20,7 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> li
 
     Its lock waits for the workers that charge in it. Raises UnableToClosePeriod where something is still to come.
     """
-    require_permission(by, "close_billingperiod")
+    require_permission(by, "rating.close_billingperiod")
     locked = BillingPeriod.objects.select_for_update(of=("self",)).select_related("account").get(pk=period.pk)
     _require_closable(locked, now)
     lines = StatementLine.objects.bulk_create(selectors.statement_lines(locked))

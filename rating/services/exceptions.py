@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -12,6 +11,7 @@ from mediation.models import UDR_ID_BITS, UdrBatch
 from rating import store
 from rating.models import RatingException
 from rating.services.claiming import lock_batches
+from rating.services.permissions import require_permission
 from rating.services.pricing import charge_udrs
 
 CHUNK = 50_000
@@ -25,18 +25,12 @@ class UnableToWriteOff(Exception):
     """The exceptions cannot be given up like this."""
 
 
-def require_permission(by: User | None, permission: str) -> None:
-    """Raise PermissionDenied unless `by` may; nobody in particular is the house itself."""
-    if by is not None and not by.has_perm(f"rating.{permission}"):
-        raise PermissionDenied(f"{by} lacks the permission rating.{permission}")
-
-
 def rerate_exceptions(*, exceptions: QuerySet[RatingException], by: User | None, now: datetime) -> int:
     """Rate the UDRs of open rating exceptions again; returns how many are charged now.
 
     The others keep their exception, with its cause, message and last attempt as of now. Each chunk is a transaction.
     """
-    require_permission(by, "rerate_ratingexception")
+    require_permission(by, "rating.rerate_ratingexception")
     waiting = exceptions.filter(status=RatingException.Status.OPEN).order_by("pk").select_related(None)
     charged, last = 0, 0
     while chunk := list(waiting.filter(pk__gt=last).values_list("pk", "udr_id")[:CHUNK]):
@@ -72,7 +66,7 @@ def write_off_rating_exceptions(
     *, exceptions: QuerySet[RatingException], reason: str, by: User | None, now: datetime
 ) -> int:
     """Give open rating exceptions up for good, with a reason; returns how many."""
-    require_permission(by, "writeoff_ratingexception")
+    require_permission(by, "rating.writeoff_ratingexception")
     if not reason.strip():
         raise UnableToWriteOff("A write-off needs a reason. Say why this usage is not charged.")
     count = exceptions.filter(status=RatingException.Status.OPEN).update(

@@ -38,6 +38,7 @@ def correct_exception(
 
     The record as received stays as it is.
     """
+    mediation.require_permission(by, "ingestion.correct_importexception")
     locked = ImportException.objects.select_for_update(of=("self",)).get(pk=exception.pk)
     if locked.status != ImportException.Status.OPEN:
         raise UnableToCorrect(f"This exception is {locked.get_status_display()}; only open ones can be corrected.")
@@ -50,15 +51,14 @@ def correct_exception(
     )
     locked.revision_count = revision.number
     locked.save(update_fields=["revision_count"])
-    reprocess_exceptions(exceptions=ImportException.objects.filter(pk=locked.pk), by=by, now=now)
+    reprocess_exceptions(exceptions=ImportException.objects.filter(pk=locked.pk), by=None, now=now)
     return revision
 
 
 @transaction.atomic
-def write_off_exceptions(
-    *, exceptions: QuerySet[ImportException], reason: str, by: User | None, now: datetime
-) -> int:
+def write_off_exceptions(*, exceptions: QuerySet[ImportException], reason: str, by: User | None, now: datetime) -> int:
     """Give up the open exceptions among `exceptions`, with a reason; returns how many. Raises UnableToWriteOff."""
+    mediation.require_permission(by, "ingestion.writeoff_importexception")
     if not reason.strip():
         raise UnableToWriteOff("Say why these records are given up: a write-off needs a reason.")
     ids = exceptions.filter(status=ImportException.Status.OPEN).order_by().values("pk")
@@ -70,6 +70,7 @@ def write_off_exceptions(
 @transaction.atomic
 def reprocess_exceptions(*, exceptions: QuerySet[ImportException], by: User | None, now: datetime) -> int:
     """Have the open exceptions among `exceptions` mediated again, each from its latest text; returns how many."""
+    mediation.require_permission(by, "ingestion.reprocess_importexception")
     ids = exceptions.filter(
         status=ImportException.Status.OPEN,
         attempt=F("usage_import__attempt"),

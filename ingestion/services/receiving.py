@@ -45,10 +45,9 @@ class Received(NamedTuple):
     is_repeat: bool
 
 
-def receive_usage(
-    *, feed: Feed, body: bytes, idempotency_key: str | None, by: User | None, now: datetime
-) -> Received:
+def receive_usage(*, feed: Feed, body: bytes, idempotency_key: str | None, by: User | None, now: datetime) -> Received:
     """Accept the body of an API submission of 1 to 1,000 records. Raises UnableToReceive."""
+    mediation.require_permission(by, "ingestion.add_usageimport")
     version = _version_to_use(feed)
     spec = parse_spec(version.spec)
     is_json_feed = not isinstance(spec.format, Delimited)
@@ -145,6 +144,7 @@ def receive_file(
 
     allow_repeat: take the file although the feed had the same bytes before; its records will be duplicates.
     """
+    mediation.require_permission(by, "ingestion.add_usageimport")
     version = _version_to_use(feed)
     with tempfile.TemporaryFile() as spool:
         content_hash, byte_size = _spool(stream, spool)

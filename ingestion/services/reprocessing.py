@@ -24,6 +24,7 @@ def reprocess_imports(*, imports: QuerySet[UsageImport], by: User | None, now: d
 
     Raises UnableToReprocess where one of them has not ended, or its profile has no active version.
     """
+    mediation.require_permission(by, "ingestion.reprocess_usageimport")
     locked = list(imports.order_by("pk").select_for_update(of=("self",)).select_related(None))
     running = [one for one in locked if one.status not in ENDED]
     if running:
@@ -78,6 +79,7 @@ def _open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
 @transaction.atomic
 def retry_errored(*, imports: QuerySet[UsageImport], by: User | None, now: datetime) -> int:
     """Let the parked work of imports be tried again; returns how many imports had some."""
+    mediation.require_permission(by, "ingestion.reprocess_usageimport")
     errored = list(imports.filter(status=UsageImport.Status.ERRORED).select_for_update(of=("self",)))
     for usage_import in errored:
         chunks = ImportChunk.objects.filter(usage_import=usage_import, attempt=usage_import.attempt)

@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ('feed_id', models.BigIntegerField(help_text='The feed that the usage came by.')),
                 ('import_id', models.BigIntegerField(db_index=True, help_text='The usage import that it is a part of.')),
                 ('udr_count', models.PositiveIntegerField()),
+                ('uncharged_count', models.PositiveIntegerField(default=0, help_text='Of a rated batch: UDRs with a rating exception.')),
                 ('mediated_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(help_text='When it was rated, or its charges were reversed.', null=True)),
                 ('claimed_until', models.DateTimeField(null=True)),

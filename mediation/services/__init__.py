@@ -12,6 +12,7 @@ from mediation.core.reading import UnreadableError
 from mediation.services.batches import make_partitions_ahead, swap_batches
 from mediation.services.bells import answer, ring, ring_now
 from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows
+from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "mediate",
     "read_part",
     "read_rows",
+    "require_permission",
     "ring",
     "ring_now",
     "swap_batches",

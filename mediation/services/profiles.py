@@ -9,6 +9,7 @@ from django.db.models import Max
 
 from mediation.core.spec import Fault, FaultySpecError, parse_spec
 from mediation.models import DataProfile, ProfileVersion
+from mediation.services.permissions import require_permission
 
 
 class UnableToActivate(Exception):
@@ -22,6 +23,7 @@ class UnableToActivate(Exception):
 @transaction.atomic
 def create_draft(*, profile: DataProfile, spec: Any, note: str, by: User | None) -> ProfileVersion:
     """A new draft version of `profile`, numbered after the last."""
+    require_permission(by, "mediation.add_profileversion")
     DataProfile.objects.select_for_update().get(pk=profile.pk)
     last = profile.versions.aggregate(last=Max("number"))["last"] or 0
     return ProfileVersion.objects.create(profile=profile, number=last + 1, spec=spec, note=note, created_by=by)
@@ -37,6 +39,7 @@ def update_draft(*, version: ProfileVersion, spec: Any, note: str) -> None:
 @transaction.atomic
 def activate_version(*, version: ProfileVersion, by: User | None, now: datetime) -> None:
     """Make a draft the version that new imports use; the one before is retired. Raises UnableToActivate."""
+    require_permission(by, "mediation.change_profileversion")
     DataProfile.objects.select_for_update().get(pk=version.profile_id)
     version.refresh_from_db()
     if version.status != ProfileVersion.Status.DRAFT:

@@ -1,0 +1,19 @@
+"""The HTTP doors of ingestion: usage in, the import history and exceptions out, and their verbs."""
+
+from django.urls import URLPattern, path
+
+from ingestion.api.exceptions import ExceptionList, ImportExceptionList, correct, reprocess, write_off
+from ingestion.api.imports import ImportDetail, ImportList, reprocess_import
+from ingestion.api.usage import SubmitUsage
+
+urlpatterns: list[URLPattern] = [
+    path("feeds/<str:feed>/usage", SubmitUsage.as_view(), name="submit-usage"),
+    path("imports", ImportList.as_view(), name="imports"),
+    path("imports/<uuid:tracking_id>", ImportDetail.as_view(), name="import"),
+    path("imports/<uuid:tracking_id>/exceptions", ImportExceptionList.as_view(), name="import-exceptions"),
+    path("imports/<uuid:tracking_id>/reprocess", reprocess_import, name="reprocess-import"),
+    path("exceptions", ExceptionList.as_view(), name="exceptions"),
+    path("exceptions/<int:pk>/correct", correct, name="correct-exception"),
+    path("exceptions/<int:pk>/write-off", write_off, name="write-off-exception"),
+    path("exceptions/<int:pk>/reprocess", reprocess, name="reprocess-exception"),
+]

@@ -1,0 +1,148 @@
+"""Import exceptions over HTTP: what is wrong with which record, and the verbs that clear it."""
+
+import django_filters
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from rest_framework import serializers
+from rest_framework import status as http
+from rest_framework.decorators import api_view
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ingestion import services
+from ingestion.models import ExceptionRevision, ImportException, UsageImport
+from mediation.api import ModelPermissions, NewestFirst, Problem
+
+
+class RevisionSerializer(serializers.ModelSerializer[ExceptionRevision]):
+    """A corrected text of a record."""
+
+    class Meta:
+        model = ExceptionRevision
+        fields = ("number", "raw", "reason", "created_at")
+
+
+class ExceptionSerializer(serializers.ModelSerializer[ImportException]):
+    """An exception, with the record as received and as corrected."""
+
+    tracking_id = serializers.UUIDField(source="usage_import.tracking_id")
+    feed = serializers.CharField(source="feed.api_name")
+    revisions = RevisionSerializer(many=True)
+
+    class Meta:
+        model = ImportException
+        fields = (
+            "id",
+            "tracking_id",
+            "feed",
+            "record_number",
+            "code",
+            "field",
+            "message",
+            "raw",
+            "revisions",
+            "status",
+            "created_at",
+            "last_tried_at",
+            "close_reason",
+        )
+
+
+class ExceptionFilter(django_filters.FilterSet):
+    """By feed (API name), code, status, and when it was met."""
+
+    feed = django_filters.CharFilter(field_name="feed__api_name")
+    created = django_filters.IsoDateTimeFromToRangeFilter(field_name="created_at")
+
+    class Meta:
+        model = ImportException
+        fields = ("code", "status")
+
+
+class ExceptionList(ListAPIView[ImportException]):
+    """Exceptions of every import, newest first."""
+
+    queryset = ImportException.objects.select_related("usage_import", "feed").prefetch_related("revisions")
+    serializer_class = ExceptionSerializer
+    filter_backends = (django_filters.rest_framework.DjangoFilterBackend,)
+    filterset_class = ExceptionFilter
+    pagination_class = NewestFirst
+    permission_classes = (ModelPermissions,)
+
+
+class ImportExceptionList(ExceptionList):
+    """Exceptions of one import, of every attempt."""
+
+    def get_queryset(self) -> QuerySet[ImportException]:
+        usage_import = get_object_or_404(UsageImport, tracking_id=self.kwargs["tracking_id"])
+        return super().get_queryset().filter(usage_import=usage_import)
+
+
+class CorrectionSerializer(serializers.Serializer[None]):
+    """The text of a record as it should have been."""
+
+    raw = serializers.CharField(trim_whitespace=False)
+    reason = serializers.CharField(required=False, default="", allow_blank=True)
+
+
+class ReasonSerializer(serializers.Serializer[None]):
+    """Why a record is given up."""
+
+    reason = serializers.CharField()
+
+
+def _permitted(request: Request, permission: str, pk: int) -> ImportException:
+    if not request.user.has_perm(f"ingestion.{permission}"):
+        raise Problem(http.HTTP_403_FORBIDDEN, "permission_denied", "You may not do this with import exceptions.")
+    return get_object_or_404(ImportException, pk=pk)
+
+
+def _answer(exception: ImportException) -> Response:
+    exception.refresh_from_db()
+    return Response({"id": exception.pk, "status": exception.status}, status=http.HTTP_202_ACCEPTED)
+
+
+@api_view(["POST"])
+def correct(request: Request, pk: int) -> Response:
+    """Keep a corrected text of the record and mediate it again."""
+    exception = _permitted(request, "correct_importexception", pk)
+    form = CorrectionSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    try:
+        services.correct_exception(
+            exception=exception,
+            raw=form.validated_data["raw"],
+            reason=form.validated_data["reason"],
+            by=request.user,
+            now=timezone.now(),
+        )
+    except services.UnableToCorrect as refusal:
+        raise Problem(http.HTTP_409_CONFLICT, "unable_to_correct", str(refusal)) from None
+    return _answer(exception)
+
+
+@api_view(["POST"])
+def write_off(request: Request, pk: int) -> Response:
+    """Give the record up, with a reason."""
+    exception = _permitted(request, "writeoff_importexception", pk)
+    form = ReasonSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    one = ImportException.objects.filter(pk=pk)
+    if not services.write_off_exceptions(
+        exceptions=one, reason=form.validated_data["reason"], by=request.user, now=timezone.now()
+    ):
+        raise Problem(http.HTTP_409_CONFLICT, "unable_to_write_off", "Only open exceptions can be written off.")
+    return _answer(exception)
+
+
+@api_view(["POST"])
+def reprocess(request: Request, pk: int) -> Response:
+    """Mediate the record again, from its latest text."""
+    exception = _permitted(request, "reprocess_importexception", pk)
+    one = ImportException.objects.filter(pk=pk)
+    if not services.reprocess_exceptions(exceptions=one, by=request.user, now=timezone.now()):
+        detail = "Only open exceptions of an import's current attempt can be mediated again, once the import has ended."
+        raise Problem(http.HTTP_409_CONFLICT, "unable_to_reprocess", detail)
+    return _answer(exception)

@@ -1,0 +1,97 @@
+"""The import history over HTTP."""
+
+from typing import Any
+
+import django_filters
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from rest_framework import serializers
+from rest_framework import status as http
+from rest_framework.decorators import api_view
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ingestion import services
+from ingestion.models import UsageImport
+from mediation.api import ModelPermissions, NewestFirst, Problem
+
+HISTORY = UsageImport.objects.select_related("feed", "profile_version__profile")
+
+
+class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
+    """A line of the history."""
+
+    feed = serializers.CharField(source="feed.api_name")
+    profile = serializers.CharField(source="profile_version.profile.name")
+    profile_version = serializers.IntegerField(source="profile_version.number")
+    attempts = serializers.IntegerField(source="attempt")
+
+    class Meta:
+        model = UsageImport
+        fields = (
+            "tracking_id",
+            "feed",
+            "profile",
+            "profile_version",
+            "source",
+            "file_name",
+            "status",
+            "error",
+            "received_at",
+            "started_at",
+            "ended_at",
+            "record_count",
+            "imported_count",
+            "exception_count",
+            "skipped_count",
+            "duplicate_count",
+            "waiting_count",
+            "attempts",
+        )
+
+
+class UsageImportFilter(django_filters.FilterSet):
+    """By feed (API name), status, source, and when it was received."""
+
+    feed = django_filters.CharFilter(field_name="feed__api_name")
+    received = django_filters.IsoDateTimeFromToRangeFilter(field_name="received_at")
+
+    class Meta:
+        model = UsageImport
+        fields = ("status", "source")
+
+
+class ImportList(ListAPIView[UsageImport]):
+    """The history, newest first."""
+
+    queryset = HISTORY
+    serializer_class = UsageImportSerializer
+    filter_backends = (django_filters.rest_framework.DjangoFilterBackend,)
+    filterset_class = UsageImportFilter
+    pagination_class = NewestFirst
+    permission_classes = (ModelPermissions,)
+
+
+class ImportDetail(RetrieveAPIView[UsageImport]):
+    """What became of one submission or file."""
+
+    queryset = HISTORY
+    serializer_class = UsageImportSerializer
+    lookup_field = "tracking_id"
+    permission_classes = (ModelPermissions,)
+
+
+@api_view(["POST"])
+def reprocess_import(request: Request, tracking_id: Any) -> Response:
+    """Mediate a whole import again."""
+    if not request.user.has_perm("ingestion.reprocess_usageimport"):
+        raise Problem(http.HTTP_403_FORBIDDEN, "permission_denied", "You may not reprocess imports.")
+    usage_import = get_object_or_404(UsageImport, tracking_id=tracking_id)
+    try:
+        services.reprocess_imports(
+            imports=UsageImport.objects.filter(pk=usage_import.pk), by=request.user, now=timezone.now()
+        )
+    except services.UnableToReprocess as refusal:
+        raise Problem(http.HTTP_409_CONFLICT, "unable_to_reprocess", str(refusal)) from None
+    return Response({"tracking_id": str(tracking_id), "status": "waiting"}, status=http.HTTP_202_ACCEPTED)

@@ -1,0 +1,103 @@
+"""What every API of the house answers with: problems by RFC 9457, pages by cursor, and the UDRs themselves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404
+from rest_framework import status as http
+from rest_framework.exceptions import APIException, Throttled, ValidationError
+from rest_framework.pagination import CursorPagination
+from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler, set_rollback
+
+TYPE = "application/problem+json"
+
+
+class Problem(APIException):
+    """An answer that says what is wrong: a code for machines, a sentence for people, and every fault with its place."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, faults: Sequence[Any] = (), links: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(detail, code)
+        self.status_code = status
+        self.code = code
+        self.faults = faults
+        self.links = links or {}
+
+
+def problem(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Any refusal as `application/problem+json`; a crash stays a crash and is logged as one."""
+    if isinstance(error, RequestDataTooBig):
+        set_rollback()
+        return _answer(http.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than is taken here.")
+    if isinstance(error, Problem):
+        set_rollback()
+        errors = [{"pointer": fault.pointer, "code": fault.code, "detail": fault.detail} for fault in error.faults]
+        return _answer(error.status_code, error.code, str(error.detail), errors=errors, links=error.links)
+    answer = exception_handler(error, context)
+    if answer is None:
+        return None
+    return _from_rest_framework(error, answer)
+
+
+def _from_rest_framework(error: Exception, answer: Response) -> Response:
+    if isinstance(error, ValidationError):
+        faults = list(_validation_faults(error.get_full_details(), ""))
+        problem_ = _answer(answer.status_code, "invalid", "The request has faults.", errors=faults)
+    elif isinstance(error, Http404):
+        problem_ = _answer(answer.status_code, "not_found", "There is nothing at this address for you.")
+    elif isinstance(error, PermissionDenied):
+        problem_ = _answer(answer.status_code, "permission_denied", "You may not do this.")
+    else:
+        assert isinstance(error, APIException)  # noqa: S101 - all that the framework's handler answers for
+        problem_ = _answer(answer.status_code, str(error.get_codes()), str(error.detail))
+    for name in ("WWW-Authenticate", "Retry-After", "Allow"):
+        if name in answer.headers:
+            problem_[name] = answer.headers[name]
+    if isinstance(error, Throttled) and error.wait:
+        problem_["Retry-After"] = str(int(error.wait) + 1)
+    return problem_
+
+
+def _validation_faults(details: Any, pointer: str) -> Any:
+    if isinstance(details, dict) and "message" in details:
+        yield {"pointer": pointer, "code": str(details["code"]), "detail": str(details["message"])}
+    elif isinstance(details, dict):
+        for name, inner in details.items():
+            yield from _validation_faults(inner, f"{pointer}/{name}" if name != "non_field_errors" else pointer)
+    else:
+        for inner in details:
+            yield from _validation_faults(inner, pointer)
+
+
+def _answer(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[dict[str, str]] = (),
+    links: dict[str, str] | None = None,
+) -> Response:
+    body: dict[str, Any] = {"type": "about:blank", "status": status, "code": code, "detail": detail}
+    body["errors"] = list(errors) or [{"pointer": "", "code": code, "detail": detail}]
+    if links:
+        body["links"] = links
+    return Response(body, status=status, content_type=TYPE)
+
+
+class NewestFirst(CursorPagination):
+    """Pages by cursor, newest first; a page costs the same however deep it lies."""
+
+    ordering = "-pk"
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 1_000
+
+
+class ModelPermissions(DjangoModelPermissions):
+    """A reader needs the view permission too; other verbs are asked for by the view that has them."""
+
+    perms_map = DjangoModelPermissions.perms_map | {"GET": ["%(app_label)s.view_%(model_name)s"]}

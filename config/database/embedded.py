@@ -110,7 +110,7 @@ def _start_warden() -> None:
             warden = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "config.database.warden", str(says)],
                 cwd=CHECKOUT,
-                env=os.environ | {"SLUICE_DATA_DIR": str(HOME), "PYTHONPATH": str(CHECKOUT)},
+                env=os.environ | {"SLUICE_DATA_DIR": str(HOME)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -98,6 +98,7 @@ def start(owner: tuple[int, int]) -> "subprocess.Popen[bytes]":
     if LOG.stat().st_size > MAX_LOG_BYTES:
         os.truncate(LOG, 0)
     if os.geteuid() == 0:
+        open_the_programs()
         open_the_way(embedded.binaries(), CLUSTER)
     if not CLUSTER.exists():
         make_cluster(owner)
@@ -219,6 +220,18 @@ def make_socket_dir(owner: tuple[int, int]) -> Path:
             if found.st_uid != owner[0] or found.st_mode & 0o077:
                 raise SystemExit(f"warden: {path} belongs to someone else") from None
     return path
+
+
+def open_the_programs() -> None:
+    """Let the server's user read the wheel, where it was installed under a umask that keeps others out."""
+    installed = embedded.binaries().parent
+    # Beside the package lies the folder of the shared libraries that its programs load.
+    for folder in (installed, installed.parent.with_suffix(".libs")):
+        for path in (folder, *folder.rglob("*")):
+            mode = path.lstat().st_mode
+            wanted = mode | 0o004 | (0o001 if mode & 0o100 else 0)
+            if mode != wanted and not path.is_symlink():
+                path.chmod(wanted & 0o7777)
 
 
 def open_the_way(*ends: Path) -> None:

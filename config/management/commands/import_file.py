@@ -30,7 +30,7 @@ class Command(BaseCommand):
             known = ", ".join(Feed.objects.order_by("api_name").values_list("api_name", flat=True)[:20]) or "none yet"
             raise CommandError(f"There is no feed {feed!r}. Feeds: {known}.")
         usage_import = self._receive(found, path, again)
-        print(f"Received as {usage_import.tracking_id}.", file=self.stderr)
+        self.stderr.write(f"Received as {usage_import.tracking_id}.")
         if wait:
             self._wait(usage_import)
         usage_import.refresh_from_db()
@@ -65,4 +65,4 @@ class Command(BaseCommand):
                 time.sleep(0.2)
             if time.monotonic() - shown > 1:
                 shown = time.monotonic()
-                print(f"{usage_import.status}: {usage_import.record_count:,} records", file=self.stderr, flush=True)
+                self.stderr.write(f"{usage_import.status}: {usage_import.record_count:,} records")

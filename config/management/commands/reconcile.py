@@ -26,7 +26,7 @@ class Command(BaseCommand):
             for rule in RULES:
                 difference = differences(rule)
                 mark = "differs" if difference else "holds"
-                print(f"{mark:8} {rule.name}: {rule.promise}", file=self.stderr, flush=True)
+                self.stderr.write(f"{mark:8} {rule.name}: {rule.promise}")
                 found += [difference] if difference else []
         if options["json"]:
             self.stdout.write(json.dumps(_document(found), default=str))

@@ -27,8 +27,6 @@ class Difference:
 
 
 # A batch counts while it is neither staged nor replaced; a UDR's batch is in its id.
-COUNTING = "('mediated', 'rated', 'errored')"
-
 RULES = (
     Rule(
         "one_outcome",
@@ -41,10 +39,10 @@ RULES = (
     Rule(
         "imported_are_udrs",
         "the imported of an import are its UDRs in counting batches",
-        f"""SELECT i.id AS import_id, i.imported_count, coalesce(u.n, 0) AS udrs
+        """SELECT i.id AS import_id, i.imported_count, coalesce(u.n, 0) AS udrs
         FROM ingestion_usageimport i
         LEFT JOIN (SELECT u.import_id, count(*) AS n FROM mediation_udr u
-                   JOIN mediation_udrbatch b ON b.id = u.id >> 17 AND b.status IN {COUNTING}
+                   JOIN mediation_udrbatch b ON b.id = u.id >> 17 AND b.status IN ('mediated', 'rated', 'errored')
                    GROUP BY u.import_id) u ON u.import_id = i.id
         WHERE i.status = 'completed' AND i.imported_count <> coalesce(u.n, 0)""",
     ),
@@ -82,9 +80,9 @@ RULES = (
     Rule(
         "counted_once",
         "every counting UDR holds exactly one key, and every key is held by a counting UDR",
-        f"""SELECT u.id AS udr_id, k.key FROM
+        """SELECT u.id AS udr_id, k.key FROM
             (SELECT u.id FROM mediation_udr u JOIN mediation_udrbatch b ON b.id = u.id >> 17
-             AND b.status IN {COUNTING}) u
+             AND b.status IN ('mediated', 'rated', 'errored')) u
         FULL JOIN mediation_udrkey k ON k.udr_id = u.id
         WHERE (u.id IS NULL OR k.udr_id IS NULL)
           AND NOT EXISTS (SELECT 1 FROM mediation_udrbatch s WHERE s.status = 'staged')""",
@@ -107,7 +105,8 @@ RULES = (
         """SELECT c.udr_id, sum(c.amount) AS amount FROM rating_charge c
         JOIN mediation_udrbatch b ON b.id = c.udr_id >> 17 AND b.status = 'reversed'
         GROUP BY c.udr_id
-        HAVING sum(c.amount) <> 0 OR count(*) FILTER (WHERE kind = 'charge') <> count(*) FILTER (WHERE kind = 'reversal')
+        HAVING sum(c.amount) <> 0
+            OR count(*) FILTER (WHERE kind = 'charge') <> count(*) FILTER (WHERE kind = 'reversal')
         """,
     ),
     Rule(

@@ -28,9 +28,8 @@ class SubmitUsage(APIView):
             self.permission_denied(request)
         found = selectors.feed_by(feed)
         if found is None:
-            raise Problem(
-                http.HTTP_404_NOT_FOUND, "unknown_feed", f"There is no feed {feed!r}; use its number or API name."
-            )
+            detail = f"There is no feed {feed!r}; use its number or API name."
+            raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
         if request.content_type.partition(";")[0].strip() != "application/json":
             detail = f"The body must be application/json, not {request.content_type or 'untyped'}."
             raise Problem(http.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)

@@ -90,8 +90,8 @@ class Command(BaseCommand):
 
     def _report(self) -> None:
         self._say("\nImport history")
-        names = ("feed", "source", "status", "record_count", "imported_count", "exception_count", "skipped_count")
-        names += ("duplicate_count", "rated_count", "rating_exception_count")
+        outcomes = ["imported_count", "exception_count", "skipped_count", "duplicate_count"]
+        names = ["feed", "source", "status", "record_count", *outcomes, "rated_count", "rating_exception_count"]
         imports = UsageImport.objects.order_by("pk").select_related("feed", "profile_version__profile")
         rows = [history_row(usage_import) for usage_import in imports]
         titles = [name.removesuffix("_count").replace("_", " ") for name in names]
@@ -99,9 +99,9 @@ class Command(BaseCommand):
         self._table(titles, [[row[name] for name in names] for row in rows])
         self._say("\nExceptions by code")
         open_ones = ImportException.objects.filter(status=ImportException.Status.OPEN)
-        by_code = open_ones.values_list("code").annotate(Count("pk")).order_by("-pk__count", "code")
+        by_code = open_ones.values_list("code").annotate(n=Count("pk")).order_by("-n", "code")
         unrated = RatingException.objects.filter(status=RatingException.Status.OPEN)
-        by_cause = unrated.values_list("cause").annotate(Count("pk")).order_by("-pk__count", "cause")
+        by_cause = unrated.values_list("cause").annotate(n=Count("pk")).order_by("-n", "cause")
         self._table(
             ["code", "kind", "count"],
             [[code, "import", count] for code, count in by_code] + [[cause, "rating", n] for cause, n in by_cause],

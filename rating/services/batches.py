@@ -12,7 +12,7 @@ from mediation.models import UdrBatch
 from mediation.store import ensure_month_partitions, months_around
 from rating import store
 from rating.models import Charge
-from rating.services.claiming import claim_batches, finish_batches, lock_batches, note_crash
+from rating.services.claiming import claim_batches, count_uncharged, finish_batches, lock_batches, note_crash
 from rating.services.permissions import require_permission
 from rating.services.pricing import CountMismatchError, charge_udrs
 from rating.services.reversing import reverse_charges, supersede_exceptions
@@ -47,7 +47,8 @@ def _rate(batch_ids: Sequence[int], now: datetime) -> None:
     expected = sum(batch.udr_count for batch in batches)
     if udrs.height != expected:
         raise CountMismatchError(f"the batches count {expected} UDRs, {udrs.height} were read")
-    charge_udrs(udrs=udrs, now=now)
+    outcome = charge_udrs(udrs=udrs, now=now)
+    count_uncharged(batches, outcome.refused["udr_id"], by=1)
     finish_batches(batches, status=Status.RATED, now=now)
 
 
@@ -67,7 +68,7 @@ def retry_batches(*, batches: QuerySet[UdrBatch], by: User | None, now: datetime
 
     One that was finished before was parked while its charges were being reversed, and goes on there.
     """
-    require_permission(by, "mediation.change_udrbatch")
+    require_permission(by, "rating.rerate_ratingexception")
     parked = batches.filter(status=Status.ERRORED)
     again = Case(When(finished_at__isnull=True, then=Value(Status.MEDIATED)), default=Value(Status.SUPERSEDED))
     count = parked.update(status=again, attempts=0, claimed_until=None, error="")

@@ -2,13 +2,14 @@
 
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
 
-from mediation.models import UdrBatch
+from mediation.models import UDR_ID_BITS, UdrBatch
 from rating import selectors
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,15 @@ def finish_batches(batches: Iterable[UdrBatch], *, status: str, now: datetime) -
     """Flip locked batches to what their work made of them."""
     finished = UdrBatch.objects.filter(pk__in=[batch.pk for batch in batches])
     finished.update(status=status, finished_at=now, claimed_until=None, error="")
+
+
+def count_uncharged(batches: Iterable[UdrBatch], udr_ids: Iterable[int], *, by: int) -> None:
+    """Move the uncharged count of locked batches by `by` for each of these UDRs."""
+    of_batch = Counter(udr_id >> UDR_ID_BITS for udr_id in udr_ids)
+    changed = [batch for batch in batches if of_batch[batch.pk]]
+    for batch in changed:
+        batch.uncharged_count += by * of_batch[batch.pk]
+    UdrBatch.objects.bulk_update(changed, ["uncharged_count"])
 
 
 def note_crash(batches: Iterable[UdrBatch]) -> None:

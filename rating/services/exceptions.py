@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from mediation.models import UDR_ID_BITS, UdrBatch
 from rating import store
 from rating.models import RatingException
-from rating.services.claiming import lock_batches
+from rating.services.claiming import count_uncharged, lock_batches
 from rating.services.permissions import require_permission
 from rating.services.pricing import charge_udrs
 
@@ -52,6 +52,7 @@ def _rerate(chunk: Sequence[tuple[int, int]], by: User | None, now: datetime) ->
     if not udr_ids:
         return 0
     outcome = charge_udrs(udrs=store.udrs_of_ids(udr_ids), now=now)
+    count_uncharged(batches, outcome.charged["udr_id"], by=-1)
     resolved = RatingException.objects.filter(udr_id__in=outcome.charged["udr_id"].to_list())
     return resolved.update(
         status=RatingException.Status.RESOLVED,

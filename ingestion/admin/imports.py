@@ -73,13 +73,13 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     inlines = (ChunkInline,)
     export_also = {"feed": "feed__name"}
     empty_text = "No usage has arrived yet. Open a feed and upload a usage file, or post to its address."
-    fields = (
+    fields: ClassVar[Any] = (
         ("feed_link", "profile_link"),
         ("source", "received_by"),
         "tracking_id",
         "file_name",
         ("byte_size_text", "content_hash"),
-        ("received", "started", "ended"),
+        (kit.moment("received_at"), kit.moment("started_at"), kit.moment("ended_at")),
         ("attempt", "plan_attempts"),
         "header",
     )
@@ -131,18 +131,6 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     def byte_size_text(self, usage_import: UsageImport) -> str:
         return marks.number(usage_import.byte_size)
 
-    @admin.display(description="received")
-    def received(self, usage_import: UsageImport) -> Any:
-        return marks.moment(usage_import.received_at)
-
-    @admin.display(description="started")
-    def started(self, usage_import: UsageImport) -> Any:
-        return marks.moment(usage_import.started_at)
-
-    @admin.display(description="ended")
-    def ended(self, usage_import: UsageImport) -> Any:
-        return marks.moment(usage_import.ended_at)
-
     @admin.action(description="Reprocess", permissions=["reprocess"])
     def reprocess(self, request: HttpRequest, imports: QuerySet[UsageImport]) -> None:
         try:
@@ -160,6 +148,9 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
             self.message_user(request, str(refusal), messages.WARNING)
         else:
             kit.tell(self, request, count, "import", "will be tried again")
+
+    def offers(self, action: str, target: Any) -> bool:
+        return action != "retry_errored" or target.status == Status.ERRORED
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         return [

@@ -15,8 +15,6 @@ from ingestion import services
 from ingestion.models import ExceptionRevision, ImportException, LeftOutRecord
 from mediation.admin import filters, kit, marks
 
-CORRECTABLE = (ImportException.Status.OPEN,)
-
 
 class RevisionInline(kit.ReadOnlyInline):
     model = ExceptionRevision
@@ -47,14 +45,14 @@ class CorrectForm(forms.Form):
 class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     list_display = (
         "record",
-        kit.moment("created_at"),
-        "feed",
-        "import_link",
+        kit.status_badge(),
         "code",
         "field",
         "message_text",
         "raw_text",
-        kit.status_badge(),
+        "feed",
+        "import_link",
+        kit.moment("created_at"),
         "revision_count",
     )
     list_filter = (
@@ -71,10 +69,19 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     inlines = (RevisionInline,)
     export_also = {"feed": "feed__name"}
     empty_text = "No record has been refused. Records that cannot become a UDR appear here with the reason."
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         (None, {"fields": ("status_mark", ("code", "field"), "message", "raw_shown")}),
         ("Where it came from", {"fields": (("feed", "import_link"), ("record_number", "attempt"))}),
-        ("What became of it", {"fields": (("created", "last_tried"), ("closed", "closed_by"), "close_reason")}),
+        (
+            "What became of it",
+            {
+                "fields": (
+                    (kit.moment("created_at"), kit.moment("last_tried_at")),
+                    (kit.moment("closed_at"), "closed_by"),
+                    "close_reason",
+                )
+            },
+        ),
     )
 
     has_reprocess_permission = kit.permission("reprocess")
@@ -109,18 +116,6 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     def status_mark(self, exception: ImportException) -> Any:
         return marks.badge(exception.status, exception.get_status_display())
 
-    @admin.display(description="created")
-    def created(self, exception: ImportException) -> Any:
-        return marks.moment(exception.created_at)
-
-    @admin.display(description="last tried")
-    def last_tried(self, exception: ImportException) -> Any:
-        return marks.moment(exception.last_tried_at)
-
-    @admin.display(description="closed")
-    def closed(self, exception: ImportException) -> Any:
-        return marks.moment(exception.closed_at)
-
     @admin.action(description="Reprocess", permissions=["reprocess"])
     def reprocess(self, request: HttpRequest, exceptions: QuerySet[ImportException]) -> None:
         try:
@@ -146,9 +141,12 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
             kit.tell(self, request, count, "record", "written off")
         return None
 
+    def offers(self, action: str, target: Any) -> bool:
+        return target.status == ImportException.Status.OPEN
+
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         links = [("Import", reverse("admin:ingestion_usageimport_change", args=[target.usage_import_id]))]
-        if target.status in CORRECTABLE and self.has_correct_permission(request):
+        if target.status == ImportException.Status.OPEN and self.has_correct_permission(request):
             links.insert(0, ("Correct…", reverse("admin:ingestion_importexception_correct", args=[target.pk])))
         return links
 

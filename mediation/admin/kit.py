@@ -88,7 +88,7 @@ class ModelAdmin(admin.ModelAdmin):
             context["object_actions"] = [
                 (name, description)
                 for name, (_, _, description) in cast(dict[str, Any], self.get_actions(request)).items()
-                if name != "delete_selected"
+                if name != "delete_selected" and self.offers(name, target)
             ]
             context["object_links"] = self.object_links(request, target)
             context["title"], context["subtitle"] = str(target), capfirst(str(self.opts.verbose_name))
@@ -106,6 +106,10 @@ class ModelAdmin(admin.ModelAdmin):
             names = NAMINGS[field].names() if field in NAMINGS else {}
             for row in rows:
                 setattr(row, f"{field}_text", names.get(getattr(row, field)))
+
+    def offers(self, action: str, target: Any) -> bool:
+        """Whether an action makes sense for this object as it is; the service decides in the end."""
+        return True
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         """Where one goes from this object: (text, address)."""

@@ -41,7 +41,7 @@ def exact(quantity: Decimal | None) -> str:
     if quantity is None:
         return NOTHING
     trimmed = quantity.normalize()
-    return f"{trimmed if trimmed else 0:,f}"
+    return f"{trimmed if trimmed else Decimal(0):,f}"
 
 
 def moment(at: datetime | None) -> SafeString | str:

@@ -69,9 +69,25 @@ class VersionForm(forms.ModelForm):
         help_text="Format, fields, skip filters and uniqueness, as JSON; see the README of mediation.",
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "spec" in self.initial:
+            self.initial["spec"] = in_reading_order(self.initial["spec"])
+
     class Meta:
         model = ProfileVersion
         fields = ("profile", "note", "spec")
+
+
+FACTS = ("status_mark", kit.moment("created_at"), "created_by", kit.moment("activated_at"))
+SPEC_ORDER = ("format", "fields", "skip", "uniqueness", "null_texts")
+
+
+def in_reading_order(spec: Any) -> Any:
+    """The parts of a spec in the order in which they are explained; the database keeps none."""
+    if not isinstance(spec, dict):
+        return spec
+    return {part: spec[part] for part in sorted(spec, key=lambda part: (*SPEC_ORDER, part).index(part))}
 
 
 @admin.register(ProfileVersion)
@@ -96,12 +112,11 @@ class ProfileVersionAdmin(kit.ModelAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return [(None, {"fields": ("profile", "note", "spec")})]
-        facts = (("status_mark", "created_at", "created_by", "activated_at"),)
         spec = "spec" if self.has_change_permission(request, obj) else "spec_shown"
-        return [(None, {"fields": (*facts, "note", spec)})]
+        return [(None, {"fields": (FACTS, "note", spec)})]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("status_mark", "created_at", "created_by", "activated_at", "spec_shown") if obj else ()
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*FACTS, "spec_shown") if obj else ()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_open = obj is None or obj.status == ProfileVersion.Status.DRAFT
@@ -156,7 +171,7 @@ class ProfileVersionAdmin(kit.ModelAdmin):
 
     @admin.display(description="spec")
     def spec_shown(self, version: Any) -> Any:
-        return marks.pretty_json(version.spec)
+        return marks.pretty_json(in_reading_order(version.spec))
 
 
 def _all_faults(version: ProfileVersion, refusal: Exception) -> Any:

@@ -42,8 +42,8 @@ class UdrAdmin(kit.ReadOnlyAdmin):
     named_numbers = ("feed_id",)
     export_also = {"usage_class": "usage_class__name", "identifier_type": "identifier_type__name"}
     empty_text = "No UDR yet. They appear when an import is mediated: upload a usage file from its feed."
-    fieldsets = (
-        (None, {"fields": (("date", "source_zone"), "feed_name", "import_link", "record_number")}),
+    fieldsets: ClassVar[Any] = (
+        (None, {"fields": ((kit.moment("date"), "source_zone"), "feed_name", "import_link", "record_number")}),
         ("What was used", {"fields": (("usage_class", "value"), "money", ("inbound", "reverse_rating"))}),
         (
             "By whom",
@@ -58,7 +58,10 @@ class UdrAdmin(kit.ReadOnlyAdmin):
                 )
             },
         ),
-        ("Beside", {"fields": ("primary_data_row", "usage_bill_date", "extensions_shown")}),
+        (
+            "Beside",
+            {"fields": ("primary_data_row", kit.moment("usage_bill_date", "usage bill date"), "extensions_shown")},
+        ),
     )
 
     def dress_rows(self, rows: list[Any]) -> None:
@@ -118,12 +121,12 @@ class UdrBatchAdmin(kit.ReadOnlyAdmin):
     )
     named_numbers = ("feed_id",)
     empty_text = "No batch yet. Mediation writes one for each chunk of an import, and rating takes them from here."
-    fields = (
+    fields: ClassVar[Any] = (
         "status_mark",
         "import_link",
         "udr_count",
-        ("mediated_at", "finished_at"),
-        ("attempts", "claimed_until"),
+        (kit.moment("mediated_at"), kit.moment("finished_at")),
+        ("attempts", kit.moment("claimed_until", "claimed until")),
         "trace",
     )
 

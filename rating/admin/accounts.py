@@ -1,7 +1,7 @@
 """Screens of who pays: accounts, services and their identifiers, billing periods with their statements."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
@@ -91,7 +91,13 @@ class BillingPeriodAdmin(kit.ReadOnlyAdmin):
     actions = ("close",)
     export_also = {"account": "account__number"}
     empty_text = "No billing period yet. A period is made when the first usage of it is charged."
-    fields = ("account_text", "starts_at", "ends_at", "status", "closed_at")
+    fields: ClassVar[Any] = (
+        "account_text",
+        kit.moment("starts_at"),
+        kit.moment("ends_at"),
+        "status",
+        kit.moment("closed_at"),
+    )
 
     has_close_permission = kit.permission("close")
 
@@ -116,6 +122,9 @@ class BillingPeriodAdmin(kit.ReadOnlyAdmin):
             ("Statement", reverse("admin:rating_billingperiod_statement", args=[target.pk])),
             ("Charges", marks.list_url("rating_charge", period=target.pk)),
         ]
+
+    def offers(self, action: str, target: Any) -> bool:
+        return target.status == BillingPeriod.Status.OPEN
 
     @admin.action(description="Close", permissions=["close"])
     def close(self, request: HttpRequest, periods: QuerySet[BillingPeriod]) -> None:

@@ -1,5 +1,7 @@
 """What rating adds to the screen of UDR batches: trying those again that were parked as errored."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -16,6 +18,9 @@ class BatchToRateAdmin(UdrBatchAdmin):
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return kit.person(request).has_perm("rating.rerate_ratingexception")
+
+    def offers(self, action: str, target: Any) -> bool:
+        return target.status == UdrBatch.Status.ERRORED
 
     @admin.action(description="Try errored work again", permissions=["retry"])
     def retry(self, request: HttpRequest, batches: QuerySet[UdrBatch]) -> None:

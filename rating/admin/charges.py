@@ -1,6 +1,6 @@
 """Screens of what was charged, and of how far tiers and allowances have come."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -70,11 +70,14 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         "plan": "plan__name",
     }
     empty_text = "No charge yet. Charges appear when UDRs find an account, a plan and a rate."
-    fieldsets = (
-        ("What was used", {"fields": ("udr_link", "date", "usage_class", "quantity_text")}),
+    fieldsets: ClassVar[Any] = (
+        ("What was used", {"fields": ("udr_link", kit.moment("date"), "usage_class", "quantity_text")}),
         ("Who pays", {"fields": ("account_link", "service_link", "identifier_text", "period_link")}),
         ("By which price", {"fields": ("plan_link", "group_link", "rate_link")}),
-        ("How it is reckoned", {"fields": ("rated_text", "bucket_text", "tier_text", "amount_full", "rated_at")}),
+        (
+            "How it is reckoned",
+            {"fields": ("rated_text", "bucket_text", "tier_text", "amount_full", kit.moment("rated_at"))},
+        ),
     )
 
     @admin.display(description="UDR")

@@ -1,6 +1,6 @@
 """The screen of UDRs that could not be charged: put the configuration right, then rate them again."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -42,13 +42,22 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
     named_numbers = ("feed_id",)
     export_also = {"usage_class": "usage_class__name", "account": "account__number", "service": "service__name"}
     empty_text = "Nothing stands uncharged. UDRs that find no payer, plan or rate appear here with what is missing."
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         (None, {"fields": ("status_mark", "cause", "message")}),
-        ("The usage", {"fields": ("udr_link", "udr_date", "usage_class", "value", "identifier")}),
+        (
+            "The usage",
+            {"fields": ("udr_link", kit.moment("udr_date", "date of the usage"), "usage_class", "value", "identifier")},
+        ),
         ("As far as it came", {"fields": ("account", "service")}),
         (
             "What became of it",
-            {"fields": (("created_at", "last_tried_at", "attempts"), ("closed_at", "closed_by"), "close_reason")},
+            {
+                "fields": (
+                    (kit.moment("created_at"), kit.moment("last_tried_at"), "attempts"),
+                    (kit.moment("closed_at"), "closed_by"),
+                    "close_reason",
+                )
+            },
         ),
     )
 
@@ -80,6 +89,9 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
             ("UDR", reverse("admin:mediation_udr_change", args=[target.udr_id])),
             ("Import", reverse("admin:ingestion_usageimport_change", args=[target.import_id])),
         ]
+
+    def offers(self, action: str, target: Any) -> bool:
+        return target.status == RatingException.Status.OPEN
 
     @admin.action(description="Rerate", permissions=["rerate"])
     def rerate(self, request: HttpRequest, exceptions: QuerySet[RatingException]) -> None:

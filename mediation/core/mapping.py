@@ -89,25 +89,32 @@ def quoted(text: pl.Expr) -> pl.Expr:
 
 def type_fields(texts: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
     """Add the typed column of every date, number, boolean and whole number; what breaks a rule is null."""
-    typed = []
-    for mapping in spec.fields:
-        if mapping.kind == "date":
-            naive, offset = _naive(mapping), _offset(mapping)
-            typed += [
-                _moment(mapping, naive, offset).alias(f"typed:{mapping.name}"),
-                naive.is_not_null().alias(f"parsed:{mapping.name}"),
-                (_in_zone(naive, mapping, ambiguous="earliest").is_null() & offset.is_null()).alias(
-                    f"in_gap:{mapping.name}"
-                ),
-                pl.coalesce(offset, pl.lit(mapping.time_zone)).alias(f"zone:{mapping.name}"),
-            ]
-        elif mapping.kind == "number":
-            typed.append(_number(mapping).alias(f"typed:{mapping.name}"))
-        elif mapping.kind == "boolean":
-            typed.append(text_of(mapping.name).str.to_lowercase().is_in(TRUE_TEXTS).alias(f"typed:{mapping.name}"))
-        elif mapping.kind == "integer":
-            typed.append(text_of(mapping.name).cast(pl.Int32, strict=False).alias(f"typed:{mapping.name}"))
-    return texts.with_columns(typed)
+    dates = [mapping for mapping in spec.fields if mapping.kind == "date"]
+    # In two steps, since an expression that several columns use would be computed for each: parsing dates costs most.
+    parsed = texts.with_columns(
+        *(_naive(mapping).alias(f"naive:{mapping.name}") for mapping in dates),
+        *(_offset(mapping).alias(f"offset:{mapping.name}") for mapping in dates),
+    )
+    return parsed.with_columns(column for mapping in spec.fields for column in _typed_columns(mapping))
+
+
+def _typed_columns(mapping: FieldMapping) -> list[pl.Expr]:
+    name, text = mapping.name, text_of(mapping.name)
+    if mapping.kind == "date":
+        naive, offset = pl.col(f"naive:{name}"), pl.col(f"offset:{name}")
+        return [
+            _moment(mapping, naive, offset).alias(f"typed:{name}"),
+            naive.is_not_null().alias(f"parsed:{name}"),
+            _is_in_gap(naive, mapping).alias(f"in_gap:{name}"),
+            pl.coalesce(offset, pl.lit(mapping.time_zone)).alias(f"zone:{name}"),
+        ]
+    if mapping.kind == "number":
+        return [_number(mapping).alias(f"typed:{name}")]
+    if mapping.kind == "boolean":
+        return [text.str.to_lowercase().is_in(TRUE_TEXTS).alias(f"typed:{name}")]
+    if mapping.kind == "integer":
+        return [text.cast(pl.Int32, strict=False).alias(f"typed:{name}")]
+    return []
 
 
 # Dates
@@ -158,6 +165,12 @@ def _in_zone(naive: pl.Expr, mapping: FieldMapping, *, ambiguous: str) -> pl.Exp
     return naive.dt.replace_time_zone(mapping.time_zone, ambiguous=ambiguous, non_existent="null").dt.convert_time_zone(
         "UTC"
     )
+
+
+def _is_in_gap(naive: pl.Expr, mapping: FieldMapping) -> pl.Expr:
+    if mapping.time_zone == "UTC":
+        return pl.lit(False)
+    return _in_zone(naive, mapping, ambiguous="earliest").is_null()
 
 
 def _moment(mapping: FieldMapping, naive: pl.Expr, offset: pl.Expr) -> pl.Expr:

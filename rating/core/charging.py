@@ -61,15 +61,16 @@ def charges_of(priced: pl.DataFrame, now: datetime) -> pl.DataFrame:
 def reversals_of(charges: pl.DataFrame, periods: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """The rows that take charges back, each in the period that `periods` names for its charge.
 
-    charges: schema CHARGES. periods: id (of the charge), period_id. In another period than its charge's a reversal moves
-    neither bucket nor tiers, and names none.
+    charges: schema CHARGES. periods: id (of the charge), period_id. In another period than its charge's a reversal
+    moves neither bucket nor tiers, and names none.
     """
     taken = ["quantity", "rated_quantity", "bucket_quantity"]
     stays = pl.col("period_id") == pl.col("charged_period_id")
     moved = charges.rename({"period_id": "charged_period_id"}).join(periods, on="id")
     reversals = moved.with_columns(
         pl.col(taken).neg().cast(QUANTITY),
-        pl.when(stays).then("bucket_id", "tier_position"),
+        bucket_id=pl.when(stays).then("bucket_id"),
+        tier_position=pl.when(stays).then("tier_position"),
         id=pl.col("id") + 1,
         amount=pl.col("amount").neg().cast(CHARGES["amount"]),
         kind=pl.lit("reversal"),

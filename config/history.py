@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db.models import Q, Sum
 from django.utils import timezone
 
 from ingestion import selectors as ingestion_selectors
@@ -18,11 +17,7 @@ UNRATED = (UdrBatch.Status.MEDIATED, UdrBatch.Status.STAGED, UdrBatch.Status.SUP
 
 def history_row(usage_import: UsageImport) -> dict[str, Any]:
     """The history's columns of one import, ready for JSON."""
-    batches = UdrBatch.objects.filter(import_id=usage_import.pk)
-    rated = batches.aggregate(
-        udrs=Sum("udr_count", filter=Q(status=UdrBatch.Status.RATED), default=0),
-        uncharged=Sum("uncharged_count", filter=Q(status=UdrBatch.Status.RATED), default=0),
-    )
+    rated = ingestion_selectors.history().values("rated_count", "rating_exception_count").get(pk=usage_import.pk)
     return {
         "tracking_id": str(usage_import.tracking_id),
         "feed": usage_import.feed.api_name,
@@ -40,8 +35,7 @@ def history_row(usage_import: UsageImport) -> dict[str, Any]:
         "exception_count": usage_import.exception_count,
         "skipped_count": usage_import.skipped_count,
         "duplicate_count": usage_import.duplicate_count,
-        "rated_count": rated["udrs"] - rated["uncharged"],
-        "rating_exception_count": rated["uncharged"],
+        **rated,
         "attempts": usage_import.attempt,
     }
 

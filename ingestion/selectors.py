@@ -2,9 +2,11 @@
 
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
 
 from ingestion.models import Feed, ImportChunk, ImportException, UsageImport
+from mediation.models import UdrBatch
 
 MAX_ATTEMPTS = 5
 
@@ -15,6 +17,19 @@ def feed_by(reference: str) -> Feed | None:
     if reference.isascii() and reference.isdecimal() and len(reference) < 18:
         return feeds.filter(pk=int(reference)).first()
     return feeds.filter(api_name=reference).first()
+
+
+def history() -> QuerySet[UsageImport]:
+    """The import history, with rated_count and rating_exception_count: what rating made of each import's UDRs so far."""
+    rated = UdrBatch.objects.filter(import_id=OuterRef("pk"), status=UdrBatch.Status.RATED).values("import_id")
+    return UsageImport.objects.select_related("feed", "profile_version__profile").annotate(
+        rated_count=_or_none(rated.annotate(n=Sum(F("udr_count") - F("uncharged_count"))).values("n")),
+        rating_exception_count=_or_none(rated.annotate(n=Sum("uncharged_count")).values("n")),
+    )
+
+
+def _or_none(count: QuerySet[UdrBatch]) -> Coalesce:
+    return Coalesce(Subquery(count), Value(0), output_field=BigIntegerField())
 
 
 def chunks_waiting(now: datetime) -> QuerySet[ImportChunk]:

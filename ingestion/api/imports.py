@@ -12,11 +12,9 @@ from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ingestion import services
+from ingestion import selectors, services
 from ingestion.models import UsageImport
 from mediation.api import ModelPermissions, NewestFirst, Problem
-
-HISTORY = UsageImport.objects.select_related("feed", "profile_version__profile")
 
 
 class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
@@ -26,6 +24,8 @@ class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
     profile = serializers.CharField(source="profile_version.profile.name")
     profile_version = serializers.IntegerField(source="profile_version.number")
     attempts = serializers.IntegerField(source="attempt")
+    rated_count = serializers.IntegerField()
+    rating_exception_count = serializers.IntegerField()
 
     class Meta:
         model = UsageImport
@@ -47,6 +47,8 @@ class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
             "skipped_count",
             "duplicate_count",
             "waiting_count",
+            "rated_count",
+            "rating_exception_count",
             "attempts",
         )
 
@@ -65,7 +67,7 @@ class UsageImportFilter(django_filters.FilterSet):
 class ImportList(ListAPIView[UsageImport]):
     """The history, newest first."""
 
-    queryset = HISTORY
+    queryset = selectors.history()
     serializer_class = UsageImportSerializer
     filter_backends = (django_filters.rest_framework.DjangoFilterBackend,)
     filterset_class = UsageImportFilter
@@ -76,7 +78,7 @@ class ImportList(ListAPIView[UsageImport]):
 class ImportDetail(RetrieveAPIView[UsageImport]):
     """What became of one submission or file."""
 
-    queryset = HISTORY
+    queryset = selectors.history()
     serializer_class = UsageImportSerializer
     lookup_field = "tracking_id"
     permission_classes = (ModelPermissions,)

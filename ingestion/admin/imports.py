@@ -58,7 +58,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         "source_text",
         kit.status_badge(),
         "outcome",
-        kit.count("record_count"),
+        kit.count("record_count", "records"),
         kit.count("imported_count"),
         "exceptions_link",
         kit.count("skipped_count"),

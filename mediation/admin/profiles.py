@@ -148,6 +148,9 @@ class ProfileVersionAdmin(kit.ModelAdmin):
         except services.UnableToActivate as refusal:
             self.message_user(request, _all_faults(obj, refusal), messages.ERROR)
 
+    def offers(self, action: str, target: Any) -> bool:
+        return target.status == ProfileVersion.Status.DRAFT
+
     @admin.action(description="Activate", permissions=["activate"])
     def activate(self, request: HttpRequest, versions: QuerySet[ProfileVersion]) -> None:
         for version in versions.select_related("profile"):

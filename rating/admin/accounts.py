@@ -19,16 +19,14 @@ from rating.core.money import minor_unit_decimals
 from rating.models import Account, BillingPeriod, Service, ServiceIdentifier, StatementLine
 
 
-class ServiceInline(admin.TabularInline):
+class ServiceInline(kit.EditInline):
     model = Service
-    extra = 0
     show_change_link = True
     autocomplete_fields = ("rate_plan",)
 
 
-class IdentifierInline(admin.TabularInline):
+class IdentifierInline(kit.EditInline):
     model = ServiceIdentifier
-    extra = 0
     ordering = ("identifier", "starts_at")
 
 

@@ -22,9 +22,8 @@ class BucketForm(forms.ModelForm):
         return answers
 
 
-class GroupInline(admin.TabularInline):
+class GroupInline(kit.EditInline):
     model = RateGroup
-    extra = 0
     show_change_link = True
     ordering = ("position",)
     verbose_name_plural = "rate groups, searched from the lowest position up; open one to set its rates"
@@ -37,17 +36,15 @@ class BucketInline(admin.StackedInline):
     autocomplete_fields = ("usage_classes",)
 
 
-class RateInline(admin.TabularInline):
+class RateInline(kit.EditInline):
     model = Rate
-    extra = 0
     show_change_link = True
     autocomplete_fields = ("usage_class",)
     verbose_name_plural = "rates, one for each usage class; open a graduated one to set its tiers"
 
 
-class TierInline(admin.TabularInline):
+class TierInline(kit.EditInline):
     model = Tier
-    extra = 0
     ordering = ("up_to",)
     verbose_name_plural = "tiers, for the graduated model only"
 

@@ -17,7 +17,7 @@ UNRATED = (UdrBatch.Status.MEDIATED, UdrBatch.Status.STAGED, UdrBatch.Status.SUP
 
 def history_row(usage_import: UsageImport) -> dict[str, Any]:
     """The history's columns of one import, ready for JSON."""
-    rated = ingestion_selectors.history().values("rated_count", "rating_exception_count").get(pk=usage_import.pk)
+    found: Any = ingestion_selectors.history().get(pk=usage_import.pk)
     return {
         "tracking_id": str(usage_import.tracking_id),
         "feed": usage_import.feed.api_name,
@@ -35,7 +35,8 @@ def history_row(usage_import: UsageImport) -> dict[str, Any]:
         "exception_count": usage_import.exception_count,
         "skipped_count": usage_import.skipped_count,
         "duplicate_count": usage_import.duplicate_count,
-        **rated,
+        "rated_count": found.rated_count,
+        "rating_exception_count": found.rating_exception_count,
         "attempts": usage_import.attempt,
     }
 

@@ -1,6 +1,7 @@
 """Questions about ingestion's tables, answered without changing anything."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
@@ -20,15 +21,15 @@ def feed_by(reference: str) -> Feed | None:
 
 
 def history() -> QuerySet[UsageImport]:
-    """The import history, with rated_count and rating_exception_count: what rating made of each import's UDRs so far."""
+    """The import history, with rated_count and rating_exception_count: what rating has made of the UDRs so far."""
     rated = UdrBatch.objects.filter(import_id=OuterRef("pk"), status=UdrBatch.Status.RATED).values("import_id")
     return UsageImport.objects.select_related("feed", "profile_version__profile").annotate(
-        rated_count=_or_none(rated.annotate(n=Sum(F("udr_count") - F("uncharged_count"))).values("n")),
-        rating_exception_count=_or_none(rated.annotate(n=Sum("uncharged_count")).values("n")),
+        rated_count=_or_zero(rated.annotate(n=Sum(F("udr_count") - F("uncharged_count"))).values("n")),
+        rating_exception_count=_or_zero(rated.annotate(n=Sum("uncharged_count")).values("n")),
     )
 
 
-def _or_none(count: QuerySet[UdrBatch]) -> Coalesce:
+def _or_zero(count: Any) -> Coalesce:
     return Coalesce(Subquery(count), Value(0), output_field=BigIntegerField())
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import BinaryIO
+from typing import IO, Any
 
 import polars as pl
 from django.core.files.storage import default_storage
@@ -14,7 +14,7 @@ from mediation.store import copy_in
 BLOCK_BYTES = 8 << 20
 
 
-def blocks_of(stream: BinaryIO) -> Iterator[bytes]:
+def blocks_of(stream: IO[bytes]) -> Iterator[bytes]:
     """The bytes of an open file in blocks."""
     while block := stream.read(BLOCK_BYTES):
         yield block
@@ -22,13 +22,17 @@ def blocks_of(stream: BinaryIO) -> Iterator[bytes]:
 
 def payload_blocks(usage_import: UsageImport) -> Iterator[bytes]:
     """The bytes of an import's file in blocks."""
-    with default_storage.open(usage_import.payload.name) as stream:
+    with _open_payload(usage_import) as stream:
         yield from blocks_of(stream)
+
+
+def _open_payload(usage_import: UsageImport) -> Any:
+    return default_storage.open(str(usage_import.payload.name))
 
 
 def payload_part(usage_import: UsageImport, start: int, end: int) -> bytes:
     """The bytes [start, end) of an import's file. Raises EOFError where the file is shorter than it was."""
-    with default_storage.open(usage_import.payload.name) as stream:
+    with _open_payload(usage_import) as stream:
         stream.seek(start)
         content: bytes = stream.read(end - start)
     if len(content) != end - start:

@@ -1,6 +1,7 @@
 """From source fields to typed UDR fields: each mapping is an expression over columns, each failure a named rule."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import polars as pl
 
@@ -123,7 +124,7 @@ def _typed_columns(mapping: FieldMapping) -> list[pl.Expr]:
 def _naive(mapping: FieldMapping) -> pl.Expr:
     """The wall-clock moment of the first format that fits; null where none does or the date does not exist."""
     text = text_of(mapping.name)
-    tries = []
+    tries: list[pl.Expr] = []
     for format_ in mapping.date_formats:
         if format_ == "iso":
             clock = text.str.replace(r" ?(?:Z|[+-]\d{2}(?::?\d{2})?)$", "").str.replace("T", " ", literal=True)
@@ -161,7 +162,7 @@ def _offset(mapping: FieldMapping) -> pl.Expr:
     return padded.str.slice(0, 3) + ":" + padded.str.slice(3, 2)
 
 
-def _in_zone(naive: pl.Expr, mapping: FieldMapping, *, ambiguous: str) -> pl.Expr:
+def _in_zone(naive: pl.Expr, mapping: FieldMapping, *, ambiguous: Literal["earliest", "null"]) -> pl.Expr:
     return naive.dt.replace_time_zone(mapping.time_zone, ambiguous=ambiguous, non_existent="null").dt.convert_time_zone(
         "UTC"
     )

@@ -8,6 +8,8 @@ Five rules, each with a test in `tests/mediation/test_numbers.py`:
 5. No float: `assert_no_float` guards every frame that leaves a core.
 """
 
+from decimal import Decimal
+
 import polars as pl
 
 QUANTITY_SCALE = 6
@@ -34,15 +36,16 @@ def round_half_away(value: pl.Expr, scale: int) -> pl.Expr:
     return value.round(scale, mode="half_away_from_zero")
 
 
-def sum_exact(values: pl.Series) -> object:
+def sum_exact(values: pl.Series) -> Decimal:
     """The exact sum of a decimal series; raises OverflowError where 38 digits could not hold it."""
-    if values.is_empty():
-        return values.sum()
-    largest = values.abs().max()
-    digits = len(str(int(largest * len(values)))) if largest is not None else 0  # type: ignore[call-overload,operator]
-    if digits + (values.dtype.scale or 0) > 38:  # type: ignore[attr-defined]
-        raise OverflowError(f"the sum of {len(values)} values up to {largest} needs more than 38 digits")
-    return values.sum()
+    absolute: list[Decimal] = values.abs().drop_nulls().top_k(1).to_list()
+    if not absolute:
+        return Decimal(0)
+    scale = getattr(values.dtype, "scale", 0)
+    if absolute[0] * len(values) >= Decimal(10) ** (38 - scale):
+        raise OverflowError(f"the sum of {len(values)} values up to {absolute[0]} needs more than 38 digits")
+    total: Decimal = values.sum()
+    return total
 
 
 def assert_no_float(frame: pl.DataFrame) -> None:

@@ -44,8 +44,7 @@ def sum_exact(values: pl.Series) -> Decimal:
     scale = getattr(values.dtype, "scale", 0)
     if absolute[0] * len(values) >= Decimal(10) ** (38 - scale):
         raise OverflowError(f"the sum of {len(values)} values up to {absolute[0]} needs more than 38 digits")
-    total: Decimal = values.sum()
-    return total
+    return Decimal(values.sum())
 
 
 def assert_no_float(frame: pl.DataFrame) -> None:

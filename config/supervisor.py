@@ -46,14 +46,15 @@ class Supervisor:
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 8000, workers: int | None = None) -> None:
-        self.address = f"http://{host}:{port}/"
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.address = f"http://{place}/"
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "SLUICE_WORKERS": str(workers or settings.WORKERS),
             "SLUICE_LOG_LEVEL": os.environ.get("SLUICE_LOG_LEVEL", "INFO"),
         }
         self._place = (host, port)
-        self._web = Kept("web server", web_command(host, port), environment, settings.BASE_DIR)
+        self._web = Kept("web server", web_command(place), environment, settings.BASE_DIR)
         cluster = [sys.executable, "-m", "config.cluster"]
         self._cluster = Kept("workers", cluster, environment, settings.BASE_DIR)
         self._alive_at = self._watched_at = self._pulse_at = self._used_seconds = 0.0
@@ -123,10 +124,10 @@ class Supervisor:
         tasks.ring_again(rung_before=timezone.now())
 
 
-def web_command(host: str, port: int) -> list[str]:
+def web_command(place: str) -> list[str]:
     """gunicorn with threads: a request mostly waits for the database."""
     options = {
-        "bind": f"{host}:{port}",
+        "bind": place,
         "worker-class": "gthread",
         "workers": max(2, os.cpu_count() or 1),
         "threads": WEB_THREADS,

@@ -11,10 +11,12 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
+import polars as pl
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from django_q.tasks import async_task, fetch
 
 from mediation.models import Bell
 
@@ -136,6 +138,16 @@ def test_everything_ends_within_ten_seconds_of_sigterm(up):
     up.terminate()
     assert up.wait(10) == 0
     assert not set(whole) & set(processes())
+
+
+def group_something():
+    """Polars' threads do not survive a fork: had anything used them in the parent, this would hang for ever."""
+    return pl.DataFrame({"a": [1, 1, 2]}).group_by("a").len().height
+
+
+def test_workers_can_use_polars(up):
+    task_id = async_task("tests.config.test_up.group_something")
+    assert wait_until(lambda: fetch(task_id), seconds=10).result == 2
 
 
 def test_a_lost_bell_is_rung_again(up):

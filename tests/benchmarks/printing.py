@@ -1,0 +1,37 @@
+"""The report as people read it."""
+
+from typing import Any
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print a report: the ground first, then each case."""
+    machine, made = report["machine"], report["input"]
+    print(", ".join(f"{name} {number}" for name, number in machine["versions"].items()))
+    print(f"{machine['cores']} cores, {machine['memory_mb']:,} MB, load {machine['load_before']:.1f} before the run")
+    print("server: " + ", ".join(f"{name} {value}" for name, value in machine["server"].items()))
+    print(
+        f"input: {made['records']:,} records of {made['bytes_a_record']} bytes, {made['accounts']:,} accounts,"
+        f" {made['classes']} classes, {made['workers']} workers, seed {made['seed']}"
+    )
+    for name, case in report["cases"].items():
+        print(f"\n{name}")
+        for line in _lines(case):
+            print(f"  {line}")
+
+
+def _lines(case: dict[str, Any]) -> list[str]:
+    lines = [f"took      {case['wall_seconds']:.2f} s, {case['records_a_second']:,.0f} records/s"]
+    if "limit_seconds" in case:
+        lines.append(f"          of that receiving the file {case['receive_seconds']:.2f} s")
+        lines.append(f"limit     {case['limit_seconds']:.2f} s")
+        for table, runs in case["limit_runs"].items():
+            copied = case["limit_rows"][table]
+            told = ", ".join(f"{seconds:.2f}" for seconds in runs)
+            lines.append(f"          {table}: {told} s for {copied['rows']:,} rows, {copied['bytes']:,} bytes")
+        lines.append("memory    " + ", ".join(f"{peak} MB" for peak in case["worker_peak_mb"]) + " at most, by worker")
+    else:
+        lines.append(f"limit     {case['limit_records_a_second']:,.0f} records/s")
+        for name, rates in case["turns"].items():
+            lines.append(f"          {name}: " + ", ".join(f"{rate:,.0f}" for rate in rates) + " records/s by turn")
+    lines.append(f"ratio     {case['ratio']:.2f}; must be {case['must']}, aim {case['aim']}; reaches {case['reaches']}")
+    return lines + [f"{'right' if is_right else 'WRONG':9} {check}" for check, is_right in case["checks"].items()]

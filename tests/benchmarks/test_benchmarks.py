@@ -1,0 +1,23 @@
+"""The benchmarks run, and come to right results; how fast is not for a test on a small file to say."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.benchmarks.processes import CHECKOUT
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_small_run_of_every_case_is_right_and_prints_one_object():
+    command = [sys.executable, "-m", "tests.benchmarks", "--json", "--records=2000", "--accounts=500", "--seconds=4"]
+    told = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    report = json.loads(told.stdout)
+    assert list(report["cases"]) == ["mediate", "rate", "accept"]
+    for case in report["cases"].values():
+        assert set(case["checks"].values()) == {True}
+        assert case["ratio"] > 0
+    assert report["machine"]["server"]["fsync"] == "on"

@@ -18,6 +18,8 @@ class BucketForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any] | None:
         answers = super().clean()
+        if plan := self.cleaned_data.get("plan"):
+            self.instance.plan = plan
         self.instance.check_usage_classes(self.cleaned_data.get("usage_classes") or ())
         return answers
 

@@ -45,21 +45,32 @@ def allot(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
     """Draw on buckets and climb the tiers in order of date; usage above the last tier is refused.
 
     Adds bucket_id, bucket_quantity, billable_quantity and, for graduated rates, tier_position (before the UDR).
-    A refused UDR draws nothing and moves nobody's position.
+    A refused UDR draws nothing and moves nobody's position. Only usage that depends on other usage is put in order.
     """
-    ordered = udrs.sort("date", "udr_id")
+    udrs = udrs.join(tariff.buckets, on=["plan_id", "usage_class_id"], how="left", maintain_order="left")
+    depends = (DRAWS & pl.col("bucket_id").is_not_null()) | CLIMBS
+    alone = udrs.filter(~depends).with_columns(
+        bucket_id=pl.lit(None, pl.Int64),
+        bucket_quantity=pl.lit(0, QUANTITY),
+        billable_quantity="rated_quantity",
+        tier_position=pl.lit(None, QUANTITY),
+    )
+    ordered = udrs.filter(depends).sort("date", "udr_id")
     allotted = _climb(_draw(ordered, tariff), tariff)
     over = allotted.filter(pl.col("tier_position") + pl.col("billable_quantity") > pl.col("last_unit"))
-    if over.is_empty():
-        return Rated(_fitted(allotted), refuse(over, "no_rate", pl.lit("")))
-    beyond = _beyond(allotted.join(over, on=SERVICE, how="semi", maintain_order="left"), tariff)
-    refused = allotted.filter(pl.col("udr_id").is_in(pl.Series(beyond, dtype=pl.Int64).implode()))
-    kept = ordered.join(refused, on="udr_id", how="anti", maintain_order="left")
+    refused = over
+    if not over.is_empty():
+        beyond = _beyond(allotted.join(over, on=SERVICE, how="semi", maintain_order="left"))
+        refused = allotted.filter(pl.col("udr_id").is_in(pl.Series(beyond, dtype=pl.Int64).implode()))
+        kept = ordered.join(refused, on="udr_id", how="anti", maintain_order="left")
+        allotted = _climb(_draw(kept, tariff), tariff)
     message = pl.format(
         "The usage reaches above {}, where the last tier of the rate ends. Add a tier without end, then rerate.",
         "last_unit",
     )
-    return Rated(_fitted(_climb(_draw(kept, tariff), tariff)), refuse(refused, "no_rate", message))
+    totals = ["bucket_quantity", "billable_quantity", "tier_position"]
+    fitted = allotted.with_columns(pl.col(totals).cast(QUANTITY)).select(*alone.columns)
+    return Rated(pl.concat([alone, fitted]).drop("size"), refuse(refused, "no_rate", message))
 
 
 def _before(column: str, keys: list[str]) -> pl.Expr:
@@ -70,8 +81,7 @@ def _before(column: str, keys: list[str]) -> pl.Expr:
 
 def _draw(udrs: pl.DataFrame, tariff: Tariff) -> pl.DataFrame:
     """What each UDR takes from its plan's bucket: what it needs, as far as the allowance goes. In the rows' order."""
-    udrs = udrs.join(tariff.buckets, on=["plan_id", "usage_class_id"], how="left", maintain_order="left")
-    draws = DRAWS & pl.col("bucket_id").is_not_null()
+    draws = pl.col("bucket_id").is_not_null()
     drawing = udrs.filter(draws).join(tariff.balances, on=BUCKET, how="left", maintain_order="left")
     left = pl.col("size").cast(TOTAL) - pl.col("used").cast(TOTAL).fill_null(0) - _before("rated_quantity", BUCKET)
     drawing = drawing.with_columns(
@@ -79,9 +89,7 @@ def _draw(udrs: pl.DataFrame, tariff: Tariff) -> pl.DataFrame:
             pl.max_horizontal(left, pl.lit(0, TOTAL)), pl.col("rated_quantity").cast(TOTAL)
         )
     )
-    others = udrs.filter(~draws).with_columns(
-        bucket_id=pl.lit(None, pl.Int64), used=pl.lit(None, QUANTITY), bucket_quantity=pl.lit(0, TOTAL)
-    )
+    others = udrs.filter(~draws).with_columns(used=pl.lit(None, QUANTITY), bucket_quantity=pl.lit(0, TOTAL))
     drawn = pl.concat([drawing, others.select(drawing.columns)])
     return drawn.with_columns(billable_quantity=pl.col("rated_quantity").cast(TOTAL) - pl.col("bucket_quantity"))
 
@@ -102,13 +110,7 @@ def _climb(udrs: pl.DataFrame, tariff: Tariff) -> pl.DataFrame:
     return pl.concat([climbing, others.select(climbing.columns)])
 
 
-def _fitted(allotted: pl.DataFrame) -> pl.DataFrame:
-    """Back to quantities, now that all are known to fit."""
-    totals = ["bucket_quantity", "billable_quantity", "tier_position"]
-    return allotted.with_columns(pl.col(totals).cast(QUANTITY)).drop("size", "used", "last_unit", "quantity")
-
-
-def _beyond(allotted: pl.DataFrame, tariff: Tariff) -> list[int]:
+def _beyond(allotted: pl.DataFrame) -> list[int]:
     """The ids of the UDRs that reach above their last tier, found one by one: each depends on those refused before it.
 
     Only the services and periods where some UDR does come here, so the rest stays columnar.

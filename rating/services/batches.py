@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import polars as pl
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Case, QuerySet, Value, When
@@ -43,13 +44,17 @@ def _rate(batch_ids: Sequence[int], now: datetime) -> None:
     batches = lock_batches(batch_ids, Status.MEDIATED)
     if not batches:
         return
+    outcome = charge_udrs(udrs=_udrs_of(batches), now=now)
+    count_uncharged(batches, outcome.refused["udr_id"], by=1)
+    finish_batches(batches, status=Status.RATED, now=now)
+
+
+def _udrs_of(batches: Sequence[UdrBatch]) -> pl.DataFrame:
     udrs = store.udrs_of_batches([batch.pk for batch in batches])
     expected = sum(batch.udr_count for batch in batches)
     if udrs.height != expected:
         raise CountMismatchError(f"the batches count {expected} UDRs, {udrs.height} were read")
-    outcome = charge_udrs(udrs=udrs, now=now)
-    count_uncharged(batches, outcome.refused["udr_id"], by=1)
-    finish_batches(batches, status=Status.RATED, now=now)
+    return udrs
 
 
 @transaction.atomic

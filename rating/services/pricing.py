@@ -23,22 +23,42 @@ class Charged:
 
 
 def charge_udrs(*, udrs: pl.DataFrame, now: datetime) -> Charged:
-    """Charge UDRs that have no charge yet, and write what came of it. udrs: schema UDRS."""
+    """Charge UDRs that have no charge yet, and write what came of it. udrs: schema UDRS.
+
+    Each step's frame takes the place of the one before: together they would hold a worker's memory several times.
+    """
+    count = udrs.height
+    refused: list[pl.DataFrame] = []
     tariff = store.price_list()
-    chosen = charging.walk(charging.CHOOSING, udrs, tariff)
-    tariff = replace(tariff, payers=store.payers_of(chosen.rated["identifier"], now))
-    matched = charging.walk(charging.MATCHING, chosen.rated, tariff)
-    tariff = _with_balances(tariff, matched.rated)
-    priced = charging.walk(charging.PRICING, matched.rated, tariff)
-    charges = charging.charges_of(priced.rated, now)
-    refused = pl.concat([chosen.refused, matched.refused, priced.refused])
-    if charges.height + refused.height != udrs.height:
-        raise CountMismatchError(f"{udrs.height} UDRs became {charges.height} charges and {refused.height} exceptions")
-    store.copy_in_charges(charges)
-    store.put_positions(charging.positions_after(charges))
-    store.put_balances(charging.balances_after(charges, tariff))
-    store.put_exceptions(refused, now)
-    return Charged(charges, refused)
+    udrs = _step(charging.CHOOSING, udrs, tariff, refused)
+    tariff = replace(tariff, payers=store.payers_of(udrs["identifier"], now))
+    udrs = _step(charging.MATCHING, udrs, tariff, refused)
+    tariff = _with_balances(replace(tariff, payers=tariff.payers.clear()), udrs)
+    udrs = _step(charging.PRICING, udrs, tariff, refused)
+    outcome = Charged(charging.charges_of(udrs, now), pl.concat(refused))
+    del udrs
+    if outcome.charged.height + outcome.refused.height != count:
+        raise CountMismatchError(
+            f"{count} UDRs became {outcome.charged.height} charges and {outcome.refused.height} exceptions"
+        )
+    _write(outcome, tariff, now)
+    return outcome
+
+
+def _step(
+    passes: tuple[charging.Pass, ...], udrs: pl.DataFrame, tariff: Tariff, refused: list[pl.DataFrame]
+) -> pl.DataFrame:
+    """Walk the passes, put aside what they refuse, and hand back what goes on."""
+    walked = charging.walk(passes, udrs, tariff)
+    refused.append(walked.refused)
+    return walked.rated
+
+
+def _write(outcome: Charged, tariff: Tariff, now: datetime) -> None:
+    store.copy_in_charges(outcome.charged)
+    store.put_positions(charging.positions_after(outcome.charged))
+    store.put_balances(charging.balances_after(outcome.charged, tariff))
+    store.put_exceptions(outcome.refused, now)
 
 
 def _with_balances(tariff: Tariff, matched: pl.DataFrame) -> Tariff:

@@ -139,8 +139,8 @@ class ImportBody(models.Model):
 class ImportChunk(models.Model):
     """A part of an import that one transaction decides: the work row, and the ledger of outcomes.
 
-    An import's counters are the sums of its chunks' counters of the current attempt. Records that a correction moves out
-    of the exceptions are a chunk of their own, with a negative exception count.
+    An import's counters are the sums of its chunks' counters of the current attempt. Records that a correction moves
+    out of the exceptions are a chunk of their own, with a negative exception count.
     """
 
     class Status(models.TextChoices):

@@ -107,7 +107,7 @@ FROM counted WHERE counted.import_id = i.id
 def close_earlier_exceptions(usage_import: UsageImport, *, now: datetime) -> None:
     """Let the exceptions of the attempts before rest; a write-off of the same fault of the same record carries over."""
     with connection.cursor() as cursor:
-        cursor.execute(CARRY_WRITE_OFFS, [usage_import.pk, usage_import.attempt])
+        cursor.execute(CARRY_WRITE_OFFS, {"import_id": usage_import.pk, "attempt": usage_import.attempt})
     earlier = ImportException.objects.filter(usage_import=usage_import, attempt__lt=usage_import.attempt)
     undecided = (ImportException.Status.OPEN, ImportException.Status.REPROCESSING)
     earlier.filter(status__in=undecided).update(status=ImportException.Status.SUPERSEDED, closed_at=now)
@@ -116,9 +116,11 @@ def close_earlier_exceptions(usage_import: UsageImport, *, now: datetime) -> Non
 CARRY_WRITE_OFFS = """
 UPDATE ingestion_importexception fresh
 SET status = 'written_off', close_reason = old.close_reason, closed_at = old.closed_at, closed_by_id = old.closed_by_id
-FROM ingestion_importexception old
-WHERE fresh.import_id = %s AND fresh.attempt = %s AND fresh.status = 'open'
-  AND old.import_id = fresh.import_id AND old.attempt = fresh.attempt - 1
+FROM (
+    SELECT DISTINCT ON (record_number) * FROM ingestion_importexception
+    WHERE import_id = %(import_id)s AND attempt < %(attempt)s ORDER BY record_number, attempt DESC
+) old
+WHERE fresh.import_id = %(import_id)s AND fresh.attempt = %(attempt)s AND fresh.status = 'open'
   AND old.record_number = fresh.record_number AND old.code = fresh.code AND old.status = 'written_off'
 """
 

@@ -35,9 +35,10 @@ def count_records(body: bytes, *, is_json_feed: bool) -> int:
 def raw_records(body: bytes, *, is_json_feed: bool) -> list[str]:
     """The text of each record of a body that was accepted."""
     if not is_json_feed:
-        # Half of a surrogate pair is no text; written out, it fails as that one record's fault.
-        return [row.encode("utf-8", "backslashreplace").decode() for row in _records(body, is_json_feed=False)]
-    return [json_records.dump(record) for record in _records(body, is_json_feed=True)]
+        return _records(body, is_json_feed=False)
+    # Half of a surrogate pair is no text; escaped again as it came, it fails as that one record's fault.
+    dumped = map(json_records.dump, _records(body, is_json_feed=True))
+    return [record.encode("utf-8", "backslashreplace").decode() for record in dumped]
 
 
 def _records(body: bytes, *, is_json_feed: bool) -> list[Any]:
@@ -48,8 +49,13 @@ def _records(body: bytes, *, is_json_feed: bool) -> list[Any]:
         raise _fault("", "shape_not_read", 'This feed reads rows: send {"data": ["row", …]}.')
     rows = _bounded(document["data"], "/data")
     strangers = [name for name in document if name != "data"]
-    faults = [RequestFault(f"/{name}", "unknown_member", "Only data is read here.") for name in strangers]
+    faults = [RequestFault(_pointer(name), "unknown_member", "Only data is read here.") for name in strangers]
     faults += _type_faults(rows, str, "/data", "This feed reads rows as text; a JSON record cannot be read.")
+    faults += [
+        RequestFault(f"/data/{place}", "not_text", "The row holds half of a surrogate pair, which is no text.")
+        for place, row in enumerate(rows)
+        if type(row) is str and not row.isascii() and not _is_text(row)
+    ]
     if faults:
         raise FaultyRequestError(faults[:MAX_FAULTS])
     return rows
@@ -59,15 +65,32 @@ def _json_records(document: Any) -> list[Any]:
     if isinstance(document, dict) and not json_records.is_wrapper(document):
         if "data" in document and not isinstance(document["data"], dict) and len(document) == 1:
             raise _fault("/data", "not_a_list", "data must be a list of records.")
+        if faults := _depth_faults([document], None):
+            raise FaultyRequestError(faults)
         return [document]
     if not isinstance(document, dict | list):
         raise _fault("", "shape_not_read", 'This feed reads an object, a list of them, or {"data": [{…}, …]}.')
     pointer = "/data" if isinstance(document, dict) else ""
     records = _bounded(document["data"] if isinstance(document, dict) else document, pointer)
     faults = _type_faults(records, dict, pointer, "This feed reads JSON objects; a row of text cannot be read.")
+    faults += _depth_faults(records, pointer)
     if faults:
         raise FaultyRequestError(faults[:MAX_FAULTS])
     return records
+
+
+def _pointer(name: str) -> str:
+    """The JSON pointer of a member; a name that is no text is shown written out."""
+    escaped = name.replace("~", "~0").replace("/", "~1")
+    return "/" + escaped.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_text(row: str) -> bool:
+    try:
+        row.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _document(body: bytes) -> Any:
@@ -93,6 +116,15 @@ def _bounded(records: Any, pointer: str) -> list[Any]:
         detail = f"A request takes at most {MAX_RECORDS:,} records; this one has {len(records):,}. Send several."
         raise _fault(pointer, "too_many_records", detail)
     return records
+
+
+def _depth_faults(records: list[Any], pointer: str | None) -> list[RequestFault]:
+    detail = f"The record is nested more than {json_records.MAX_DEPTH} deep."
+    return [
+        RequestFault("" if pointer is None else f"{pointer}/{place}", "too_deep", detail)
+        for place, record in enumerate(records)
+        if json_records.is_deep(record)
+    ]
 
 
 def _type_faults(records: list[Any], kind: type, pointer: str, detail: str) -> list[RequestFault]:

@@ -42,6 +42,11 @@ def correct_exception(
     locked = ImportException.objects.select_for_update(of=("self",)).get(pk=exception.pk)
     if locked.status != ImportException.Status.OPEN:
         raise UnableToCorrect(f"This exception is {locked.get_status_display()}; only open ones can be corrected.")
+    usage_import = locked.usage_import
+    if usage_import.status != UsageImport.Status.COMPLETED or usage_import.attempt != locked.attempt:
+        raise UnableToCorrect(
+            f"Its import is {usage_import.get_status_display()}; an exception is corrected once that has completed."
+        )
     if not raw.strip():
         raise UnableToCorrect("The corrected record is empty. Write the exception off if the record is to be given up.")
     if "\0" in raw:
@@ -121,6 +126,13 @@ def _retry(ids: Sequence[int], now: datetime) -> None:
         .select_for_update(of=("self",), skip_locked=True)
         .order_by("usage_import_id", "record_number")
     )
+    # Locked too, so that nobody opens another attempt meanwhile or numbers the ledger's next entry as we do.
+    imports = list(
+        UsageImport.objects.filter(pk__in={one.usage_import_id for one in exceptions})
+        .order_by("pk")
+        .select_for_update()
+    )
+    exceptions = _of_current_attempts(exceptions, imports)
     if not exceptions:
         return
     feed = Feed.objects.get(pk=exceptions[0].feed_id)
@@ -128,7 +140,7 @@ def _retry(ids: Sequence[int], now: datetime) -> None:
     if version is None:
         ImportException.objects.filter(pk__in=ids).update(status=ImportException.Status.OPEN, last_tried_at=now)
         return
-    imports = list(UsageImport.objects.filter(pk__in={one.usage_import_id for one in exceptions}).order_by("pk"))
+    imports = [one for one in imports if one.pk in {exception.usage_import_id for exception in exceptions}]
     outcome = mediation.mediate(
         records=_read(exceptions, {one.pk: one for one in imports}, version),
         version=version,
@@ -138,6 +150,17 @@ def _retry(ids: Sequence[int], now: datetime) -> None:
     )
     _write(exceptions, imports, outcome, version, now)
     mediation.ring("rate", now)
+
+
+def _of_current_attempts(
+    exceptions: Sequence[ImportException], imports: Sequence[UsageImport]
+) -> list[ImportException]:
+    """The exceptions that may be decided now; those whose import is mediated again as a whole wait for that."""
+    attempts = {one.pk: one.attempt for one in imports if one.status == UsageImport.Status.COMPLETED}
+    current = [one for one in exceptions if attempts.get(one.usage_import_id) == one.attempt]
+    others = {one.pk for one in exceptions} - {one.pk for one in current}
+    ImportException.objects.filter(pk__in=others).update(status=ImportException.Status.OPEN)
+    return current
 
 
 def _read(

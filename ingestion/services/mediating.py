@@ -1,7 +1,7 @@
 """Chunks into outcomes: claim, read, mediate, write, count, in one transaction a group of chunks."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -47,6 +47,9 @@ def _claim_chunks(now: datetime) -> list[int]:
     first = waiting.order_by("pk").first()
     if first is None:
         return []
+    if first.attempts >= selectors.MAX_ATTEMPTS:
+        _park([first.pk], first.error or "Its workers died while they mediated it. Look at their log.", now)
+        return _claim_chunks(now)
     claimed = [first]
     if first.byte_start is None and first.attempts == 0 and first.attempt == 1:
         alike = waiting.filter(
@@ -62,6 +65,10 @@ def _claim_chunks(now: datetime) -> list[int]:
                 break
             claimed.append(chunk)
     ids = [chunk.pk for chunk in claimed]
+    # Said now and not while the chunk is worked on: the row would stay locked, and the import's other chunks wait.
+    UsageImport.objects.filter(pk__in=[chunk.usage_import_id for chunk in claimed], started_at=None).update(
+        started_at=now
+    )
     ImportChunk.objects.filter(pk__in=ids).update(
         status=ImportChunk.Status.CLAIMED, attempts=F("attempts") + 1, claimed_until=now + LEASE
     )
@@ -84,7 +91,6 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
     imports = list(UsageImport.objects.filter(pk__in=[chunk.usage_import_id for chunk in chunks]))
     feed = Feed.objects.get(pk=chunks[0].feed_id)
     version = ProfileVersion.objects.get(pk=chunks[0].profile_version_id)
-    UsageImport.objects.filter(pk__in=[one.pk for one in imports], started_at=None).update(started_at=now)
     is_again = imports[0].attempt > 1
     records = _read(chunks, {one.pk: one for one in imports}, version)
     outcome = mediation.mediate(
@@ -103,10 +109,15 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
 
 def windows_of(feed: Feed, imports: Sequence[UsageImport]) -> pl.DataFrame:
     """WINDOWS: how old and how far ahead usage of each import may be, counted from its arrival."""
-    oldest = timedelta(days=feed.max_age_days) if feed.max_age_days is not None else None
     latest = timedelta(minutes=feed.max_future_minutes)
-    rows = [(one.pk, one.received_at - oldest if oldest else None, one.received_at + latest) for one in imports]
+    rows = [(one.pk, _earliest(feed, one.received_at), one.received_at + latest) for one in imports]
     return pl.DataFrame(rows, schema=WINDOWS, orient="row")
+
+
+def _earliest(feed: Feed, received_at: datetime) -> datetime | None:
+    if feed.max_age_days is None or feed.max_age_days > received_at.toordinal() - 365:
+        return None  # further back than the calendar
+    return received_at - timedelta(days=feed.max_age_days)
 
 
 def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: ProfileVersion) -> pl.DataFrame:
@@ -220,11 +231,13 @@ def _finish(imports: Sequence[UsageImport], *, now: datetime) -> None:
 def _park_or_release(chunk_ids: Sequence[int], trace: str, now: datetime) -> None:
     """After a crash: let the chunks be tried again, or park those that crashed too often where people see them."""
     claimed = ImportChunk.objects.filter(pk__in=chunk_ids, status=ImportChunk.Status.CLAIMED)
-    hopeless = claimed.filter(attempts__gte=selectors.MAX_ATTEMPTS)
-    import_ids = list(hopeless.values_list("usage_import_id", flat=True))
-    hopeless.update(status=ImportChunk.Status.ERRORED, error=trace)
+    _park(claimed.filter(attempts__gte=selectors.MAX_ATTEMPTS).values_list("pk", flat=True), trace, now)
     claimed.update(status=ImportChunk.Status.WAITING, claimed_until=None, error=trace)
-    if import_ids:
-        UsageImport.objects.filter(pk__in=import_ids).update(
-            status=UsageImport.Status.ERRORED, error=trace, ended_at=now
-        )
+
+
+def _park(chunk_ids: Iterable[int], trace: str, now: datetime) -> None:
+    """Leave chunks to people, with what is known of why."""
+    chunks = ImportChunk.objects.filter(pk__in=list(chunk_ids))
+    import_ids = list(chunks.values_list("usage_import_id", flat=True))
+    chunks.update(status=ImportChunk.Status.ERRORED, claimed_until=None, error=trace)
+    UsageImport.objects.filter(pk__in=import_ids).update(status=UsageImport.Status.ERRORED, error=trace, ended_at=now)

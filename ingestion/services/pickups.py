@@ -38,11 +38,15 @@ def poll_pickup_locations(*, now: datetime) -> list[Taken]:
             taken += _poll(feed, now)
         except OSError as error:
             log.warning("pickup_location_unreachable", feed=feed.api_name, error=str(error))
+        except Exception:
+            # One feed's trouble, such as an address that means nothing, must not keep the others from being looked at.
+            log.exception("pickup_crashed", feed=feed.api_name)
     return taken
 
 
 def _poll(feed: Feed, now: datetime) -> list[Taken]:
     system, folder = fsspec.core.url_to_fs(feed.pickup_location)
+    system.invalidate_cache()
     found = sorted(system.ls(folder, detail=True), key=lambda entry: entry["name"])
     files = [entry for entry in found if entry["type"] == "file" and _is_wanted(feed, entry, now)]
     return [_take(feed, system, folder, entry["name"], now) for entry in files]
@@ -70,7 +74,11 @@ def _take(feed: Feed, system: Any, folder: str, path: str, now: datetime) -> Tak
         refusal = usage_import.error
     except UnableToReceive as error:
         refusal = str(error)
-        if error.earlier is not None and error.earlier.file_name == name and _was_cut_short(error.earlier, now):
+        if error.earlier is None:
+            # Nothing is wrong with the file: it waits until the feed can be used.
+            log.warning("file_left_in_pickup", feed=feed.api_name, file=name, refusal=refusal)
+            return Taken(feed, path, None, refusal)
+        if error.earlier.file_name == name and not _was_moved(system, folder, name):
             usage_import, refusal = error.earlier, error.earlier.error
     except FileNotFoundError:
         return Taken(feed, path, None, f"{name} vanished before it could be read.")
@@ -79,9 +87,9 @@ def _take(feed: Feed, system: Any, folder: str, path: str, now: datetime) -> Tak
     return Taken(feed, path, usage_import, refusal)
 
 
-def _was_cut_short(earlier: UsageImport, now: datetime) -> bool:
-    """Whether the file lies here because we died after recording it and before moving it, not because it came twice."""
-    return earlier.source == UsageImport.Source.PICKUP and now - earlier.received_at < timedelta(minutes=10)
+def _was_moved(system: Any, folder: str, name: str) -> bool:
+    """Whether a file of this name was moved before: if not, we died after recording this one and before moving it."""
+    return any(system.exists(posixpath.join(folder, target, name)) for target in ("done", "failed"))
 
 
 def _move(system: Any, path: str, target: str, now: datetime) -> None:

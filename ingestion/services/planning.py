@@ -1,13 +1,18 @@
 """Finding where a stored file can be cut, so that workers can share it and a crash costs one chunk."""
 
+import traceback
 from datetime import datetime, timedelta
 
+import structlog
 from django.db import transaction
 from django.db.models import F
 
 from ingestion import selectors, store
 from ingestion.models import ImportChunk, UsageImport
 from mediation import services as mediation
+from mediation.models import ProfileVersion
+
+log = structlog.get_logger()
 
 LEASE = timedelta(seconds=20)
 
@@ -20,8 +25,20 @@ def plan_next_import(*, now: datetime) -> bool:
     if usage_import.plan_attempts > selectors.MAX_ATTEMPTS:
         _end(usage_import, UsageImport.Status.ERRORED, "Its workers died while they read it. Look at their log.", now)
         return True
-    plan_import(usage_import=usage_import, now=now)
+    try:
+        plan_import(usage_import=usage_import, now=now)
+    except Exception:
+        log.exception("planning_crashed", import_id=usage_import.pk)
+        _park_or_release(usage_import, traceback.format_exc(), now)
     return True
+
+
+def _park_or_release(usage_import: UsageImport, trace: str, now: datetime) -> None:
+    """After a crash: let the file be read again soon, or park it where people see it."""
+    if usage_import.plan_attempts >= selectors.MAX_ATTEMPTS:
+        _end(usage_import, UsageImport.Status.ERRORED, trace, now)
+        return
+    UsageImport.objects.filter(pk=usage_import.pk).update(error=trace)
 
 
 @transaction.atomic
@@ -46,12 +63,13 @@ def plan_import(*, usage_import: UsageImport, now: datetime) -> None:
     try:
         chunks = _chunks(usage_import)
     except mediation.UnreadableError as error:
-        _end(usage_import, UsageImport.Status.FAILED, str(error), now)
+        if not _fall_back(usage_import, str(error), now):
+            _end(usage_import, UsageImport.Status.FAILED, str(error), now)
         return
     ImportChunk.objects.bulk_create(chunks, batch_size=1_000)
     usage_import.status = UsageImport.Status.WAITING if chunks else UsageImport.Status.COMPLETED
-    usage_import.ended_at = None if chunks else now
-    usage_import.save(update_fields=["status", "header", "ended_at"])
+    usage_import.ended_at, usage_import.error = None if chunks else now, ""
+    usage_import.save(update_fields=["status", "header", "ended_at", "error"])
 
 
 def _chunks(usage_import: UsageImport) -> list[ImportChunk]:
@@ -70,6 +88,23 @@ def _chunks(usage_import: UsageImport) -> list[ImportChunk]:
         )
         for number, span in enumerate(spans, start=1)
     ]
+
+
+def _fall_back(usage_import: UsageImport, error: str, now: datetime) -> bool:
+    """Let the attempt before stand where a file cannot be read again; False where there is none that did anything.
+
+    Its UDRs count and may be billed, so the history must not say that nothing was imported.
+    """
+    before = ImportChunk.objects.filter(usage_import=usage_import, attempt=usage_import.attempt - 1)
+    if (chunk := before.order_by("number").first()) is None:
+        return False
+    version = ProfileVersion.objects.get(pk=chunk.profile_version_id)
+    told = f"It was to be mediated again with {usage_import.profile_version}: {error} What was imported before stands."
+    usage_import.attempt, usage_import.profile_version, usage_import.error = chunk.attempt, version, told
+    usage_import.save(update_fields=["attempt", "profile_version", "error"])
+    store.recount([usage_import.pk], now=now)
+    usage_import.refresh_from_db()
+    return True
 
 
 def _end(usage_import: UsageImport, status: str, error: str, now: datetime) -> None:

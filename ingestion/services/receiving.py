@@ -48,15 +48,15 @@ class Received(NamedTuple):
 def receive_usage(*, feed: Feed, body: bytes, idempotency_key: str | None, by: User | None, now: datetime) -> Received:
     """Accept the body of an API submission of 1 to 1,000 records. Raises UnableToReceive."""
     mediation.require_permission(by, "ingestion.add_usageimport")
+    content_hash = hashlib.sha256(body).hexdigest()
+    if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
+        return Received(known, is_repeat=True)
     version = _version_to_use(feed)
     spec = parse_spec(version.spec)
     is_json_feed = not isinstance(spec.format, Delimited)
     if isinstance(spec.format, Delimited) and not spec.format.columns:
         message = f"The profile of {feed} takes its columns from a file's header; name them in it to take rows here."
         raise UnableToReceive("profile_needs_header", message)
-    content_hash = hashlib.sha256(body).hexdigest()
-    if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
-        return Received(known, is_repeat=True)
     try:
         record_count = count_records(body, is_json_feed=is_json_feed)
     except FaultyRequestError as error:

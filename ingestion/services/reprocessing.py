@@ -11,7 +11,8 @@ from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.models import ProfileVersion
 
-ENDED = (UsageImport.Status.COMPLETED, UsageImport.Status.FAILED)
+ENDED = (UsageImport.Status.COMPLETED, UsageImport.Status.FAILED, UsageImport.Status.ERRORED)
+UNDECIDED = (ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED)
 
 
 class UnableToReprocess(Exception):
@@ -20,13 +21,13 @@ class UnableToReprocess(Exception):
 
 @transaction.atomic
 def reprocess_imports(*, imports: QuerySet[UsageImport], by: User | None, now: datetime) -> int:
-    """Mediate completed or failed imports again with their profile's active version; returns how many.
+    """Mediate completed, failed or errored imports again with their profile's active version; returns how many.
 
     Raises UnableToReprocess where one of them has not ended, or its profile has no active version.
     """
     mediation.require_permission(by, "ingestion.reprocess_usageimport")
     locked = list(imports.order_by("pk").select_for_update(of=("self",)).select_related(None))
-    running = [one for one in locked if one.status not in ENDED]
+    running = [one for one in locked if one.status not in ENDED or _is_worked_on(one)]
     if running:
         raise UnableToReprocess(
             f"{len(running)} of these imports have not ended, the first is {running[0].tracking_id}."
@@ -38,6 +39,11 @@ def reprocess_imports(*, imports: QuerySet[UsageImport], by: User | None, now: d
         _open_attempt(usage_import, _version_of(usage_import))
     mediation.ring("mediate", now)
     return len(locked)
+
+
+def _is_worked_on(usage_import: UsageImport) -> bool:
+    """Whether a worker may still take a chunk of it: an import is errored as soon as one of its chunks is."""
+    return ImportChunk.objects.filter(usage_import=usage_import, status__in=UNDECIDED).exists()
 
 
 def _retried(imports: list[UsageImport]) -> bool:

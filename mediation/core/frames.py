@@ -50,6 +50,13 @@ LEFT_OUT: dict[str, type[pl.DataType]] = {
     "reason": pl.String,
     "udr_id": pl.Int64,
 }
+# A record whose key an earlier record of the same frame has. What it is depends on who holds the key in the end.
+REPEATED: dict[str, type[pl.DataType]] = {
+    "import_id": pl.Int64,
+    "record_number": pl.Int64,
+    "raw": pl.String,
+    **KEYS,
+}
 # What a feed takes by the age of usage, counted from when the import was received. earliest: null takes any age.
 WINDOWS: dict[str, pl.DataType | type[pl.DataType]] = {"import_id": pl.Int64, "earliest": MOMENT, "latest": MOMENT}
 
@@ -68,9 +75,9 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every record once: kept (UDRS, KEYS and raw), skipped (LEFT_OUT) or rejected (REJECTED)."""
+    """Every record once: kept (UDRS, KEYS, raw; each key once), skipped (LEFT_OUT), rejected (REJECTED), REPEATED."""
 
     kept: pl.DataFrame
     skipped: pl.DataFrame
     rejected: pl.DataFrame
-    repeated: pl.DataFrame  # LEFT_OUT: repeats of a record of this very frame; the reason is the key
+    repeated: pl.DataFrame

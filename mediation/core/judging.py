@@ -8,7 +8,7 @@ import polars as pl
 import polars_hash  # noqa: F401 - registers the hash expressions
 
 from mediation.core.codes import Code
-from mediation.core.frames import KEYS, LEFT_OUT, REJECTED, UDRS, Catalogue, Verdict
+from mediation.core.frames import KEYS, LEFT_OUT, REJECTED, REPEATED, UDRS, Catalogue, Verdict
 from mediation.core.mapping import Rule, map_texts, quoted, rules_of_mapping, text_of, type_fields
 from mediation.core.reading import json_records, source_column
 from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FIELDS, Json, ProfileSpec, SkipFilter
@@ -38,10 +38,10 @@ def mediate(records: pl.DataFrame, *, spec: ProfileSpec, catalogue: Catalogue, w
     rejected.append(refused)
     kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)])
     rejected.append(without_key)
-    kept, repeated, conflicts = _drop_repeats(kept)
-    rejected.append(conflicts)
-    udrs = kept.select(*_udr_columns(spec), *KEYS, "raw")
-    return Verdict(udrs, skipped, pl.concat(rejected), repeated)
+    # A key's records lie in their order, so that the first of them is the one that counts.
+    firsts, repeated = _apart(kept.sort("import_id", "record_number"), pl.col("key").is_first_distinct())
+    udrs = firsts.select(*_udr_columns(spec), *KEYS, "raw")
+    return Verdict(udrs, skipped, pl.concat(rejected), repeated.select(list(REPEATED)))
 
 
 def _apart(frame: pl.DataFrame, condition: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -109,8 +109,9 @@ def _rules(spec: ProfileSpec) -> Iterable[Rule]:
         yield Rule(Code.MISSING_VALUE, name, text_of(name).is_null(), pl.lit("is empty, and no UDR is without it"))
     if spec.mapping("Extensions"):
         text = text_of("Extensions")
-        is_bad = ~text.str.starts_with("{") | text.str.json_path_match("$").is_null()
-        yield Rule(Code.BAD_EXTENSIONS, "Extensions", is_bad, pl.format("{} is no JSON object", quoted(text)))
+        is_bad = ~text.map_elements(json_records.is_object, return_dtype=pl.Boolean, skip_nulls=True)
+        message = pl.format("{} is no JSON object that can be kept", quoted(text))
+        yield Rule(Code.BAD_EXTENSIONS, "Extensions", is_bad, message)
     yield from _name_rules(spec)
     mapped = [name for name in IDENTIFIER_FIELDS if spec.mapping(name)]
     yield Rule(
@@ -225,37 +226,21 @@ def _key_rule(spec: ProfileSpec) -> Rule:
     )
 
 
-def _drop_repeats(kept: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """The first record of each key, LEFT_OUT repeats of it, and REJECTED ones whose content differs."""
-    kept = kept.sort("import_id", "record_number")
-    is_first = pl.col("key").is_first_distinct()
-    firsts, others = _apart(kept, is_first)
-    others = others.join(firsts.select("key", first_hash="content_hash"), on="key", how="left")
-    repeats, conflicts = _apart(others, pl.col("content_hash") == pl.col("first_hash"))
-    return firsts, duplicate_rows(repeats), conflict_rows(conflicts, "another record of the same import")
+def sort_repeats(repeats: pl.DataFrame, holders: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records whose key a UDR holds: LEFT_OUT where the content is the same, REJECTED where it is not.
 
-
-def duplicate_rows(repeats: pl.DataFrame, udr_id: pl.Expr | None = None) -> pl.DataFrame:
-    """LEFT_OUT rows of records whose key and content are known."""
-    return repeats.select(
-        "import_id",
-        "record_number",
-        outcome=pl.lit("duplicate"),
-        reason=pl.col("key"),
-        udr_id=pl.lit(None, pl.Int64) if udr_id is None else udr_id,
-    ).cast(LEFT_OUT)  # type: ignore[arg-type]
-
-
-def conflict_rows(conflicts: pl.DataFrame, other: str) -> pl.DataFrame:
-    """REJECTED rows of records whose key is known with another content. other: who has it."""
-    return conflicts.select(
-        "import_id",
-        "record_number",
-        "raw",
-        code=pl.lit(str(Code.CONFLICT)),
-        field=pl.lit(""),
-        message=pl.format("the key {} stands for other content in {}", quoted(pl.col("key")), pl.lit(other)),
+    repeats: REPEATED. holders: key, held_by (the UDR), held_hash (its content).
+    """
+    known = repeats.join(holders, on="key", how="left", maintain_order="left")
+    duplicates, conflicts = _apart(known, pl.col("content_hash") == pl.col("held_hash"))
+    left_out = duplicates.select(
+        "import_id", "record_number", outcome=pl.lit("duplicate"), reason="key", udr_id="held_by"
     )
+    message = pl.format("the key {} stands for other content in a record that came before", quoted(pl.col("key")))
+    rejected = conflicts.select(
+        "import_id", "record_number", "raw", code=pl.lit(str(Code.CONFLICT)), field=pl.lit(""), message=message
+    )
+    return left_out.cast(LEFT_OUT), rejected.cast(REJECTED)  # type: ignore[arg-type]
 
 
 # The UDR

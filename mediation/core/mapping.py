@@ -1,6 +1,8 @@
 """From source fields to typed UDR fields: each mapping is an expression over columns, each failure a named rule."""
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import polars as pl
@@ -13,7 +15,10 @@ from mediation.core.spec import EXTENSION_PREFIX, FieldMapping, ProfileSpec
 
 MAX_TEXT = 1_000  # characters of an identifier or a name
 ISO_PATTERN = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)? ?(?:Z|[+-]\d{2}(?::?\d{2})?)?$"
+EPOCH_PATTERN = r"^[0-9]{1,11}(?:\.[0-9]{1,6})?$"
 OFFSET_PATTERN = r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)? ?(Z|[+-]\d{2}(?::?\d{2})?)$"
+# Moments that PostgreSQL, Python and every time zone can hold; what lies outside is a slip of the source.
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 TRUE_TEXTS = ("true", "t", "1", "yes", "y")
 FALSE_TEXTS = ("false", "f", "0", "no", "n")
 
@@ -51,6 +56,7 @@ def _text(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
     if mapping.value_map is not None:
         keys, values = list(mapping.value_map), list(mapping.value_map.values())
         text = text.replace_strict(keys, values, default=None, return_dtype=pl.String) if keys else text
+        text = pl.when(text != "").then(text)
     return text.fill_null(pl.lit(mapping.default, pl.String)) if mapping.default is not None else text
 
 
@@ -136,8 +142,7 @@ def _naive(mapping: FieldMapping) -> pl.Expr:
             tries.append(pl.when(text.str.contains(ISO_PATTERN)).then(parsed))
         elif format_ == "epoch":
             # Scale 6 keeps the microseconds of the text exactly; the product is a whole number of them.
-            is_epoch = text.str.contains(r"^[0-9]{1,11}(\.[0-9]{1,6})?$")
-            seconds = pl.when(is_epoch).then(text).cast(pl.Decimal(18, 6), strict=False)
+            seconds = pl.when(text.str.contains(EPOCH_PATTERN)).then(text).cast(pl.Decimal(18, 6), strict=False)
             tries.append((seconds * 1_000_000).cast(pl.Int64).cast(pl.Datetime("us")))
         else:
             tries.append(_in_format(text, format_))
@@ -145,18 +150,38 @@ def _naive(mapping: FieldMapping) -> pl.Expr:
 
 
 def _in_format(text: pl.Expr, format_: str) -> pl.Expr:
-    if any(sign in format_ for sign in ("%H", "%I", "%T", "%R", "%X")):
+    """The wall clock of a text in `format_`; in UTC where the format names an offset."""
+    if _names_offset(format_):
+        return text.str.to_datetime(format_, time_unit="us", strict=False, time_zone="UTC").dt.replace_time_zone(None)
+    if any(sign in format_ for sign in ("%H", "%I", "%T", "%R")):
         return text.str.to_datetime(format_, time_unit="us", strict=False)
     return text.str.to_date(format_, strict=False).cast(pl.Datetime("us"))
 
 
+def _names_offset(format_: str) -> bool:
+    return "%z" in format_ or "%:z" in format_
+
+
 def _offset(mapping: FieldMapping) -> pl.Expr:
-    """The offset that an ISO date carries, as `+02:00`; null where it carries none."""
-    if "epoch" in mapping.date_formats:
-        return pl.lit("+00:00")
-    if "iso" not in mapping.date_formats:
-        return pl.lit(None, pl.String)
-    found = text_of(mapping.name).str.extract(OFFSET_PATTERN)
+    """The offset of the wall clock that `_naive` gives, as `+02:00`; null where the date carries none.
+
+    It is that of the format which the text was read by, so the formats are asked in the same order.
+    """
+    text = text_of(mapping.name)
+    tries = pl.lit(None, pl.String)
+    for format_ in reversed(mapping.date_formats):
+        if format_ == "iso":
+            tries = pl.when(text.str.contains(ISO_PATTERN)).then(_iso_offset(text)).otherwise(tries)
+        elif format_ == "epoch":
+            tries = pl.when(text.str.contains(EPOCH_PATTERN)).then(pl.lit("+00:00")).otherwise(tries)
+        else:
+            own = pl.lit("+00:00") if _names_offset(format_) else pl.lit(None, pl.String)
+            tries = pl.when(_in_format(text, format_).is_not_null()).then(own).otherwise(tries)
+    return tries
+
+
+def _iso_offset(text: pl.Expr) -> pl.Expr:
+    found = text.str.extract(OFFSET_PATTERN)
     digits = found.str.replace("Z", "+0000", literal=True).str.replace(":", "", literal=True)
     padded = pl.when(digits.str.len_chars() == 3).then(digits + "00").otherwise(digits)
     return padded.str.slice(0, 3) + ":" + padded.str.slice(3, 2)
@@ -176,9 +201,12 @@ def _is_in_gap(naive: pl.Expr, mapping: FieldMapping) -> pl.Expr:
 
 def _moment(mapping: FieldMapping, naive: pl.Expr, offset: pl.Expr) -> pl.Expr:
     hours = offset.str.slice(1, 2).cast(pl.Int64, strict=False)
-    minutes = hours * 60 + offset.str.slice(4, 2).cast(pl.Int64, strict=False)
+    past_hour = offset.str.slice(4, 2).cast(pl.Int64, strict=False)
+    minutes = hours * 60 + past_hour
     signed = pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes)
-    by_offset = pl.when(hours < 24).then(naive.dt.replace_time_zone("UTC") - pl.duration(minutes=signed))
+    by_offset = pl.when((hours < 24) & (past_hour < 60)).then(
+        naive.dt.replace_time_zone("UTC") - pl.duration(minutes=signed)
+    )
     by_zone = _in_zone(naive, mapping, ambiguous="null")
     return pl.when(offset.is_not_null()).then(by_offset).otherwise(by_zone).cast(MOMENT)
 
@@ -193,6 +221,12 @@ def _date_rules(mapping: FieldMapping) -> list[Rule]:
     is_ambiguous = parsed & moment.is_null()
     return [
         Rule(Code.BAD_DATE, name, is_bad, pl.format("{} is no existing date in {}", quoted(text), pl.lit(formats))),
+        Rule(
+            Code.OUT_OF_RANGE,
+            name,
+            (moment < EARLIEST) | (moment >= LATEST),
+            pl.format("{} lies outside the years 1900 to 9998", quoted(text)),
+        ),
         Rule(
             Code.DATE_IN_DST_GAP,
             name,
@@ -230,18 +264,32 @@ def _number(mapping: FieldMapping) -> pl.Expr:
     keep = scale if mapping.round_to is None else mapping.round_to
     # One decimal beyond the last kept one decides half away from zero, so nothing more of the text is needed.
     cut = plain.str.replace(r"(\.[0-9]{" + str(keep + 1) + r"})[0-9]+$", "$1")
-    value = pl.when(_is_number(plain) & ~_is_large(plain, digits)).then(cut)
+    value = pl.when(_is_number(mapping) & ~_is_large(plain, digits)).then(cut)
     rounded = round_half_away(value.cast(pl.Decimal(38, keep + 1), strict=False), keep)
     bounded = pl.when(rounded.abs() < pl.lit(10**digits, pl.Decimal(38, 0))).then(rounded)
     return bounded.cast(AMOUNT if mapping.name == "Amount" else QUANTITY, strict=False)
 
 
-def _is_number(plain: pl.Expr) -> pl.Expr:
-    return plain.str.contains(NUMBER_PATTERN)
+def _is_number(mapping: FieldMapping) -> pl.Expr:
+    """Whether the text is a number in the source's own signs: a group has three digits, no other point may stand in it.
+
+    Looked at before the signs are taken out: 1,5 is not 15 where the comma groups, nor is 1.500 one and a half where it
+    parts the decimals.
+    """
+    if not mapping.group_sign and mapping.decimal_sign == ".":
+        return text_of(mapping.name).str.contains(NUMBER_PATTERN)
+    group, decimal = re.escape(mapping.group_sign), re.escape(mapping.decimal_sign)
+    grouped = f"|[0-9]{{1,3}}(?:{group}[0-9]{{3}})+" if group else ""
+    return text_of(mapping.name).str.contains(f"^[+-]?(?:[0-9]+{grouped})(?:{decimal}[0-9]+)?$")
 
 
 def _is_large(plain: pl.Expr, digits: int) -> pl.Expr:
     return plain.str.extract(r"^[+-]?0*([0-9]*)", 1).str.len_chars() > digits
+
+
+def _number_form(mapping: FieldMapping) -> str:
+    grouped = f", in groups of three by “{mapping.group_sign}” or not" if mapping.group_sign else ""
+    return f"a sign, digits{grouped}, a “{mapping.decimal_sign}” and digits are read"
 
 
 def _number_rules(mapping: FieldMapping) -> list[Rule]:
@@ -251,8 +299,8 @@ def _number_rules(mapping: FieldMapping) -> list[Rule]:
         Rule(
             Code.BAD_NUMBER,
             name,
-            ~_is_number(plain),
-            pl.format("{} is no number: a sign, digits, a point and digits are read", quoted(text)),
+            ~_is_number(mapping),
+            pl.format("{} is no number: {}", quoted(text), pl.lit(_number_form(mapping))),
         ),
         Rule(
             Code.OUT_OF_RANGE,

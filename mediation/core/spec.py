@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import available_timezones
 
+import polars as pl
+
 # Each UDR field that a profile can map, with what its text is parsed as.
 FIELD_KINDS: dict[str, str] = {
     "Date": "date",
@@ -33,6 +35,12 @@ EXTENSION_PREFIX = "Extensions."
 # Encodings in which a line feed is one byte of its own, so that a file can be cut between any two lines.
 ENCODINGS = ("utf-8", "ascii", "iso-8859-1", "iso-8859-15", "cp1252", "cp850")
 CASES = ("upper", "lower")
+# What a date format may say, in the letters of chrono. `%f` is not among them: it would read .25 as 25 nanoseconds.
+DATE_DIRECTIVES = re.compile(r"%(?:[YymbBhdejFDHIMSpPTRzaA%]|:z|\.f|\.?[369]f)")
+DATE_FORMAT_HINT = "write for example %Y-%m-%d %H:%M:%S%.f"
+# Zones of the machine, not of the world.
+NO_ZONES = ("Factory", "localtime")
+MAX_NAME = 200  # characters of a field's or filter's name, as far as exceptions can hold it
 OPERATORS = ("equals", "not_equals", "is_empty", "is_not_empty", "matches")
 
 
@@ -233,7 +241,9 @@ class _Parser:
     def _field(self, name: str, body: Any) -> FieldMapping:
         pointer = f"/fields/{name}"
         name = FIELD_ALIASES.get(name, name)
-        if name not in FIELD_KINDS and not name.startswith(EXTENSION_PREFIX):
+        if len(name) > MAX_NAME:
+            self._fault(pointer, f"is longer than {MAX_NAME} characters")
+        if name not in FIELD_KINDS and (not name.startswith(EXTENSION_PREFIX) or name == EXTENSION_PREFIX):
             self._fault(pointer, f"is no UDR field; those are {', '.join(FIELD_KINDS)} and {EXTENSION_PREFIX}<name>")
         known = {"source", "literal", "trim", "case", "value_map", "default", "date_format", "time_zone"}
         body = self._object(body, pointer, known | {"decimal_sign", "group_sign", "round_to"})
@@ -245,16 +255,31 @@ class _Parser:
             name=name,
             source=self._text(body, "source", pointer),
             literal=self._text(body, "literal", pointer),
-            trim=bool(body.get("trim", True)),
+            trim=self._trim(body.get("trim", True), pointer),
             case=body.get("case"),
             value_map=self._value_map(body.get("value_map"), pointer),
             default=self._text(body, "default", pointer),
             date_formats=self._date_formats(body.get("date_format", "iso"), pointer),
             time_zone=self._time_zone(body.get("time_zone", "UTC"), pointer),
-            decimal_sign=self._text(body, "decimal_sign", pointer, ".") or ".",
-            group_sign=self._text(body, "group_sign", pointer, "") or "",
+            decimal_sign=self._number_sign(body, "decimal_sign", ".", pointer),
+            group_sign=self._number_sign(body, "group_sign", "", pointer),
             round_to=self._round_to(body.get("round_to"), name, pointer),
         )
+
+    def _trim(self, value: Any, pointer: str) -> bool:
+        if not isinstance(value, bool):
+            self._fault(f"{pointer}/trim", "must be true or false")
+        return bool(value)
+
+    def _number_sign(self, body: dict[str, Any], name: str, default: str, pointer: str) -> str:
+        value = body.get(name, default)
+        is_sign = isinstance(value, str) and len(value) == 1 and not value.isalnum() and value not in "+-"
+        if not is_sign and not (name == "group_sign" and value == ""):
+            self._fault(f"{pointer}/{name}", "must be one sign, neither a letter, a digit, + nor -")
+            return default
+        if name == "group_sign" and value == body.get("decimal_sign", "."):
+            self._fault(f"{pointer}/{name}", "must differ from the decimal sign")
+        return str(value)
 
     def _value_map(self, value: Any, pointer: str) -> dict[str, str] | None:
         if value is None:
@@ -269,13 +294,13 @@ class _Parser:
         if not isinstance(formats, list | tuple) or not formats or not all(isinstance(f, str) for f in formats):
             self._fault(f"{pointer}/date_format", "must be iso, epoch, a format such as %d.%m.%Y %H:%M:%S, or a list")
             return ("iso",)
-        for text in formats:
-            if text not in ("iso", "epoch") and not all(sign in text for sign in ("%", "d")):
-                self._fault(f"{pointer}/date_format", f"{text!r} names no day; write for example %Y-%m-%d %H:%M:%S")
-        return tuple(formats)
+        wrong = [(text, fault) for text in formats if (fault := _fault_of_date_format(text))]
+        for text, fault in wrong:
+            self._fault(f"{pointer}/date_format", f"{text!r} {fault}; {DATE_FORMAT_HINT}")
+        return ("iso",) if wrong else tuple(formats)
 
     def _time_zone(self, value: Any, pointer: str) -> str:
-        if value != "UTC" and value not in available_timezones():
+        if not isinstance(value, str) or value not in available_timezones() or value in NO_ZONES:
             self._fault(f"{pointer}/time_zone", f"{value!r} is no IANA time zone, such as Europe/Berlin")
             return "UTC"
         return value
@@ -304,6 +329,8 @@ class _Parser:
             operator=self._choice(body, "operator", pointer, OPERATORS, "equals"),
             values=self._texts(body.get("values", []), f"{pointer}/values"),
         )
+        if len(skip.name) > MAX_NAME:
+            self._fault(f"{pointer}/name", f"is longer than {MAX_NAME} characters")
         if not skip.source:
             self._fault(f"{pointer}/source", "must name a source field")
         if skip.operator in ("equals", "not_equals", "matches") and not skip.values:
@@ -315,9 +342,10 @@ class _Parser:
     def _check_patterns(self, patterns: tuple[str, ...], pointer: str) -> None:
         for pattern in patterns:
             try:
-                re.compile(pattern)
-            except re.error as error:
-                self._fault(f"{pointer}/values", f"{pattern!r} is no regular expression: {error}")
+                # The engine that will run it: linear in the text, and without look-around and back references.
+                pl.select(pl.lit("").str.contains(pattern))
+            except pl.exceptions.PolarsError as error:
+                self._fault(f"{pointer}/values", f"{pattern!r} is no regular expression that is run here: {error}")
 
     def _check_whole(self, spec: ProfileSpec) -> None:
         mapped = [mapping.name for mapping in spec.fields]
@@ -341,3 +369,20 @@ class _Parser:
         for source in spec.sources:
             if source not in spec.format.columns:
                 self._fault("/format/columns", f"does not name {source!r}, which a mapping or filter reads")
+
+
+def _fault_of_date_format(text: str) -> str | None:
+    """What keeps a date format from being read exactly; None where nothing does."""
+    if text in ("iso", "epoch"):
+        return None
+    found = {directive.removeprefix("%") for directive in DATE_DIRECTIVES.findall(text)}
+    if "%" in DATE_DIRECTIVES.sub("", text):
+        return "holds a directive that is not read"
+    has_month_day = found & {"d", "e"} and found & {"m", "b", "B", "h"}
+    if not (found & {"F", "D"} or (found & {"Y", "y"} and ("j" in found or has_month_day))):
+        return "does not name the day: year, month and day"
+    if found & {"H", "I", "M", "S"} and not (found & {"H", "I"} and "M" in found):
+        return "must name both hours and minutes, or neither"
+    if found & {"z", ":z"} and not found & {"H", "I", "T", "R"}:
+        return "names an offset but no time"
+    return None

@@ -16,7 +16,8 @@ def swap_batches(*, import_id: int, replaced_ids: Sequence[int]) -> None:
     Keys that the new attempt did not take over are forgotten: their records did not become UDRs this time.
     """
     UdrBatch.objects.filter(import_id=import_id, status=UdrBatch.Status.STAGED).update(status=UdrBatch.Status.MEDIATED)
-    replaced = UdrBatch.objects.filter(pk__in=replaced_ids).exclude(status=UdrBatch.Status.REVERSED)
+    gone = (UdrBatch.Status.SUPERSEDED, UdrBatch.Status.REVERSED)
+    replaced = UdrBatch.objects.filter(pk__in=replaced_ids).exclude(status__in=gone)
     replaced.update(status=UdrBatch.Status.SUPERSEDED, attempts=0, claimed_until=None)
     delete_keys_of(replaced_ids)
 

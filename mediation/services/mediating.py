@@ -9,9 +9,9 @@ from django.db import transaction
 
 from mediation import selectors, store
 from mediation.core import reading
-from mediation.core.frames import LEFT_OUT
-from mediation.core.judging import Verdict, conflict_rows, duplicate_rows
+from mediation.core.frames import REPEATED
 from mediation.core.judging import mediate as sort_records
+from mediation.core.judging import sort_repeats
 from mediation.core.spec import ProfileSpec, parse_spec
 from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch
 
@@ -62,17 +62,29 @@ def mediate(
 ) -> Outcome:
     """Turn RECORDS of one feed into UDRs; what cannot become one comes back with its reason.
 
-    windows: WINDOWS. is_staged: the batches do not count until `swap_batches`. replaced_ids: the batches that these records replace; a
-    key that one of them holds is taken over, not a duplicate.
+    windows: WINDOWS. is_staged: the batches do not count until `swap_batches`. replaced_ids: the batches that these
+    records replace; a key that one of them holds is taken over, not a duplicate.
     """
     spec: ProfileSpec = parse_spec(version.spec)
     verdict = sort_records(records, spec=spec, catalogue=selectors.catalogue(), windows=windows)
     batches = _open_batches(verdict.kept, feed_id=feed_id, is_staged=is_staged, now=now)
     numbered = _number(verdict.kept, batches)
-    fresh, duplicates, conflicts = _claim(numbered, feed_id=feed_id, replaced_ids=replaced_ids)
+    held = store.claim_keys(
+        numbered.select("key", "content_hash", "udr_id"), feed_id=feed_id, replaced_ids=replaced_ids
+    )
+    fresh = numbered.join(held, on="key", how="anti", maintain_order="left")
     store.copy_in_udrs(fresh, feed_id=feed_id)
-    left_out = pl.concat([verdict.skipped, _repeats_with_id(verdict, numbered), duplicates])
+    late = numbered.join(held, on="key", how="semi", maintain_order="left")
+    repeats = pl.concat([late.select(list(REPEATED)), verdict.repeated])
+    duplicates, conflicts = sort_repeats(repeats, _holders(fresh, held))
+    left_out = pl.concat([verdict.skipped, duplicates])
     return Outcome(_close_batches(batches, fresh), left_out, pl.concat([verdict.rejected, conflicts]))
+
+
+def _holders(fresh: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """Who holds each key now, and with what content: key, held_by, held_hash."""
+    new = fresh.select("key", pl.col("udr_id").alias("held_by"), pl.col("content_hash").alias("held_hash"))
+    return pl.concat([new, held.select(new.columns)])
 
 
 def _open_batches(kept: pl.DataFrame, *, feed_id: int, is_staged: bool, now: datetime) -> pl.DataFrame:
@@ -95,34 +107,6 @@ def _number(kept: pl.DataFrame, batches: pl.DataFrame) -> pl.DataFrame:
     return kept.join(batches, on="import_id", how="left", maintain_order="left").with_columns(
         udr_id=pl.col("batch_id") * (1 << UDR_ID_BITS) + place
     )
-
-
-def _claim(
-    numbered: pl.DataFrame, *, feed_id: int, replaced_ids: Sequence[int]
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Claim each key in the feed: (new or taken over, duplicates as LEFT_OUT, conflicts as REJECTED)."""
-    held = store.claim_keys(numbered.select("key", "content_hash", "udr_id"), feed_id=feed_id)
-    if held.is_empty():
-        return numbered, pl.DataFrame(schema=LEFT_OUT), conflict_rows(numbered.clear(), "")
-    known = numbered.join(held, on="key", how="inner")
-    is_replaced = (pl.col("held_by") // (1 << UDR_ID_BITS)).is_in(list(replaced_ids))
-    taken_over = known.filter(is_replaced)
-    store.move_keys(taken_over.select("key", "content_hash", "udr_id"), feed_id=feed_id)
-    others = known.filter(~is_replaced)
-    is_same = pl.col("content_hash") == pl.col("held_hash")
-    fresh = numbered.join(others.select("key"), on="key", how="anti", maintain_order="left")
-    return (
-        fresh,
-        duplicate_rows(others.filter(is_same), pl.col("held_by")),
-        conflict_rows(others.filter(~is_same), "a record that came before"),
-    )
-
-
-def _repeats_with_id(verdict: Verdict, numbered: pl.DataFrame) -> pl.DataFrame:
-    """Repeats within this very frame name the UDR of the first."""
-    firsts = numbered.select(pl.col("key").alias("reason"), pl.col("udr_id").alias("first_id"))
-    joined = verdict.repeated.join(firsts, on="reason", how="left")
-    return joined.with_columns(udr_id=pl.col("first_id")).select(list(LEFT_OUT))
 
 
 def _close_batches(batches: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:

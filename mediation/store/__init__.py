@@ -2,10 +2,11 @@
 
 from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_array
 from mediation.store.partitions import ensure_month_partitions, months_around
-from mediation.store.udrs import claim_keys, copy_in_udrs, delete_keys_of, move_keys
+from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delete_keys_of
 
 __all__ = [
     "CopyMismatchError",
+    "KeysMovedError",
     "claim_keys",
     "copy_in",
     "copy_in_udrs",
@@ -14,5 +15,4 @@ __all__ = [
     "ensure_month_partitions",
     "in_array",
     "months_around",
-    "move_keys",
 ]

@@ -28,12 +28,12 @@ def copy_in_udrs(udrs: pl.DataFrame, *, feed_id: int) -> int:
     return copy_in(rows, UDR_TABLE)
 
 
-def claim_keys(keys: pl.DataFrame, *, feed_id: int) -> pl.DataFrame:
-    """Write the keys that are new in the feed; returns HELD_KEYS, those that were there already.
+def claim_keys(keys: pl.DataFrame, *, feed_id: int, replaced_ids: Sequence[int] = ()) -> pl.DataFrame:
+    """Write the keys that are new in the feed; returns HELD_KEYS, those that another UDR holds and keeps.
 
-    keys: key, content_hash, udr_id. A plain COPY is tried first, since most chunks bring only new keys; it is twice as
-    fast as the road by a temporary table. Both write in key order, so that two writers of the same keys wait for each
-    other instead of running into a deadlock.
+    keys: key, content_hash, udr_id. A key that a UDR of the batches `replaced_ids` holds is taken over. A plain COPY is
+    tried first, since most chunks bring only new keys; it is twice as fast as the road by a temporary table. Both write
+    in key order, so that two writers of the same keys wait for each other instead of running into a deadlock.
     """
     rows = keys.select(pl.lit(feed_id).alias("feed_id"), "key", "content_hash", "udr_id").sort("key")
     with suppress(errors.UniqueViolation, IntegrityError), transaction.atomic():
@@ -50,7 +50,40 @@ def claim_keys(keys: pl.DataFrame, *, feed_id: int) -> pl.DataFrame:
             f"INSERT INTO {KEY_TABLE} (feed_id, key, content_hash, udr_id)"  # noqa: S608 - our own table names
             " SELECT feed_id, key, content_hash, udr_id FROM wanted_key ORDER BY key ON CONFLICT DO NOTHING"
         )
-    return _held_keys()
+        written = cursor.rowcount
+        if replaced_ids:
+            written += _take_over_keys(replaced_ids)
+    held = _held_keys()
+    if written + held.height != rows.height:
+        # A reprocess let go of a key between the two statements. The next try finds it free.
+        raise KeysMovedError(f"{rows.height} keys wanted, {written} claimed, {held.height} held by others")
+    return held
+
+
+class KeysMovedError(RuntimeError):
+    """Keys changed hands while they were claimed; the transaction must not commit, and can be tried again."""
+
+
+def _take_over_keys(replaced_ids: Sequence[int]) -> int:
+    """Let the wanted UDRs hold the keys of those that they replace; returns how many.
+
+    The batch is looked at again once the row is ours: of two chunks of one attempt that hold the same record, the
+    second finds the key gone to the first.
+    """
+    batches = [list(replaced_ids)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT 1 FROM {KEY_TABLE} held JOIN wanted_key wanted USING (feed_id, key)"  # noqa: S608
+            f" WHERE held.udr_id >> {UDR_ID_BITS} = ANY(%s) ORDER BY key FOR UPDATE OF held",
+            batches,
+        )
+        cursor.execute(
+            f"UPDATE {KEY_TABLE} held SET udr_id = wanted.udr_id, content_hash = wanted.content_hash"  # noqa: S608
+            " FROM wanted_key wanted WHERE held.feed_id = wanted.feed_id AND held.key = wanted.key"
+            f" AND held.udr_id >> {UDR_ID_BITS} = ANY(%s)",
+            batches,
+        )
+        return cursor.rowcount
 
 
 def _held_keys() -> pl.DataFrame:
@@ -59,19 +92,6 @@ def _held_keys() -> pl.DataFrame:
         " JOIN {} held USING (feed_id, key) WHERE held.udr_id <> wanted.udr_id"
     ).format(sql.Identifier(KEY_TABLE))
     return copy_out(query, HELD_KEYS)
-
-
-def move_keys(keys: pl.DataFrame, *, feed_id: int) -> None:
-    """Let UDRs that replace others hold their keys. keys: key, content_hash, udr_id; the keys exist."""
-    if keys.is_empty():
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE wanted_key")
-        copy_in(keys.select(pl.lit(feed_id).alias("feed_id"), "key", "content_hash", "udr_id"), "wanted_key")
-        cursor.execute(
-            f"UPDATE {KEY_TABLE} held SET udr_id = wanted.udr_id, content_hash = wanted.content_hash"  # noqa: S608
-            " FROM wanted_key wanted WHERE held.feed_id = wanted.feed_id AND held.key = wanted.key"
-        )
 
 
 def delete_keys_of(batch_ids: Sequence[int]) -> None:

@@ -20,6 +20,7 @@ from mediation.core.spec import Delimited
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_HEADER_BYTES = 1 << 20
+HEAD_BYTES = 1 << 16  # looked at for a byte order mark and line ends, however small the blocks come
 
 
 def cut(blocks: Iterable[bytes], format_: Delimited, sources: Sequence[str]) -> tuple[list[str] | None, Iterator[Span]]:
@@ -35,14 +36,15 @@ def cut(blocks: Iterable[bytes], format_: Delimited, sources: Sequence[str]) -> 
 
 def _take_header(source: Iterator[bytes], format_: Delimited, ends: bytes) -> tuple[int, bytes, list[bytes]]:
     """Where the first row starts, what was read from there on, and the header's lines."""
-    head = next(source, b"")
-    for block in source if not head else ():
-        head = block
-        break
-    if not head:
+    head = b""
+    while len(head) < HEAD_BYTES and (block := next(source, b"")):
+        head += block
+    if not head.removeprefix(BYTE_ORDER_MARK):
         raise UnreadableError("The file is empty. Send it again once its source has written it.")
     if ends == b"\n" and b"\n" not in head and b"\r" in head:
         raise UnreadableError("The lines of this file end in CR alone. Set the profile's line_ending to cr.")
+    if ends == b"\r" and b"\n" in head:
+        raise UnreadableError("The lines of this file do not end in CR alone. Set the profile's line_ending to lf.")
     start = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
     head = head[start:]
     lines: list[bytes] = []
@@ -60,6 +62,8 @@ def _take_header(source: Iterator[bytes], format_: Delimited, ends: bytes) -> tu
             raise UnreadableError(f"The file ends before its {format_.header_rows} header rows do.")
         lines.append(line)
         start += len(line) + len(ends)
+    if not head and lines and not (head := next(source, b"")):
+        raise UnreadableError("The file holds a header and no records.")
     return start, head, lines
 
 
@@ -72,7 +76,7 @@ def _header_names(line: bytes, format_: Delimited, sources: Sequence[str]) -> li
     if fields is None:
         raise UnreadableError("The header has a quote that does not close.")
     names = [name.strip() for name in fields]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise UnreadableError(f"The header names a column twice: {', '.join(twice)}.")
     missing = [source for source in sources if source not in names]
@@ -103,12 +107,12 @@ def text_field_count(text: str, format_: Delimited) -> int:
 
 def _field_pattern(format_: Delimited) -> str:
     quote, delimiter = re.escape(format_.quote), re.escape(format_.delimiter)
-    return f"({quote}[^{quote}]*(?:{quote}{quote}[^{quote}]*)*{quote}|[^{quote}{delimiter}]*)"
+    return f"({quote}[^{quote}]*(?:{quote}{quote}[^{quote}]*)*{quote}|[^{quote}{delimiter}\r\n]*)"
 
 
 def _record_pattern(format_: Delimited) -> str:
     """A row whose every quote opens a field, closes one, or is doubled inside one (RFC 4180); linear to match."""
-    one = _field_pattern(format_).replace("(", "(?:", 1)
+    one = "(?:" + _field_pattern(format_).removeprefix("(")
     return f"^{one}(?:{re.escape(format_.delimiter)}{one})*$"
 
 
@@ -258,6 +262,8 @@ def _lines_one_by_one(
 def read(raw: pl.DataFrame, format_: Delimited, header: Sequence[str] | None, sources: Sequence[str]) -> pl.DataFrame:
     """RECORDS from RAW rows: each judged for its quotes and width, then split into its source fields."""
     names = list(header or format_.columns)
+    if lacking := [source for source in sources if source not in names]:
+        return _without_columns(raw, lacking, sources)
     judged = _judge_rows(raw, format_, len(names))
     good = judged.filter(pl.col("fault").is_null())
     bad = judged.filter(pl.col("fault").is_not_null())
@@ -265,6 +271,16 @@ def read(raw: pl.DataFrame, format_: Delimited, header: Sequence[str] | None, so
     plain = _split_plain(good.filter(~has_quotes), format_, names, sources)
     quoted = _split_quoted(good.filter(has_quotes), format_, names, sources)
     return pl.concat([plain, quoted, bad], how="diagonal").sort("import_id", "record_number")
+
+
+def _without_columns(raw: pl.DataFrame, lacking: Sequence[str], sources: Sequence[str]) -> pl.DataFrame:
+    """Rows of a file whose header lacks what the profile reads today: a profile may change after its files came."""
+    message = f"the record's file has no column {', '.join(lacking)}, which the profile reads"
+    return raw.with_columns(
+        fault=pl.coalesce("fault", pl.lit(str(Code.TOO_FEW_COLUMNS))),
+        fault_message=pl.coalesce("fault_message", pl.lit(message)),
+        **{source_column(source): pl.lit(None, pl.String) for source in sources},
+    )
 
 
 def _judge_rows(raw: pl.DataFrame, format_: Delimited, columns: int) -> pl.DataFrame:
@@ -304,13 +320,14 @@ def _split_quoted(good: pl.DataFrame, format_: Delimited, names: Sequence[str], 
     """Rows of right quotes and width, through polars' CSV reader; `_judge_rows` made sure that it cannot misread."""
     if good.is_empty():
         return good
+    # Under a header of our own, so that a byte order mark in the first record stays the text that it is.
+    header = format_.delimiter.join(map(str, range(len(names))))
     cells = pl.read_csv(
-        io.BytesIO("\n".join(good["raw"].to_list()).encode()),
-        has_header=False,
+        io.BytesIO("\n".join([header, *good["raw"].to_list()]).encode()),
+        has_header=True,
         infer_schema=False,
         separator=format_.delimiter,
         quote_char=format_.quote,
-        new_columns=[f"column {place}" for place in range(len(names))],
         empty_string_is_null=False,
     )
     if cells.height != good.height:

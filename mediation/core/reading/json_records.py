@@ -4,6 +4,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -19,9 +20,13 @@ from mediation.core.reading.frames import (
     source_column,
 )
 
-ARRAY_START = re.compile(r'\s*(?:\{\s*"data"\s*:\s*)?\[')
-TAIL = re.compile(r"\]\s*\}?\s*")
+ARRAY_START = re.compile(r'\s*(?P<wrapper>\{\s*"data"\s*:\s*)?\[')
 SEPARATORS = re.compile(r"[\s,]*")
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000|\x00")
+HEAD_CHARS = 1 << 16  # looked at for a byte order mark and the kind of file, however small the blocks come
+MAX_DEPTH = 100  # of objects and lists in each other
+MAX_NUMBER = 1_000  # characters; PostgreSQL keeps 131,072 digits, which 1e131073 would be
+MAX_EXPONENT = 4  # characters of an exponent, its sign included
 
 
 class Number(str):
@@ -34,7 +39,33 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
-DECODER = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_refuse_constant)
+def _number(digits: str) -> Number:
+    exponent = digits.lower().partition("e")[2]
+    if len(digits) > MAX_NUMBER or len(exponent) > MAX_EXPONENT:
+        raise ValueError(f"the number {digits[:40]} is too long")
+    return Number(digits)
+
+
+DECODER = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_refuse_constant)
+
+
+def decode(text: str, at: int = 0) -> tuple[Any, int]:
+    """The JSON value that starts at `at`, and where it ends. Raises ValueError, also for what is nested too deeply."""
+    try:
+        value, end = DECODER.raw_decode(text, at)
+    except RecursionError:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from None
+    if text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH and is_deep(value):
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+    return value, end
+
+
+def is_deep(value: Any, most: int = MAX_DEPTH) -> bool:
+    """Whether a value is nested so deeply that it cannot be walked safely."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return most == 0 or any(is_deep(item, most - 1) for item in inner)
 
 
 def cut(blocks: Iterable[bytes]) -> Iterator[Span]:
@@ -43,26 +74,23 @@ def cut(blocks: Iterable[bytes]) -> Iterator[Span]:
     if not window.skip_separators():
         raise UnreadableError("The file is empty. Send it again once its source has written it.")
     array = ARRAY_START.match(window.text, window.at)
-    if array and not _is_one_record(window.text, window.at):
-        window.at = array.end()
-    elif window.text[window.at] != "{":
+    if array and _is_one_record(window.text, window.at):
+        array = None
+    if array is None and window.text[window.at] != "{":
         raise UnreadableError("The file holds no JSON records: it starts neither with { nor with [.")
-    is_array = window.text[window.at - 1 : window.at] == "["
+    if array:
+        window.at = array.end()
     start, first, number = window.offset(), 1, 1
-    while window.skip_separators():
-        if is_array and window.text[window.at] == "]":
-            window.check_tail()
-            break
-        window.step_over_record(may_be_bad=not is_array)
+    while window.skip_separators() and not (array and window.text[window.at] == "]"):
+        window.step_over_record(may_be_bad=array is None)
         number += 1
         if window.offset() - start >= BLOCK_BYTES or number - first >= MAX_CHUNK_RECORDS:
             yield Span(start, window.offset(), first)
             start, first = window.offset(), number
-    else:
-        if is_array:
-            raise UnreadableError(f"The JSON array is not closed: the file ends in the middle, at record {number:,}.")
     if number > first:
         yield Span(start, window.offset(), first)
+    if array:
+        window.check_tail("]}" if array["wrapper"] else "]", number)
     if number == 1:
         raise UnreadableError("The file holds no records.")
 
@@ -70,8 +98,8 @@ def cut(blocks: Iterable[bytes]) -> Iterator[Span]:
 def _is_one_record(text: str, at: int) -> bool:
     """Whether the object that starts here is a record that happens to begin with a list named data."""
     try:
-        value, _ = DECODER.raw_decode(text, at)
-    except (ValueError, RecursionError):
+        value, _ = decode(text, at)
+    except ValueError:
         return False
     return isinstance(value, dict) and not is_wrapper(value)
 
@@ -82,37 +110,39 @@ def is_wrapper(value: dict[str, Any]) -> bool:
 
 
 class _Window:
-    """A moving piece of the file's text, with the byte offset that its start has in the file."""
+    """A moving piece of the file's text, with the byte offset that its start has in the file.
+
+    A byte that is not UTF-8 becomes half of a surrogate pair, so that it spoils its own record and no other.
+    """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self.blocks = blocks
-        self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self.decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self.text = ""
         self.at = 0
-        self.dropped_bytes = 0
+        self.counted = (0, 0)  # a place in the text, and the byte that it is of the file
         self.is_whole = False
+        while len(self.text) < HEAD_CHARS and self.more():
+            pass
+        self.at = 1 if self.text.startswith("\ufeff") else 0
 
     def offset(self) -> int:
         """The byte at which `at` stands in the file."""
-        read = self.text[: self.at]
-        return self.dropped_bytes + (len(read) if read.isascii() else len(read.encode()))
+        place, byte = self.counted
+        read = self.text[place : self.at]
+        byte += len(read) if read.isascii() else len(read.encode("utf-8", "surrogateescape"))
+        self.counted = (self.at, byte)
+        return byte
 
     def more(self) -> bool:
         """Drop what was read and take another block; False at the end of the file."""
         if self.is_whole:
             return False
-        self.dropped_bytes = self.offset()
+        byte = self.offset()
         block = next(self.blocks, b"")
-        is_first = not self.dropped_bytes and not self.text
         self.is_whole = not block
-        try:
-            fresh = self.decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            place = f"near byte {self.dropped_bytes + error.start:,}"
-            raise UnreadableError(f"The file is not UTF-8 {place}: {error.reason}.") from None
-        if is_first and block.startswith(codecs.BOM_UTF8):
-            self.dropped_bytes = len(codecs.BOM_UTF8)
-        self.text, self.at = self.text[self.at :] + fresh, 0
+        self.text = self.text[self.at :] + self.decoder.decode(block, final=not block)
+        self.at, self.counted = 0, (0, byte)
         return True
 
     def skip_separators(self) -> bool:
@@ -124,11 +154,18 @@ class _Window:
             if not self.more():
                 return False
 
-    def check_tail(self) -> None:
-        """Raise UnreadableError where anything but the wrapper's end follows the array."""
-        while len(self.text) - self.at < BLOCK_BYTES and self.more():
-            pass
-        if not TAIL.fullmatch(self.text, self.at):
+    def check_tail(self, ends: str, number: int) -> None:
+        """Raise UnreadableError where an array and its wrapper are not closed, or anything follows them."""
+        tail = ""
+        while len(tail) <= len(ends) and self.skip_separators():
+            tail += self.text[self.at]
+            self.at += 1
+        if tail != ends and ends.startswith(tail):
+            raise UnreadableError(
+                f"The JSON array is not closed: the file ends in the middle, after {number - 1:,} records."
+                " Nothing was imported."
+            )
+        if tail != ends:
             raise UnreadableError(
                 "Something follows the end of the JSON array; it would be lost. Nothing was imported."
             )
@@ -136,8 +173,12 @@ class _Window:
     def step_over_record(self, *, may_be_bad: bool) -> None:
         while True:
             try:
-                _, self.at = DECODER.raw_decode(self.text, self.at)
-            except (ValueError, RecursionError) as error:
+                _, end = decode(self.text, self.at)
+                # A number or word at the very end may go on in the next block.
+                if end == len(self.text) and self.more():
+                    continue
+                self.at = end
+            except ValueError as error:
                 if len(self.text) - self.at <= MAX_RECORD_BYTES and self.more():
                     continue
                 if not may_be_bad:
@@ -153,26 +194,37 @@ def _end_of_line(text: str, at: int) -> int:
     return len(text) if end < 0 else end
 
 
-def records(text: str, at: int = 0) -> Iterator[tuple[str, Any, str | None]]:
-    """(raw text, value, what is wrong) of each record from `at` on; a bad one reaches to the end of its line."""
-    while True:
+Found = tuple[str, Any, Code | None, str | None]  # raw text, value, code and message of what is wrong
+
+
+def records(text: str) -> Iterator[Found]:
+    """The records of a text; a bad one reaches to the end of its line."""
+    at = SEPARATORS.match(text).end()  # type: ignore[union-attr]
+    while at < len(text):
+        found, at = _record(text, at)
+        yield found
         at = SEPARATORS.match(text, at).end()  # type: ignore[union-attr]
-        if at >= len(text) or text[at] == "]":
-            return
-        try:
-            value, end = DECODER.raw_decode(text, at)
-            fault = None if isinstance(value, dict) else "the record is no JSON object"
-            if "\\ud" in text[at:end].lower() and not _is_encodable(value):
-                fault = "the record holds half of a surrogate pair"
-        except (ValueError, RecursionError) as error:
-            value, end, fault = None, _end_of_line(text, at), f"the record is not JSON: {error}"
-        yield text[at:end], value, fault
-        at = end
 
 
-def _is_encodable(value: Any) -> bool:
+def _record(text: str, at: int) -> tuple[Found, int]:
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        value, end = decode(text, at)
+    except ValueError as error:
+        end = _end_of_line(text, at)
+        return (text[at:end], None, Code.MALFORMED, f"the record is not JSON: {error}"), end
+    raw = text[at:end]
+    if not isinstance(value, dict):
+        return (raw, None, Code.MALFORMED, "the record is no JSON object"), end
+    if not _is_encodable(raw):
+        return (raw, None, Code.UNDECODABLE, "the record is not UTF-8"), end
+    if "\\ud" in raw.lower() and not _is_encodable(dump(value)):
+        return (raw, None, Code.MALFORMED, "the record holds half of a surrogate pair"), end
+    return (raw, value, None, None), end
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -180,27 +232,33 @@ def _is_encodable(value: Any) -> bool:
 
 def read(content: bytes, sources: Sequence[str], *, import_id: int, first_number: int) -> pl.DataFrame:
     """RECORDS of a span that `cut` found."""
-    found = list(records(content.decode()))
+    found = list(records(content.decode("utf-8", "surrogateescape")))
     numbers = range(first_number, first_number + len(found))
     return _frame([import_id] * len(found), list(numbers), found, sources)
 
 
 def read_rows(rows: pl.DataFrame, sources: Sequence[str]) -> pl.DataFrame:
     """RECORDS of rows that came one by one. rows: columns import_id, record_number, raw."""
-    found = [next(records(raw), (raw, None, "the record is empty")) for raw in rows["raw"].to_list()]
+    found = [_only_record(raw) for raw in rows["raw"].to_list()]
     return _frame(rows["import_id"].to_list(), rows["record_number"].to_list(), found, sources)
 
 
-def _frame(
-    import_ids: list[int], numbers: list[int], found: list[tuple[str, Any, str | None]], sources: Sequence[str]
-) -> pl.DataFrame:
-    values = [value if fault is None else None for _, value, fault in found]
+def _only_record(text: str) -> Found:
+    """The record that a row is; whatever else stands in the row makes it a bad one."""
+    found = list(islice(records(text), 2))
+    if len(found) == 1 and found[0][0] == text.strip():
+        return found[0]
+    return text, None, Code.MALFORMED, "the record is not one JSON object and nothing else"
+
+
+def _frame(import_ids: list[int], numbers: list[int], found: list[Found], sources: Sequence[str]) -> pl.DataFrame:
+    values = [value for _, value, _, _ in found]
     columns: dict[str, list[Any]] = {
         "import_id": import_ids,
         "record_number": numbers,
-        "raw": [raw for raw, _, _ in found],
-        "fault": [None if fault is None else str(Code.MALFORMED) for _, _, fault in found],
-        "fault_message": [fault for _, _, fault in found],
+        "raw": [_shown(raw) for raw, _, _, _ in found],
+        "fault": [code and str(code) for _, _, code, _ in found],
+        "fault_message": [message and _shown(message) for _, _, _, message in found],
     }
     for source in sources:
         columns[source_column(source)] = _source_texts(values, source)
@@ -208,8 +266,15 @@ def _frame(
     return _judge(frame)
 
 
+def _shown(text: str) -> str:
+    """A text that can be kept: bytes that are not UTF-8 are written out."""
+    if _is_encodable(text):
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _judge(frame: pl.DataFrame) -> pl.DataFrame:
-    has_nul = pl.col("raw").str.contains(r"\x00|\\u0000")
+    has_nul = pl.Series([NUL.search(raw) is not None for raw in frame["raw"].to_list()], dtype=pl.Boolean)
     is_long = pl.col("raw").str.len_bytes() > MAX_RECORD_BYTES
     return frame.with_columns(
         fault=pl.coalesce(
@@ -260,18 +325,23 @@ def dump(value: Any) -> str:
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(key)}:{dump(item)}" for key, item in value.items()) + "}"
+        return (
+            "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{dump(item)}" for key, item in value.items()) + "}"
+        )
     if isinstance(value, list):
         return "[" + ",".join(map(dump, value)) + "]"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is a JSON object that PostgreSQL can keep."""
+    found = _only_record(text)
+    return found[2] is None and not NUL.search(text)
 
 
 def canonical(raw: str) -> str:
-    """One text for all spellings of the same record: keys sorted, no white space; the raw text where it is no JSON."""
-    try:
-        return dump(_sorted(DECODER.decode(raw)))
-    except (ValueError, RecursionError):
-        return raw
+    """One text for all spellings of the same record: keys sorted, no white space."""
+    return dump(_sorted(decode(raw.strip())[0]))
 
 
 def _sorted(value: Any) -> Any:

@@ -109,7 +109,7 @@ class FeedAdmin(kit.ModelAdmin):
             except services.UnableToReceive as refusal:
                 form.add_error(None, _with_earlier(refusal))
             else:
-                self.message_user(request, f"{usage_import.file_name} is received.")
+                self.message_user(request, f"The file {usage_import.file_name} is received.")
                 return redirect("admin:ingestion_usageimport_change", usage_import.pk)
         lead = f"The file goes into {feed.name} and is read by its Data Profile, {feed.profile}."
         return kit.form_page(self, request, form, title="Upload usage file", button="Upload", lead=lead, target=feed)

@@ -11,19 +11,12 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from ingestion import services
+from ingestion import selectors, services
 from ingestion.models import IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from mediation.admin import filters, kit, marks
-from mediation.models import UdrBatch
 
 Status = UsageImport.Status
 AT_REST = (Status.COMPLETED, Status.FAILED, Status.ERRORED)
-
-
-def rated_counts(import_ids: list[int]) -> dict[int, int]:
-    """How many UDRs of each import rating has been through, charged or not."""
-    batches = UdrBatch.objects.filter(import_id__in=import_ids, status=UdrBatch.Status.RATED)
-    return dict(batches.values_list("import_id").annotate(total=Sum("udr_count")).order_by())
 
 
 class ChunkInline(kit.ReadOnlyInline):
@@ -66,12 +59,15 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         "rated",
     )
     list_filter = ("feed", "status", "source", ("received_at", filters.DayRangeFilter))
-    list_select_related = ("feed",)
     search_fields = ("file_name", "=tracking_id")
     search_help_text = "A part of a file name, or a whole tracking id."
     actions = ("reprocess", "retry_errored")
     inlines = (ChunkInline,)
-    export_also = {"feed": "feed__name"}
+    export_also = {
+        "feed": "feed__name",
+        "rated_count": "rated_count",
+        "rating_exception_count": "rating_exception_count",
+    }
     empty_text = "No usage has arrived yet. Open a feed and upload a usage file, or post to its address."
     fields: ClassVar[Any] = (
         ("feed_link", "profile_link"),
@@ -94,10 +90,8 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    def dress_rows(self, rows: list[Any]) -> None:
-        rated = rated_counts([row.pk for row in rows])
-        for row in rows:
-            row.rated_count = rated.get(row.pk, 0)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageImport]:
+        return selectors.history().order_by(*self.get_ordering(request))
 
     @admin.display(description="source")
     def source_text(self, usage_import: UsageImport) -> Any:
@@ -165,7 +159,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        usage_import = UsageImport.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        usage_import = selectors.history().filter(pk=object_id).first() if object_id.isdecimal() else None
         context = extra_context or {}
         if usage_import:
             address = reverse("admin:ingestion_usageimport_progress", args=[usage_import.pk])
@@ -176,7 +170,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        progress = progress_of(get_object_or_404(UsageImport, pk=pk))
+        progress = progress_of(get_object_or_404(selectors.history(), pk=pk))
         html = render_to_string("admin/ingestion/usageimport/progress.html", {"progress": progress})
         return JsonResponse({"at_rest": progress["at_rest"], "html": html})
 
@@ -196,8 +190,8 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         return HttpResponse(bytes(body.content), content_type="application/octet-stream", headers=headers)
 
 
-def progress_of(usage_import: UsageImport) -> dict[str, Any]:
-    """What the progress panel shows, on the page and in its updates."""
+def progress_of(usage_import: Any) -> dict[str, Any]:
+    """What the progress panel shows, on the page and in its updates; a row of `selectors.history`."""
     counts = marks.outcomes(usage_import)
     addresses = {
         "imported": marks.list_url("mediation_udr", import_id=usage_import.pk),
@@ -212,7 +206,18 @@ def progress_of(usage_import: UsageImport) -> dict[str, Any]:
         "at_rest": usage_import.status in AT_REST,
         "bar": marks.outcome_bar(counts),
         "record_count": marks.number(usage_import.record_count),
-        "rated_count": marks.number(rated_counts([usage_import.pk]).get(usage_import.pk, 0)),
+        "rated": [
+            (
+                "rated",
+                marks.number(usage_import.rated_count),
+                marks.list_url("rating_charge", import_id=usage_import.pk),
+            ),
+            (
+                "rating exceptions",
+                marks.number(usage_import.rating_exception_count),
+                marks.list_url("rating_ratingexception", import_id=usage_import.pk, status__exact="open"),
+            ),
+        ],
         "counts": [(name, marks.number(count), addresses.get(name)) for name, count in counts.items()],
         "error": usage_import.error,
     }

@@ -35,7 +35,8 @@ def _blocks(rows: QuerySet, columns: Mapping[str, str], *, spreadsheet: bool) ->
         except EmptyResultSet:
             yield (",".join(columns) + "\n").encode()
             return
-        cells = [_cell(rows.model, *column, spreadsheet=spreadsheet) for column in columns.items()]
+        texts = {header for header, path in columns.items() if spreadsheet and _is_text(rows, path)}
+        cells = [_defused(header) if header in texts else sql.Identifier(header) for header in columns]
         statement = sql.SQL("COPY (SELECT {} FROM ({}) AS rows ({})) TO STDOUT (FORMAT csv, HEADER)").format(
             sql.SQL(", ").join(cells), sql.SQL(bound), sql.SQL(", ").join(map(sql.Identifier, columns))
         )
@@ -44,10 +45,11 @@ def _blocks(rows: QuerySet, columns: Mapping[str, str], *, spreadsheet: bool) ->
                 yield bytes(block)
 
 
-def _cell(model: type[models.Model], header: str, path: str, *, spreadsheet: bool) -> sql.Composable:
-    name = sql.Identifier(header)
-    if not spreadsheet or not isinstance(get_fields_from_path(model, path)[-1], TEXT_FIELDS):
-        return name
+def _is_text(rows: QuerySet, path: str) -> bool:
+    return path not in rows.query.annotations and isinstance(get_fields_from_path(rows.model, path)[-1], TEXT_FIELDS)
+
+
+def _defused(header: str) -> sql.Composable:
     return sql.SQL("CASE WHEN {0}::text ~ E'^[=+@\\t\\r-]' THEN '''' || {0}::text ELSE {0}::text END AS {0}").format(
-        name
+        sql.Identifier(header)
     )

@@ -1,11 +1,12 @@
-"""Fills every table that the admin shows with a given number of rows, by the ORM alone."""
+"""Fills every table that the admin shows, by the ORM alone, and lets people of few permissions act on it."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from django.contrib.auth.models import Group, User
-from django.db import connection
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 from knox.models import AuthToken
 
@@ -159,6 +160,7 @@ def rate(number: int) -> Charge:
     )
     TierPosition.objects.create(period=period, service=service, rate=price, quantity=84)
     BucketBalance.objects.create(period=period, service=service, bucket=bucket, used=10)
+    UdrBatch.objects.filter(import_id=udr.import_id).update(uncharged_count=1)
     RatingException.objects.create(
         udr_id=udr.pk,
         udr_date=udr.date,
@@ -209,6 +211,22 @@ def operate(number: int, owner: User) -> None:
     OrmQ.objects.create(key=f"queue-{number}", payload="x", lock=MAY)
 
 
-def analyze() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+def person(*permissions: str) -> Client:
+    """The browser of a member of staff with no more than these permissions, each as app_label.codename."""
+    user = User.objects.create(username=f"staff-{User.objects.count()}", is_staff=True)
+    for name in permissions:
+        app_label, codename = name.split(".")
+        user.user_permissions.add(Permission.objects.get(content_type__app_label=app_label, codename=codename))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def do(client: Client, model: str, action: str, *keys: int, query: str = "", **answers: str) -> str:
+    """Run an action on rows of a list as its form would, and return the page that follows."""
+    chosen = {"action": action, "_selected_action": [str(key) for key in keys], "select_across": "0", "index": "0"}
+    if "reason" in answers:
+        chosen.pop("index")
+    response = client.post(reverse(f"admin:{model}_changelist") + query, chosen | answers, follow=True)
+    assert response.status_code == 200
+    return response.content.decode()

@@ -5,16 +5,15 @@ import io
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from knox.models import AuthToken
 
 from ingestion.models import Feed
 from mediation.admin import kit
-from tests.config.crowd import crowd
+from tests.config.crowd import crowd, person
 
 SCREENS = sorted(admin.site._registry.items(), key=lambda pair: pair[0]._meta.label)
 LABELS = [model._meta.label for model, _ in SCREENS]
@@ -28,17 +27,6 @@ def labels(screens):
 
 def address(model, page, *args):
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
-
-
-def person(*permissions):
-    """A signed-in member of staff with no more than these permissions, each as app_label.codename."""
-    user = User.objects.create(username="somebody", is_staff=True)
-    for name in permissions:
-        app_label, codename = name.split(".")
-        user.user_permissions.add(Permission.objects.get(content_type__app_label=app_label, codename=codename))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def exported(response):

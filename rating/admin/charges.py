@@ -9,6 +9,7 @@ from django.urls import reverse
 from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
 from mediation.models import UDR_ID_BITS
+from rating.admin.accounts import month_of
 from rating.core.frames import ENTRY_BITS
 from rating.models import BucketBalance, Charge, TierPosition
 
@@ -121,7 +122,9 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
 
     @admin.display(description="billed in")
     def period_link(self, charge: Any) -> Any:
-        return marks.link(charge.period, reverse("admin:rating_billingperiod_statement", args=[charge.period_id]))
+        return marks.link(
+            month_of(charge.period), reverse("admin:rating_billingperiod_statement", args=[charge.period_id])
+        )
 
     @admin.display(description="rate plan")
     def plan_link(self, charge: Any) -> Any:

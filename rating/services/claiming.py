@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 CLAIM = timedelta(seconds=20)
 MAX_ATTEMPTS = 5
-MAX_UDRS = 100_000
+MAX_UDRS = 200_000
 MAX_BATCHES = 2_000
 
 

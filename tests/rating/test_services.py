@@ -371,6 +371,13 @@ def test_a_batch_whose_udrs_do_not_count_up_is_parked_and_takes_no_other_with_it
     assert (bad.status, bad.error) == ("rated", "")
 
 
+def test_a_batch_without_udrs_is_rated_all_the_same():
+    batch = waiting()
+    rate_all()
+    batch.refresh_from_db()
+    assert batch.status == "rated"
+
+
 def test_a_crash_leaves_no_trace_but_its_own():
     rate = graduated()
     batch = waiting(used(rate, subscriber(rate.group.plan), 50))

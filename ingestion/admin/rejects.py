@@ -64,7 +64,7 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     )
     list_select_related = ("feed",)
     search_fields = ("raw", "message")
-    search_help_text = "A part of the record or of the message; filter first when there are many."
+    search_help_text = "A part of the record or of the message"
     actions = ("reprocess", "write_off")
     inlines = (RevisionInline,)
     export_also = {"feed": "feed__name"}

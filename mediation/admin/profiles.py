@@ -80,6 +80,7 @@ class VersionForm(forms.ModelForm):
 
 
 FACTS = ("status_mark", kit.moment("created_at"), "created_by", kit.moment("activated_at"))
+LINE = '<span class="fault"><code>{}</code> {}</span>'
 SPEC_ORDER = ("format", "fields", "skip", "uniqueness", "null_texts")
 
 
@@ -177,11 +178,10 @@ class ProfileVersionAdmin(kit.ModelAdmin):
         return marks.pretty_json(in_reading_order(version.spec))
 
 
-def _all_faults(version: ProfileVersion, refusal: Exception) -> Any:
-    faults = format_html_join(
-        "", "<li><code>{}</code> {}</li>", ((fault.pointer, fault.message) for fault in getattr(refusal, "faults", ()))
-    )
-    return format_html("{} {}<ul>{}</ul>", version, refusal, faults) if faults else str(refusal)
+def _all_faults(version: ProfileVersion, refusal: services.UnableToActivate) -> Any:
+    """The refusal with every fault on a line of its own, each at its place in the spec."""
+    places = ((fault.pointer, fault.message) for fault in refusal.faults)
+    return format_html("{} was refused.{}", version, format_html_join("", LINE, places))
 
 
 @admin.register(UsageClass)

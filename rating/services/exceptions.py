@@ -1,6 +1,5 @@
 """Rating exceptions: rated again once their cause is mended, or written off."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -34,24 +33,24 @@ def rerate_exceptions(*, exceptions: QuerySet[RatingException], by: User | None,
     waiting = exceptions.filter(status=RatingException.Status.OPEN).order_by("pk").select_related(None)
     charged, last = 0, 0
     while chunk := list(waiting.filter(pk__gt=last).values_list("pk", "udr_id")[:CHUNK]):
-        last = chunk[-1][0]
-        charged += _rerate(chunk, by, now)
+        first, last = chunk[0][0], chunk[-1][0]
+        batch_ids = {udr_id >> UDR_ID_BITS for _, udr_id in chunk}
+        charged += _rerate(waiting.filter(pk__range=(first, last)), batch_ids, by, now)
     if not last:
         raise UnableToRerate("None of these rating exceptions is open. Choose open ones.")
     return charged
 
 
 @transaction.atomic
-def _rerate(chunk: Sequence[tuple[int, int]], by: User | None, now: datetime) -> int:
+def _rerate(waiting: QuerySet[RatingException], batch_ids: set[int], by: User | None, now: datetime) -> int:
     # The batches first, as rating and reversing do: a batch that was superseded meanwhile is none of ours.
-    batches = lock_batches({udr_id >> UDR_ID_BITS for _, udr_id in chunk}, UdrBatch.Status.RATED)
-    batch_ids = {batch.pk for batch in batches}
-    ours = [pk for pk, udr_id in chunk if udr_id >> UDR_ID_BITS in batch_ids]
-    still_open = RatingException.objects.filter(pk__in=ours, status=RatingException.Status.OPEN)
-    udr_ids = list(still_open.select_for_update().order_by("pk").values_list("udr_id", flat=True))
-    if not udr_ids:
+    batches = lock_batches(batch_ids, UdrBatch.Status.RATED)
+    locked = {batch.pk for batch in batches}
+    rows = waiting.select_for_update(of=("self",)).values_list("udr_id", "udr_date")
+    dates = {udr_id: date for udr_id, date in rows if udr_id >> UDR_ID_BITS in locked}
+    if not dates:
         return 0
-    outcome = charge_udrs(udrs=store.udrs_of_ids(udr_ids), now=now)
+    outcome = charge_udrs(udrs=store.udrs_of_ids(list(dates), min(dates.values()), max(dates.values())), now=now)
     count_uncharged(batches, outcome.charged["udr_id"], by=-1)
     resolved = RatingException.objects.filter(udr_id__in=outcome.charged["udr_id"].to_list())
     return resolved.update(

@@ -1,6 +1,7 @@
 """UDRs out of PostgreSQL, as rating reads them."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 import polars as pl
 from psycopg import sql
@@ -17,9 +18,12 @@ def udrs_of_batches(batch_ids: Sequence[int]) -> pl.DataFrame:
     return _udrs(within("id", batch_ids, UDR_ID_BITS))
 
 
-def udrs_of_ids(udr_ids: Sequence[int]) -> pl.DataFrame:
-    """The UDRs with these ids, schema UDRS."""
-    return _udrs(in_array("id", udr_ids, "bigint"))
+def udrs_of_ids(udr_ids: Sequence[int], earliest: datetime, latest: datetime) -> pl.DataFrame:
+    """The UDRs with these ids, schema UDRS; their dates say which months to look into."""
+    condition = sql.SQL("{} AND date BETWEEN {} AND {}").format(
+        in_array("id", udr_ids, "bigint"), sql.Literal(earliest), sql.Literal(latest)
+    )
+    return _udrs(condition)
 
 
 def _udrs(condition: sql.Composable) -> pl.DataFrame:

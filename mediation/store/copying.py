@@ -7,6 +7,9 @@ import polars as pl
 from django.db import connection
 from psycopg import sql
 
+# The text of a whole frame beside the frame would double what a worker needs.
+SLICE_ROWS = 20_000
+
 
 class CopyMismatchError(RuntimeError):
     """The server took another number of rows than were sent; the transaction must not commit."""
@@ -19,18 +22,22 @@ def copy_in(frame: pl.DataFrame, table: str) -> int:
     """
     if frame.is_empty():
         return 0
-    # Texts are quoted: a lone `\.` would end the load early and silently. Null is nothing, empty text is "".
-    text = frame.write_csv(include_header=False, quote_style="non_numeric", null_value="", datetime_format="%FT%T%.6fZ")
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
     )
     with connection.cursor() as cursor:
         with cursor.copy(statement) as copy:
-            copy.write(text)
+            for rows in frame.iter_slices(SLICE_ROWS):
+                copy.write(_csv(rows))
         written = cursor.rowcount
     if written != frame.height:
         raise CopyMismatchError(f"{table}: sent {frame.height} rows, the server took {written}")
     return written
+
+
+def _csv(rows: pl.DataFrame) -> str:
+    """Texts are quoted: a lone `\\.` would end the load early and silently. Null is nothing, empty text is ""."""
+    return rows.write_csv(include_header=False, quote_style="non_numeric", null_value="", datetime_format="%FT%T%.6fZ")
 
 
 def copy_out(query: sql.Composable, schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:

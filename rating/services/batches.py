@@ -9,12 +9,13 @@ from django.db import transaction
 from django.db.models import Case, QuerySet, Value, When
 
 from mediation import services as mediation
+from mediation.core.numbers import sum_exact
 from mediation.models import UdrBatch
+from mediation.services import require_permission
 from mediation.store import ensure_month_partitions, months_around
 from rating import store
 from rating.models import Charge
 from rating.services.claiming import claim_batches, count_uncharged, finish_batches, lock_batches, note_crash
-from rating.services.permissions import require_permission
 from rating.services.pricing import CountMismatchError, charge_udrs
 from rating.services.reversing import reverse_charges, supersede_exceptions
 
@@ -45,6 +46,7 @@ def _rate(batch_ids: Sequence[int], now: datetime) -> None:
     if not batches:
         return
     outcome = charge_udrs(udrs=_udrs_of(batches), now=now)
+    store.require_total([batch.pk for batch in batches], sum_exact(outcome.charged["amount"]))
     count_uncharged(batches, outcome.refused["udr_id"], by=1)
     finish_batches(batches, status=Status.RATED, now=now)
 

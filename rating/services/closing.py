@@ -5,9 +5,9 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from mediation.services import require_permission
 from rating import selectors
 from rating.models import BillingPeriod, StatementLine
-from rating.services.permissions import require_permission
 
 
 class UnableToClosePeriod(Exception):

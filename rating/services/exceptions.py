@@ -7,10 +7,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from mediation.models import UDR_ID_BITS, UdrBatch
+from mediation.services import require_permission
 from rating import store
 from rating.models import RatingException
 from rating.services.claiming import count_uncharged, lock_batches
-from rating.services.permissions import require_permission
 from rating.services.pricing import charge_udrs
 
 CHUNK = 50_000

@@ -7,6 +7,7 @@ from .charges import (
     put_balances,
     put_exceptions,
     put_positions,
+    require_total,
 )
 from .periods import lock_open_periods, lock_periods, zones_of
 from .tariffs import balances_of, payers_of, positions_of, price_list
@@ -25,6 +26,7 @@ __all__ = [
     "put_balances",
     "put_exceptions",
     "put_positions",
+    "require_total",
     "udr_ranges",
     "udrs_of_batches",
     "udrs_of_ids",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 import polars as pl
 from django.db import connection
@@ -22,6 +23,18 @@ COLUMNS = sql.SQL(", ").join(map(sql.Identifier, CHARGES))
 def copy_in_charges(charges: pl.DataFrame) -> int:
     """Write CHARGES; returns how many. The primary key refuses a UDR's second charge."""
     return copy_in(charges, CHARGE_TABLE)
+
+
+def require_total(batch_ids: Sequence[int], total: Decimal) -> None:
+    """Raise CopyMismatchError unless PostgreSQL, whose sums have no bound, adds the batches' charges to `total`."""
+    query = sql.SQL("SELECT coalesce(sum(amount), 0) FROM rating_charge WHERE {batches}").format(
+        batches=within("id", batch_ids, UDR_ID_BITS + ENTRY_BITS)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        (found,) = cursor.fetchone() or (None,)
+    if found != total:
+        raise CopyMismatchError(f"the charges come to {found}, {total} was computed")
 
 
 def charges_of_batches(batch_ids: Sequence[int]) -> pl.DataFrame:

@@ -41,7 +41,8 @@ def _take_header(source: Iterator[bytes], format_: Delimited, ends: bytes) -> tu
         head += block
     if not head.removeprefix(BYTE_ORDER_MARK):
         raise UnreadableError("The file is empty. Send it again once its source has written it.")
-    if ends == b"\n" and b"\n" not in head and b"\r" in head:
+    # Not the last byte: the line feed that belongs to it may be in the next block.
+    if ends == b"\n" and b"\n" not in head and b"\r" in head[:-1]:
         raise UnreadableError("The lines of this file end in CR alone. Set the profile's line_ending to cr.")
     if ends == b"\r" and b"\n" in head:
         raise UnreadableError("The lines of this file do not end in CR alone. Set the profile's line_ending to lf.")
@@ -168,11 +169,14 @@ def _spans(
 
 def _pieces(count: int, joined: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """[first, following) line ranges of at most MAX_CHUNK_RECORDS lines, none of which cuts a joined record."""
-    inside = {line: first for first, last in joined for line in range(first + 1, last + 1)}
+    inside = {line: record for record in joined for line in range(record[0] + 1, record[1] + 1)}
     first = 0
     while first < count:
         following = min(first + MAX_CHUNK_RECORDS, count)
-        following = inside.get(following, following) if following < count else following
+        if following in inside:
+            start, last = inside[following]
+            # A record of more lines than a piece has goes whole, or no piece would ever end.
+            following = start if start > first else last + 1
         yield first, following
         first = following
 

@@ -53,6 +53,8 @@ def decode(text: str, at: int = 0) -> tuple[Any, int]:
     """The JSON value that starts at `at`, and where it ends. Raises ValueError, also for what is nested too deeply."""
     try:
         value, end = DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos - at + 1}") from None
     except RecursionError:
         raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from None
     if text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH and is_deep(value):

@@ -46,13 +46,7 @@ def map_texts(records: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
 def _text(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
     if mapping.literal is not None:
         return pl.lit(mapping.literal, pl.String)
-    assert mapping.source is not None  # noqa: S101 - parse_spec made sure of it
-    text = pl.col(source_column(mapping.source))
-    if mapping.trim:
-        text = text.str.strip_chars()
-    text = pl.when(~text.is_in(["", *spec.null_texts])).then(text)
-    if mapping.case:
-        text = text.str.to_uppercase() if mapping.case == "upper" else text.str.to_lowercase()
+    text = _cased(mapping, spec)
     if mapping.value_map is not None:
         keys, values = list(mapping.value_map), list(mapping.value_map.values())
         text = text.replace_strict(keys, values, default=None, return_dtype=pl.String) if keys else text
@@ -60,13 +54,25 @@ def _text(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
     return text.fill_null(pl.lit(mapping.default, pl.String)) if mapping.default is not None else text
 
 
+def _cased(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
+    """The source's text before it is translated."""
+    assert mapping.source is not None  # noqa: S101 - parse_spec made sure of it
+    text = pl.col(source_column(mapping.source))
+    if mapping.trim:
+        text = text.str.strip_chars()
+    text = pl.when(~text.is_in(["", *spec.null_texts])).then(text)
+    if mapping.case:
+        text = text.str.to_uppercase() if mapping.case == "upper" else text.str.to_lowercase()
+    return text
+
+
 def rules_of_mapping(mapping: FieldMapping, spec: ProfileSpec) -> list[Rule]:
     """The rules that a field's text must keep before its value counts; `type_fields` gives that value."""
     name, text = mapping.name, text_of(mapping.name)
     rules = []
-    if mapping.value_map is not None and mapping.default is None and mapping.source is not None:
-        came = pl.col(source_column(mapping.source)).str.strip_chars()
-        is_unmapped = text.is_null() & ~came.is_in(["", *spec.null_texts])
+    if mapping.value_map and mapping.default is None and mapping.source is not None:
+        came = _cased(mapping, spec)
+        is_unmapped = came.is_not_null() & ~came.is_in(list(mapping.value_map))
         rules.append(
             Rule(Code.UNMAPPED_VALUE, name, is_unmapped, pl.format("{} has no entry in the value map", quoted(came)))
         )

@@ -124,7 +124,7 @@ class BillingPeriodAdmin(kit.ReadOnlyAdmin):
     def offers(self, action: str, target: Any) -> bool:
         return target.status == BillingPeriod.Status.OPEN
 
-    @admin.action(description="Close", permissions=["close"])
+    @admin.action(description="Close the period", permissions=["close"])
     def close(self, request: HttpRequest, periods: QuerySet[BillingPeriod]) -> None:
         for period in periods.select_related("account").order_by("starts_at"):
             try:

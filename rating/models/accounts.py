@@ -1,6 +1,7 @@
 """Who pays: accounts, their services, who owned which identifier when, and the periods they are billed by."""
 
 import zoneinfo
+from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -142,4 +143,5 @@ class BillingPeriod(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%Y-%m-%d %H:%M} UTC"
+        # A period starts at midnight of its account's zone, so half a month later is that month in every zone.
+        return f"{self.starts_at + timedelta(days=14):%Y-%m}"

@@ -25,7 +25,8 @@ def part(text: pl.Expr, start: pl.Expr, count: pl.Expr | None = None) -> pl.Expr
     if count is None:
         return text.str.slice(offset)
     length = (start - 1 + count - offset).clip(0, None)
-    return text.str.slice(offset, pl.when(count >= 0).then(length))
+    # A null length would mean "to the end" to polars, so the guard stands around the slice, not inside it.
+    return pl.when(count >= 0).then(text.str.slice(offset, length))
 
 
 def padded(text: pl.Expr, length: int, filling: str = " ") -> pl.Expr:

@@ -1,0 +1,76 @@
+"""A profile proposed from the start of a sample file, with the reason of each part and what a person must decide.
+
+bytes ─► sampling   is it text, in which encoding
+      ─► layouts    delimited, fixed width, JSON, XML, NEM: its format and its columns
+      ─► kinds      what each column holds: dates, numbers, identifiers, few texts
+      ─► names      which column feeds which UDR field, by name and kind
+"""
+
+from typing import Any
+
+from mediation.core.suggesting.kinds import Column, look_at
+from mediation.core.suggesting.layouts import find_layout
+from mediation.core.suggesting.names import field_document, map_fields
+from mediation.core.suggesting.proposals import Question, Reason, Suggestion, UnableToSuggestError
+from mediation.core.suggesting.sampling import MAX_SAMPLE_BYTES
+
+__all__ = [
+    "MAX_SAMPLE_BYTES",
+    "Column",
+    "Question",
+    "Reason",
+    "Suggestion",
+    "UnableToSuggestError",
+    "feed_field",
+    "set_at",
+    "suggest",
+]
+
+
+def suggest(content: bytes, *, is_whole: bool = True) -> Suggestion:
+    """A complete profile document for a sample: its first bytes, at most MAX_SAMPLE_BYTES of them count.
+
+    is_whole: the sample is not cut off, so that its last record counts. Raises UnableToSuggestError for what is no
+    sample of records.
+    """
+    is_whole = is_whole and len(content) <= MAX_SAMPLE_BYTES
+    layout = find_layout(content[:MAX_SAMPLE_BYTES], is_whole=is_whole)
+    null_texts, columns = look_at(layout)
+    fields, reasons, questions, missing = map_fields(columns)
+    if layout.fields is not None:
+        fields, reasons, questions, missing = layout.fields, [], [], []
+    document: dict[str, Any] = {"format": layout.format, "fields": fields}
+    if layout.structure:
+        document["structure"] = layout.structure
+    if "UniquenessIdentifier" in fields:
+        document["uniqueness"] = ["UniquenessIdentifier"]
+    if null_texts:
+        document["null_texts"] = list(null_texts)
+        reasons = [_null_reason(null_texts), *reasons]
+    return Suggestion(
+        document=document,
+        columns=tuple(columns),
+        reasons=(*layout.reasons, *reasons),
+        questions=(*layout.questions, *questions),
+        missing=tuple(missing),
+        record_count=layout.record_count,
+    )
+
+
+def _null_reason(null_texts: tuple[str, ...]) -> Reason:
+    shown = ", ".join(f"“{text}”" for text in null_texts)
+    return Reason("/null_texts", list(null_texts), "likely", f"{shown} stands where a column has no value")
+
+
+def feed_field(name: str, source: str, suggestion: Suggestion) -> dict[str, Any]:
+    """The mapping that feeds UDR field `name` from a column of the sample, as that column's values want it."""
+    column = next((column for column in suggestion.columns if column.name == source), None)
+    return {"source": source} if column is None else field_document(name, column)
+
+
+def set_at(document: dict[str, Any], pointer: str, value: Any) -> None:
+    """Put `value` at a JSON pointer of a document; what is missing on the way is made."""
+    *way, last = (step.replace("~1", "/").replace("~0", "~") for step in pointer.removeprefix("/").split("/"))
+    for step in way:
+        document = document.setdefault(step, {})
+    document[last] = value

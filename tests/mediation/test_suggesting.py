@@ -1,0 +1,359 @@
+"""What is proposed from a sample: its format, what its columns hold, which of them feeds which UDR field, and why."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mediation.core.spec import parse_spec
+from mediation.core.suggesting import UnableToSuggestError, feed_field, set_at, suggest
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+CALLS = """
+call_id,start_time,caller,callee,account,duration,service
+c-1,2026-05-01 10:00:00,+4366012345,+4366098765,A-1,61,voice
+c-2,2026-05-01 10:05:00,+4366012346,+4366098765,A-2,30,voice
+c-3,2026-05-02 11:00:00,+4366012345,+4366098764,A-1,5,data
+c-4,2026-05-02 12:00:00,+4366012345,+4366098764,A-1,12,data
+""".strip()
+
+
+def of(text, **options):
+    return suggest(text if isinstance(text, bytes) else text.encode(), **options)
+
+
+def sources(suggestion):
+    fields = suggestion.document["fields"]
+    return {name: mapping.get("source", mapping.get("literal")) for name, mapping in fields.items()}
+
+
+def format_of(text, *names):
+    made = of(text).document["format"]
+    return tuple(made.get(name) for name in names) if len(names) > 1 else made.get(names[0])
+
+
+def rows(*values, header="start_time,quantity,account"):
+    return "\n".join([header, *values])
+
+
+def test_a_file_of_calls_is_mapped_whole():
+    suggestion = of(CALLS)
+    assert sources(suggestion) == {
+        "Date": "start_time",
+        "OriginatingIdentifier": "caller",
+        "TerminatingIdentifier": "callee",
+        "UdrUsageIdentifier": "account",
+        "UniquenessIdentifier": "call_id",
+        "Value": "duration",
+        "UsageClassName": "service",
+    }
+    assert suggestion.document["uniqueness"] == ["UniquenessIdentifier"]
+    assert (suggestion.missing, suggestion.questions) == ((), ())
+    parse_spec(suggestion.document)
+
+
+def test_each_proposal_says_where_it_goes_how_sure_it_is_and_why():
+    reasons = {reason.pointer: reason for reason in of(CALLS).reasons}
+    assert reasons["/format/delimiter"].confidence == "sure"
+    assert reasons["/fields/Date"].value == "start_time"
+    assert "every value is a date in ISO 8601" in reasons["/fields/Date"].text
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_the_one_that_parts_every_row_alike(delimiter):
+    assert format_of(CALLS.replace(",", delimiter), "delimiter") == delimiter
+
+
+def test_decimal_commas_are_no_delimiters():
+    text = rows("2026-05-01;12,50;A", "2026-05-02;13,75;B", header="date;quantity;account")
+    suggestion = of(text)
+    assert suggestion.document["format"]["delimiter"] == ";"
+    assert suggestion.document["fields"]["Value"] == {"source": "quantity", "decimal_sign": ","}
+
+
+def test_quoted_fields_may_hold_the_delimiter():
+    text = '"date","quantity","account"\n"2026-05-01","1","Smith, John"\n"2026-05-02","2","Doe, Jane"'
+    assert format_of(text, "delimiter", "quote", "header_rows") == (",", '"', 1)
+
+
+def test_a_file_without_a_header_names_its_columns_by_place():
+    text = "2026-05-01T10:00:00,4366012345,7\n2026-05-02T10:00:00,4366012346,9"
+    assert format_of(text, "header_rows", "columns") == (None, ["column_1", "column_2", "column_3"])
+
+
+def test_lines_above_the_header_are_counted_as_header_rows():
+    assert format_of("Usage of May\n\n" + CALLS, "header_rows", "columns_by") == (2, "name")
+
+
+def test_header_and_trailer_records_are_told_apart_and_their_totals_found():
+    text = "H,SWITCH1,20260501\nD,2026-05-01,4,A\nD,2026-05-01,6,B\nD,2026-05-02,1.5,B\nT,3,11.5"
+    structure = of(text).document["structure"]
+    assert structure["record_types"] == {"column": 1, "header": ["H"], "trailer": ["T"], "detail": ["D"]}
+    assert structure["controls"] == [
+        {"kind": "count", "field": "trailer_2"},
+        {"kind": "sum", "field": "trailer_3", "of": "column_3"},
+    ]
+
+
+def test_lines_that_end_in_cr_alone_are_said_to():
+    assert format_of(CALLS.replace("\n", "\r"), "line_ending") == "cr"
+
+
+# Encodings
+
+
+def test_utf_8_is_sure_where_every_byte_decodes():
+    suggestion = of(rows("2026-05-01,1,Müller", "2026-05-02,2,Größe"))
+    assert suggestion.document["format"]["encoding"] == "utf-8"
+    assert next(one for one in suggestion.reasons if one.pointer == "/format/encoding").confidence == "sure"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp850"])
+def test_what_is_not_utf_8_is_read_as_the_encoding_that_makes_words(encoding):
+    suggestion = of(rows("2026-05-01,1,Müller", "2026-05-02,2,Größe", "2026-05-02,2,señor").encode(encoding))
+    assert suggestion.document["format"]["encoding"] == encoding
+    assert "Müller" in next(one for one in suggestion.reasons if one.pointer == "/format/encoding").text
+
+
+def test_an_encoding_that_the_sample_leaves_open_is_asked_for():
+    (question,) = of(rows("2026-05-01,1,50 \xa4", "2026-05-02,2,60 \xa4").encode("iso-8859-1")).questions
+    assert question.pointer == "/format/encoding"
+    assert len(question.choices) > 1
+
+
+def test_a_byte_order_mark_belongs_to_no_column():
+    assert format_of(b"\xef\xbb\xbf" + CALLS.encode(), "columns")[0] == "call_id"
+
+
+# Dates
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "format_"),
+    [
+        ("31/12/2025", "01/02/2026", "%d/%m/%Y"),
+        ("12/31/2025", "01/02/2026", "%m/%d/%Y"),
+        ("31.12.2025 23:59", "01.02.2026 10:00", "%d.%m.%Y %H:%M"),
+        ("12/31/2025 11:59:00 PM", "01/02/2026 01:00:00 AM", "%m/%d/%Y %I:%M:%S %p"),
+        ("31-Dec-2025", "01-Feb-2026", "%d-%b-%Y"),
+        ("31/Dec/2025:23:59:59 +0100", "01/Feb/2026:10:00:00 +0100", "%d/%b/%Y:%H:%M:%S %z"),
+        ("20251231235959", "20260201100000", "%Y%m%d%H%M%S"),
+        ("20251231", "20260201", "%Y%m%d"),
+        ("1767225599", "1769940000", "epoch"),
+        ("2025/12/31 23:59:59", "2026/02/01 10:00:00", "%Y/%m/%d %H:%M:%S"),
+    ],
+)
+def test_a_date_format_is_the_one_that_fits_every_value(first, second, format_):
+    suggestion = of(rows(f"{first},1,A", f"{second},2,B"))
+    assert suggestion.document["fields"]["Date"] == {"source": "start_time", "date_format": format_}
+    assert suggestion.questions == ()
+
+
+def test_day_and_month_that_could_be_either_are_asked_for_never_guessed():
+    (question,) = of(rows("05/06/2026,1,A", "07/08/2026,2,B")).questions
+    assert question.pointer == "/fields/Date"
+    assert [options for options, _ in question.choices] == [{"date_format": "%d/%m/%Y"}, {"date_format": "%m/%d/%Y"}]
+    assert "“05/06/2026” is 5 June 2026" in question.choices[0][1]
+
+
+def test_the_same_day_and_month_in_every_value_needs_no_question():
+    assert of(rows("05/05/2026,1,A", "06/06/2026,2,B")).questions == ()
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "options"),
+    [
+        ("1.5", "20", {}),
+        ("1.234,50", "20,00", {"decimal_sign": ",", "group_sign": "."}),
+        ("1,234.50", "20.00", {"group_sign": ","}),
+        ("1 234,5", "2,5", {"decimal_sign": ",", "group_sign": " "}),
+    ],
+)
+def test_the_signs_of_numbers_are_those_that_every_value_fits(first, second, options):
+    text = rows(f"2026-05-01;{first};A", f"2026-05-02;{second};B", header="start_time;quantity;account")
+    assert of(text).document["fields"]["Value"] == {"source": "quantity", **options}
+
+
+def test_a_comma_before_three_digits_is_asked_for():
+    text = rows("2026-05-01;1,234;A", "2026-05-02;2,500;B", header="start_time;quantity;account")
+    (question,) = of(text).questions
+    assert [words for _, words in question.choices] == ["“1,234” is 1.234", "“1,234” is 1234"]
+
+
+def test_more_decimals_than_are_kept_are_rounded_and_said():
+    suggestion = of(rows("2026-05-01,0.12345678,A", "2026-05-02,2,B"))
+    assert suggestion.document["fields"]["Value"]["round_to"] == 6
+
+
+def test_digits_that_name_something_are_no_quantity():
+    text = "date,caller,bytes\n2026-05-01,0043660123,5\n2026-05-02,0043660124,6"
+    assert sources(of(text))["OriginatingIdentifier"] == "caller"
+
+
+# Nulls, gaps
+
+
+def test_texts_that_stand_for_nothing_are_null_texts():
+    suggestion = of(rows("2026-05-01,1,A", "2026-05-02,NULL,\\N", "2026-05-02,3,B"))
+    assert suggestion.document["null_texts"] == ["NULL", "\\N"]
+    assert sources(suggestion)["Value"] == "quantity"
+
+
+def test_what_no_column_gives_is_missing_and_said():
+    suggestion = of("colour,shape\nred,square\nblue,round\nred,round")
+    assert len(suggestion.missing) == 2
+    assert "moment of the usage" in suggestion.missing[0]
+
+
+def test_a_person_may_choose_another_column_and_gets_what_its_values_need():
+    suggestion = of(rows("31/12/2025,1,A,1.5", "01/02/2026,2,B,1.7", header="start_time,quantity,account,weight"))
+    assert feed_field("Value", "weight", suggestion) == {"source": "weight"}
+    assert feed_field("UsageBillDate", "start_time", suggestion)["date_format"] == "%d/%m/%Y"
+
+
+def test_an_answer_is_put_at_its_place():
+    document = {"fields": {"Date": {"source": "a"}}}
+    set_at(document, "/fields/Date/date_format", "%d/%m/%Y")
+    set_at(document, "/format/encoding", "cp850")
+    assert document == {
+        "fields": {"Date": {"source": "a", "date_format": "%d/%m/%Y"}},
+        "format": {"encoding": "cp850"},
+    }
+
+
+# JSON, XML, fixed width
+
+EVENT = {"id": "e-1", "time": "2026-05-01T10:00:00Z", "usage": {"quantity": 5}, "account": "A", "type": "calls"}
+EVENTS = [EVENT, {**EVENT, "id": "e-2"}, {**EVENT, "id": "e-3"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(EVENTS),
+        json.dumps({"data": EVENTS}),
+        "\n".join(map(json.dumps, EVENTS)),
+        json.dumps(EVENTS)[:-20],  # cut off inside the last record
+    ],
+)
+def test_json_records_are_found_however_they_come(text):
+    suggestion = of(text, is_whole=False)
+    assert suggestion.document["format"] == {"kind": "json"}
+    assert sources(suggestion) == {
+        "Date": "time",
+        "UniquenessIdentifier": "id",
+        "UdrUsageIdentifier": "account",
+        "Value": "usage.quantity",
+        "UsageClassName": "type",
+    }
+
+
+def test_records_inside_a_json_document_are_found_by_their_path():
+    assert of(json.dumps({"page": 1, "result": {"items": EVENTS}})).document["format"]["records"] == "result.items"
+
+
+def test_cloud_events_are_known_by_their_members():
+    event = {"specversion": "1.0", "id": "1", "source": "/a", "type": "call", "data": {"seconds": 5}}
+    assert of(json.dumps(event)).document["format"]["kind"] == "cloudevents"
+
+
+def test_the_repeated_element_of_xml_is_the_record():
+    calls = "".join(
+        f'<Call id="{n}"><Start>2026-05-0{n}T10:00:00Z</Start><Party><Account>A</Account></Party>'
+        "<Seconds>5</Seconds></Call>"
+        for n in (1, 2, 3)
+    )
+    suggestion = of(f"<Batch><Header><Created>today</Created></Header>{calls}</Batch>")
+    assert suggestion.document["format"] == {"kind": "xml", "record": "Call"}
+    assert sources(suggestion)["Date"] == "Start"
+    assert sources(suggestion)["UdrUsageIdentifier"] == "Party/Account"
+    assert sources(suggestion)["UniquenessIdentifier"] == "@id"
+
+
+def test_xml_that_declares_entities_is_refused():
+    with pytest.raises(UnableToSuggestError, match="document type"):
+        of('<!DOCTYPE a [<!ENTITY b "c">]><a><b>1</b></a>')
+
+
+def test_columns_of_a_fixed_width_lie_between_blanks():
+    text = "\n".join(
+        [
+            "2026-05-01 alpha    12",
+            "2026-05-02 be      345",
+            "2026-05-03 gamma     7",
+        ]
+    )
+    made = of(text).document["format"]
+    assert made["kind"] == "fixed_width"
+    assert [(column["start"], column["width"]) for column in made["columns"]] == [(1, 11), (12, 8), (20, 3)]
+
+
+# What is no sample
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b" \n\n", "empty"),
+        (b"\x1f\x8b\x08\x00abc", "gzip"),
+        (b"PK\x03\x04abc", "spreadsheet"),
+        ("a,b\n1,2".encode("utf-16"), "UTF-16"),
+        (b"a,b\n\0,1", "NUL"),
+        (b"one word", "delimiter"),
+        (b"[1, 2, 3]", "without an object"),
+        (b"{broken", "no record in it can be read"),
+        (b"<a><b></a>", "cannot be read"),
+    ],
+)
+def test_what_is_no_sample_is_refused_with_what_to_do(content, words):
+    with pytest.raises(UnableToSuggestError, match=words):
+        suggest(content)
+
+
+def test_only_the_first_mebibyte_counts_and_its_last_line_is_left_out():
+    line = "2026-05-01 10:00:00,1," + "A" * 900 + "\n"
+    suggestion = of("start_time,quantity,account\n" + line * 2_000)
+    assert suggestion.record_count == 1_000
+    parse_spec(suggestion.document)
+
+
+# The real samples
+
+
+def sample(path):
+    if not (SAMPLES / path).exists():
+        pytest.skip("the samples are not here")
+    return (SAMPLES / path).read_bytes()
+
+
+def test_cloud_bills_of_focus_can_be_activated_as_they_are_proposed():
+    suggestion = suggest(sample("focus/focus_sample.csv"))
+    parse_spec(suggestion.document)
+    assert (suggestion.questions, suggestion.missing) == ((), ())
+    assert sources(suggestion) == {
+        "Date": "ChargePeriodStart",
+        "OriginatingIdentifier": "ResourceId",
+        "UdrUsageIdentifier": "SubAccountId",
+        "UniquenessIdentifier": "Id",
+        "Value": "1",
+        "Amount": "BilledCost",
+        "Currency": "BillingCurrency",
+        "UsageClassName": "ServiceCategory",
+        "Extensions.ConsumedQuantity": "ConsumedQuantity",
+    }
+    assert suggestion.document["null_texts"] == ["NULL"]
+
+
+def test_call_records_can_be_activated_as_they_are_proposed():
+    suggestion = suggest(sample("cdr-stats/CDRImport-2015-10-26.csv"))
+    parse_spec(suggestion.document)
+    assert sources(suggestion)["UdrUsageIdentifier"] == "accountcode"
+    assert sources(suggestion)["Value"] == "billsec"
+
+
+def test_interval_meter_data_is_known_by_its_first_record():
+    assert suggest(sample("nem/Example_NEM12_multiple_quality.csv")).document["format"]["kind"] == "nem"

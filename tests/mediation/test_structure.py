@@ -8,17 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mediation.core.expressions import TEXT
 from mediation.core.reading import delimited
 from mediation.core.reading.frames import RAW, UnreadableError, source_column
 from mediation.core.spec import Delimited
 from mediation.core.structure import (
-    Condition,
-    Scan,
+    Format,
     combine,
+    condition_reader,
+    file_fields_frame,
     kinds_of,
     mark_parts,
     parse_structure,
+    read_structured,
     row_sources,
+    scan_structured,
     set_aside,
 )
 from mediation.core.structure.controls import exact_sum
@@ -33,19 +37,20 @@ TOTALS = {
 }
 
 
-def equals(text, pointer, names):
-    """A condition `Field = 'TEXT'`, which is all that these tests need of expressions."""
-    name, _, value = text.partition(" = ")
-    return Condition(text, (name,), pl.col(source_column(name)) == value.strip("'"))
+FIELDS = dict.fromkeys(["CallId", "Event", "Time", "Octets", "Number", "Last", "kind", "Caller", "f"], TEXT)
 
 
 def faults_of(document, *, is_text=True, is_delimited=True):
     faults = []
+
+    def fault(pointer, message):
+        faults.append((pointer, message))
+
     structure = parse_structure(
         document,
         "/structure",
-        lambda pointer, message: faults.append((pointer, message)),
-        read_condition=equals,
+        fault,
+        read_condition=condition_reader(FIELDS, fault),
         is_text=is_text,
         is_delimited=is_delimited,
     )
@@ -105,27 +110,56 @@ def test_header_and_trailer_are_left_out_and_a_strange_record_is_at_fault():
     ]
 
 
-# Control totals
+def read_details(rows, sources):
+    return delimited.read(rows, FORMAT, FORMAT.columns, sources)
 
 
-def read_columns(rows, columns):
-    names = [column.name for column in columns]
+def read_outer(rows, names):
     return delimited.read(rows, Delimited(columns=tuple(names)), names, names)
 
 
+ROWS = Format(read_details, read_outer, delimiter=",", quote='"')
+
+
+def test_rows_of_other_types_do_not_lend_their_width_to_details():
+    structure = structure_of(TOTALS)
+    rows = raw("H,2026-05-01", "D,a,1", "D,b", "T,1,1,1,1")
+    fields = file_fields_frame({1: {"header.created": "2026-05-01"}}, ["header.created"])
+    records = read_structured(rows, structure, ROWS, ["caller"], fields)
+    assert records.select("source:caller", "source:header.created", "fault", "aside_reason").rows() == [
+        (None, "2026-05-01", None, "header record"),
+        ("a", "2026-05-01", None, None),
+        (None, "2026-05-01", "too_few_columns", None),
+        (None, "2026-05-01", None, "trailer record"),
+    ]
+
+
+def test_a_whole_request_is_scanned_like_a_file():
+    rows = raw("H,2026", "D,a,1", "D,b,2", "T,2,3")
+    assert scan_structured([rows], structure_of(TOTALS), ROWS).fields["header.created"] == "2026"
+    with pytest.raises(UnreadableError, match="the records come to 1"):
+        scan_structured([rows.filter(pl.col("record_number") != 3)], structure_of(TOTALS), ROWS)
+
+
+def test_headers_of_fixed_width_are_read_by_their_places():
+    document = {
+        "record_types": {"position": 1, "width": 1, "header": ["H"]},
+        "header_columns": [{"name": "created", "start": 2, "width": 4}, {"name": "number", "start": 7, "width": 9}],
+    }
+    structure = structure_of(document, is_delimited=False)
+    claims = scan_structured([raw("H2026 12", "D1")], structure, Format(lambda rows, _: rows, read_outer))
+    assert claims.fields == {"header.created": "2026", "header.number": "12"}
+
+
+# Control totals
+
+
 def scan(document, *parts):
-    structure = structure_of(document)
-    scan = Scan(structure, read_columns)
-    first = 1
+    first, rows = 1, []
     for lines in parts:
-        rows = raw(*lines, first=first)
+        rows.append(raw(*lines, first=first))
         first += len(lines)
-        kinds = kinds_of(rows, structure.record_types, delimiter=",", quote='"')
-        details = rows.filter(kinds == "detail")
-        read = delimited.read(details, FORMAT, FORMAT.columns, ["amount"])
-        told = pl.concat([rows.filter(kinds.ne_missing("detail")), read], how="diagonal").sort("record_number")
-        scan.take(told, kinds)
-    return scan.finish()
+    return scan_structured(rows, structure_of(document), ROWS)
 
 
 def refusal(document, *parts):
@@ -221,6 +255,9 @@ def test_a_sum_of_numbers_of_any_size_is_exact(numbers):
         ({**TOTALS, "controls": [{"kind": "sum", "field": "total"}]}, "/structure/controls/0/of"),
         ({"combine": {"key": ["id"]}}, "/structure/combine"),
         ({"combine": {"key": [], "rows": 2}}, "/structure/combine/key"),
+        ({"combine": {"key": ["id"], "roles": {"a": "nothing = 'x'", "b": "f"}}}, "/structure/combine/roles/a"),
+        ({"combine": {"key": ["id"], "roles": {"a": "f = 'x'", "b": "f"}}}, "/structure/combine/roles/b"),
+        ({"record_types": {"when": {"header": "CallId = 'x'"}}}, "/structure/record_types/when/header"),
         ({"combine": {"key": ["id"], "last": "f = 'Y'"}}, "/structure/combine/sequence"),
         ({"combine": {"key": ["id"], "rows": 2, "fields": {"n": "average"}}}, "/structure/combine/fields/n"),
         ({"combine": {"key": ["id"], "rows": 2, "window_hours": 0}}, "/structure/combine/window_hours"),

@@ -1,0 +1,35 @@
+"""What a profile does to the texts of source fields before they count: heads, chains of transforms, and their faults.
+
+head or source -> trim -> null texts -> transforms in their order -> case -> value map -> default -> typed parse
+Every transform takes a column of texts and gives one. Null passes through. A text that a transform has no answer for is
+a fault of its record, unless the profile says otherwise: null, keep, or a text.
+"""
+
+from mediation.core.transforms.frames import FAULTS, THIS, Around, Code, Ran, Tables, Transform, Unit
+from mediation.core.transforms.heads import Head, cleaned, parse_choose, parse_combine, parse_formula_head
+from mediation.core.transforms.options import AnySource, Scope, read_expression
+from mediation.core.transforms.parsing import NAMES, parse_transforms
+from mediation.core.transforms.running import run_chain, steps
+
+__all__ = [
+    "FAULTS",
+    "NAMES",
+    "THIS",
+    "AnySource",
+    "Around",
+    "Code",
+    "Head",
+    "Ran",
+    "Scope",
+    "Tables",
+    "Transform",
+    "Unit",
+    "cleaned",
+    "parse_choose",
+    "parse_combine",
+    "parse_formula_head",
+    "parse_transforms",
+    "read_expression",
+    "run_chain",
+    "steps",
+]

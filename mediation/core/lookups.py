@@ -126,6 +126,12 @@ class _PrefixTable:
 
     def find(self, texts: pl.Series, moments: pl.Series) -> pl.Series:
         """A prefix that is not valid at the moment gives way to a shorter one that is."""
+        if self.by_length and not self.periods.is_dated:
+            joined = (
+                _join_keys(texts.str.slice(0, length), keys).alias(str(length)) for length, keys in self.by_length
+            )
+            longest = pl.DataFrame(list(joined)).select(key_id=pl.coalesce(pl.lit(None, ROW), pl.all()))
+            return self.periods.find(longest["key_id"], moments)
         found = pl.DataFrame({"row": pl.Series([None], dtype=ROW).new_from_index(0, len(texts))}).to_series()
         for length, keys in self.by_length:
             key_ids = _join_keys(texts.str.slice(0, length), keys)

@@ -212,6 +212,7 @@ def test_a_unit_reads_and_writes_the_signs_of_its_field():
     assert texts_after(["1.234,5"], {"unit": "KiB"}, signs=(",", ".")) == ["1264128"]
     assert texts_after(["1,0001"], {"unit": "KB"}, signs=(",", "")) == ["1000,1"]
     assert faults_after(["1.5"], {"unit": "KB"}, signs=(",", "")) == [(0, "bad_number")]
+    assert faults_after(["1,5"], {"unit": "KB"}, signs=(".", ",")) == [(0, "bad_number")]
 
 
 @given(

@@ -1,12 +1,12 @@
 """Transforms that look a text up: in a map of the profile, in a lookup table, in the table of usage units."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
 import polars as pl
 
 from mediation.core.frames import MOMENT
-from mediation.core.numbers import NUMBER_PATTERN
 from mediation.core.transforms.frames import Around, Code, Otherwise, Ran, Unit, of, source_column
 from mediation.core.transforms.options import Options
 from mediation.core.wording import quoted
@@ -14,6 +14,7 @@ from mediation.core.wording import quoted
 # What a quantity before conversion may hold: 16 digits before the point and 12 after, times a multiplier of at most 17
 # digits before and 9 after, is exact in 38 digits while the product stays below 10^17.
 QUANTITY_DECIMALS, MULTIPLIER_DECIMALS, PRODUCT_DIGITS = 12, 9, 17
+QUANTITY_PATTERN = r"^[+-]?0*[0-9]{1,17}(?:\.[0-9]{1,12}0*)?$"
 EXACT = pl.Decimal(38, QUANTITY_DECIMALS + MULTIPLIER_DECIMALS)
 
 
@@ -127,11 +128,15 @@ class Convert:
 
 def _plain(text: pl.Expr, decimal_sign: str, group_sign: str) -> pl.Expr:
     """The text in the one grammar for numbers; null where it is no number that can be converted exactly."""
-    plain = text.str.replace_all(group_sign, "", literal=True) if group_sign else text
-    if decimal_sign != ".":
-        plain = pl.when(~plain.str.contains(".", literal=True)).then(plain.str.replace(decimal_sign, ".", literal=True))
-    is_exact = plain.str.contains(NUMBER_PATTERN) & plain.str.contains(r"^[+-]?0*[0-9]{0,17}(?:\.[0-9]{1,12}0*)?$")
-    return pl.when(is_exact).then(plain.str.replace(r"(\.[0-9]{12})0+$", "$1")).cast(EXACT, strict=False)
+    plain = text
+    if (decimal_sign, group_sign) != (".", ""):
+        # Looked at before the signs are taken out: 1,5 is not 15 where the comma groups.
+        group, decimal = re.escape(group_sign), re.escape(decimal_sign)
+        grouped = f"|[0-9]{{1,3}}(?:{group}[0-9]{{3}})+" if group else ""
+        plain = pl.when(text.str.contains(f"^[+-]?(?:[0-9]+{grouped})(?:{decimal}[0-9]+)?$")).then(text)
+        plain = plain.str.replace_all(group_sign, "", literal=True) if group_sign else plain
+        plain = plain.str.replace(decimal_sign, ".", literal=True)
+    return pl.when(plain.str.contains(QUANTITY_PATTERN)).then(plain).cast(EXACT, strict=False)
 
 
 def _product(quantity: pl.Expr, unit: Unit) -> pl.Expr:
@@ -143,7 +148,7 @@ def _product(quantity: pl.Expr, unit: Unit) -> pl.Expr:
 
 
 def _written(product: pl.Expr, decimal_sign: str) -> pl.Expr:
-    text = product.cast(pl.String).str.replace(r"\.?0+$", "")
+    text = product.cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
     return text.str.replace(".", decimal_sign, literal=True) if decimal_sign != "." else text
 
 

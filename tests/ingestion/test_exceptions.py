@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 
 from ingestion import selectors, services
 from ingestion.models import ExceptionRevision, ImportException, LeftOutRecord
@@ -251,11 +251,8 @@ def test_a_write_off_needs_a_reason_and_keeps_who_and_when():
 
 def test_the_table_itself_refuses_a_write_off_without_a_reason():
     the_exception()
-    with pytest.raises(IntegrityError, match="write_off_needs_a_reason"):
-        from django.db import transaction
-
-        with transaction.atomic():
-            ALL.update(status="written_off")
+    with pytest.raises(IntegrityError, match="write_off_needs_a_reason"), transaction.atomic():
+        ALL.update(status="written_off")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""Two at once: workers on the same import, the same keys, the same file, the same request."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import polars as pl
+import pytest
+from django.db import connection, transaction
+
+from ingestion import services
+from ingestion.models import ImportChunk, UsageImport
+from ingestion.services.mediating import mediate_chunks
+from mediation import store
+from mediation.core.reading import delimited
+from mediation.models import Udr, UdrBatch, UdrKey
+
+from .factories import NOW, UsageClassFactory, counts, event, feed_of, filed, posted, work
+
+pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.usefixtures("reconciled")]
+
+
+def at_once(*calls):
+    """What each call gives or raises, all started at the same moment in threads with connections of their own."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call):
+        try:
+            barrier.wait(timeout=10)
+            return call()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def test_two_workers_share_the_chunks_of_an_import_and_do_each_once(monkeypatch):
+    monkeypatch.setattr(delimited, "MAX_CHUNK_RECORDS", 5)
+    lines = [event(f"e{n % 40}", value=str(n % 40)) for n in range(60)]
+    usage_import = filed(feed_of(), *lines)
+    services.plan_next_import(now=NOW)
+    assert at_once(work, work, work) == [None] * 3
+    assert counts(usage_import) == ("completed", 40, 0, 0, 20)
+    assert Udr.objects.count() == UdrKey.objects.count() == 40
+
+
+def test_two_submissions_of_the_same_records_are_counted_once():
+    for _ in range(5):
+        feed = feed_of()
+        rows = [event(f"e{n}") for n in range(50)]
+        imports = [posted(feed, *rows), posted(feed, *reversed(rows))]
+        chunks = [one.chunks.get().pk for one in imports]
+        ImportChunk.objects.filter(pk__in=chunks).update(status="claimed", claimed_until=NOW)
+        results = at_once(*(lambda pk=pk: mediate_chunks(chunk_ids=[pk], now=NOW) for pk in chunks))
+        assert results == [None, None]
+        outcomes = sorted(counts(one) for one in imports)
+        assert sum(outcome[1] for outcome in outcomes) == sum(outcome[4] for outcome in outcomes) == 50
+
+
+def test_the_same_record_in_two_chunks_of_a_new_attempt_is_counted_once(monkeypatch):
+    monkeypatch.setattr(delimited, "MAX_CHUNK_RECORDS", 10)
+    usage_import = filed(feed_of(), *(event(f"e{n % 20}") for n in range(60)))
+    work()
+    for _ in range(3):
+        services.reprocess_imports(imports=UsageImport.objects.all(), by=None, now=NOW)
+        services.plan_next_import(now=NOW)
+        at_once(work, work)
+        work()
+        assert counts(usage_import) == ("completed", 20, 0, 0, 40)
+        counting = UdrBatch.objects.filter(status="mediated").values_list("udr_count", flat=True)
+        assert sum(counting) == UdrKey.objects.count() == 20
+
+
+def test_keys_that_two_attempts_take_over_at_once_go_to_one_of_them():
+    feed = feed_of()
+    posted(feed, event("a"))
+    work()
+    old = UdrBatch.objects.get()
+
+    def take(udr_id):
+        wanted = pl.DataFrame({"key": ["a"], "content_hash": ["0" * 32], "udr_id": [udr_id]})
+        with transaction.atomic():
+            return store.claim_keys(wanted, feed_id=feed.pk, replaced_ids=[old.pk]).height
+
+    assert sorted(at_once(lambda: take(900 << 17), lambda: take(901 << 17))) == [0, 1]
+    UdrKey.objects.update(id=old.pk << 17)
+
+
+def test_the_same_file_at_once_is_taken_once():
+    feed = feed_of()
+    results = at_once(*(lambda: filed(feed, event("a")) for _ in range(3)))
+    assert sorted(type(result).__name__ for result in results) == ["UnableToReceive", "UnableToReceive", "UsageImport"]
+    assert UsageImport.objects.count() == 1
+    work()
+
+
+def test_the_same_request_at_once_is_taken_once_where_it_has_a_key_and_counted_once_anyhow():
+    feed = feed_of()
+    results = at_once(*(lambda: posted(feed, event("a"), key="k").pk for _ in range(3)))
+    assert len(set(results)) == UsageImport.objects.count() == 1
+    at_once(*(lambda: posted(feed, event("a")).pk for _ in range(3)))
+    assert UsageImport.objects.count() == 4
+    at_once(work, work)
+    assert Udr.objects.count() == 1
+    assert sum(UsageImport.objects.values_list("duplicate_count", flat=True)) == 3
+
+
+def test_exceptions_that_two_workers_retry_are_resolved_once():
+    feed = feed_of()
+    usage_import = posted(feed, *(event(f"e{n}", class_="sms") for n in range(20)))
+    work()
+    UsageClassFactory(name="sms")
+    services.reprocess_exceptions(exceptions=usage_import.exceptions.all(), by=None, now=NOW)
+    at_once(work, work)
+    work()
+    assert counts(usage_import) == ("completed", 20, 0, 0, 0)
+
+
+def test_partitions_made_twice_at_once_are_made_once():
+    made = at_once(*(lambda: store.ensure_month_partitions("mediation_udr", [date(1971, 1, 1)]) for _ in range(3)))
+    assert sorted(map(str, made)) == ["0", "0", "1"]
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE mediation_udr_1971_01")

@@ -1,0 +1,200 @@
+"""What a profile would make of records, told step by step: source fields, each UDR field's texts, value and outcome."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from mediation.core.frames import UDRS, Catalogue, Verdict
+from mediation.core.judging import mediate, sort_repeats
+from mediation.core.mapping import map_texts, type_fields
+from mediation.core.reading import source_column
+from mediation.core.spec import FieldMapping, ProfileSpec
+
+OUTCOMES = ("imported", "exception", "skipped", "duplicate")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step of a mapping left of a field's text."""
+
+    name: str
+    text: str | None
+
+
+@dataclass(frozen=True)
+class FieldTrace:
+    """How a UDR field came to its value. origin: the source field or literal that its text began with."""
+
+    name: str
+    origin: str
+    steps: tuple[Step, ...]
+    value: str | None
+
+
+@dataclass(frozen=True)
+class PreviewedRecord:
+    """A record and what would become of it.
+
+    reason: the filter that skipped it, the code of its exception, or the number of the record that it repeats.
+    """
+
+    number: int
+    raw: str
+    sources: dict[str, str | None]
+    fields: tuple[FieldTrace, ...]
+    outcome: str
+    reason: str = ""
+    field: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Every record once, in its order. udrs: UDRS of those that would be imported. is_cut: the sample held more."""
+
+    records: tuple[PreviewedRecord, ...]
+    udrs: pl.DataFrame
+    is_cut: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many records have each outcome."""
+        counted = Counter(record.outcome for record in self.records)
+        return {outcome: counted[outcome] for outcome in OUTCOMES}
+
+    @property
+    def reasons(self) -> list[tuple[str, str, int]]:
+        """(outcome, filter or code, count), the commonest first; duplicates are not told apart."""
+        counted = Counter(
+            (record.outcome, record.reason) for record in self.records if record.outcome in ("exception", "skipped")
+        )
+        return [(outcome, reason, count) for (outcome, reason), count in counted.most_common()]
+
+
+def preview(
+    records: pl.DataFrame, *, spec: ProfileSpec, catalogue: Catalogue, windows: pl.DataFrame, is_cut: bool = False
+) -> Preview:
+    """What becomes of RECORDS of one import, with the steps that made it. windows: WINDOWS, a row for that import."""
+    verdict = mediate(records, spec=spec, catalogue=catalogue, windows=windows)
+    ends = outcomes_of(verdict)
+    traces = list(_traces(records, spec))
+    sources = [source for source in spec.sources if source_column(source) in records.columns]
+    told = [
+        PreviewedRecord(
+            number=row["record_number"],
+            raw=row["raw"],
+            sources={source: row[source_column(source)] for source in sources},
+            fields=fields if row["fault"] is None else (),
+            **ends[row["record_number"]],
+        )
+        for row, fields in zip(records.iter_rows(named=True), traces, strict=True)
+    ]
+    told.sort(key=lambda record: record.number)
+    return Preview(tuple(told), verdict.kept.select(list(UDRS)), is_cut)
+
+
+def outcomes_of(verdict: Verdict) -> dict[int, dict[str, str]]:
+    """Each record number of one import with its outcome, reason, field and message; repeats are told by the sample."""
+    holders = verdict.kept.select("key", held_by="record_number", held_hash="content_hash")
+    duplicates, conflicts = sort_repeats(verdict.repeated, holders)
+    ends = {number: {"outcome": "imported"} for number in verdict.kept["record_number"]}
+    for number, reason in verdict.skipped.select("record_number", "reason").iter_rows():
+        ends[number] = {"outcome": "skipped", "reason": reason}
+    for number, first in duplicates.select("record_number", "udr_id").iter_rows():
+        ends[number] = {"outcome": "duplicate", "reason": str(first), "message": f"repeats record {first}"}
+    for part in (verdict.rejected, conflicts):
+        for row in part.select("record_number", "code", "field", "message").iter_rows():
+            ends[row[0]] = {"outcome": "exception", "reason": row[1], "field": row[2], "message": row[3]}
+    return ends
+
+
+# Steps
+
+# The parts of a mapping in the order in which they work on the text, with what each is without effect.
+PARTS: tuple[tuple[str, str, Any], ...] = (
+    ("trim", "trimmed", False),
+    ("case", "case", None),
+    ("value_map", "value map", None),
+    ("default", "default", None),
+)
+
+
+def _traces(records: pl.DataFrame, spec: ProfileSpec) -> Iterator[tuple[FieldTrace, ...]]:
+    """The fields of each record, in the order of the records."""
+    stages = [(name, _texts(records, staged)) for name, staged in _stages(spec)]
+    typed = type_fields(map_texts(records, spec), spec)
+    values = {mapping.name: _shown_values(typed, mapping) for mapping in spec.fields}
+    for place in range(records.height):
+        yield tuple(
+            FieldTrace(
+                name=mapping.name,
+                origin=origin_of(mapping),
+                steps=tuple(_steps(mapping, stages, place)),
+                value=values[mapping.name][place],
+            )
+            for mapping in spec.fields
+        )
+
+
+def _steps(mapping: FieldMapping, stages: Sequence[tuple[str, dict[str, list[Any]]]], place: int) -> Iterator[Step]:
+    """The text as it began, then each step that changed it."""
+    before: Any = Ellipsis
+    for name, texts in stages:
+        text = texts[mapping.name][place]
+        if text != before:
+            yield Step(name if before is not Ellipsis else _beginning(mapping), text)
+            before = text
+
+
+def _texts(records: pl.DataFrame, spec: ProfileSpec) -> dict[str, list[Any]]:
+    mapped = map_texts(records, spec)
+    return {mapping.name: mapped[f"text:{mapping.name}"].to_list() for mapping in spec.fields}
+
+
+def _stages(spec: ProfileSpec) -> Iterator[tuple[str, ProfileSpec]]:
+    """The spec with the first part of every mapping at work, then the first two, and so on to the whole."""
+    bare = [replace(mapping, **{part: idle for part, _, idle in PARTS}) for mapping in spec.fields]
+    yield "as read", replace(spec, fields=tuple(bare), null_texts=())
+    for part, name, _ in PARTS:
+        bare = [
+            replace(stripped, **{part: getattr(mapping, part)})
+            for stripped, mapping in zip(bare, spec.fields, strict=True)
+        ]
+        null_texts = spec.null_texts
+        if part == "trim":
+            yield name, replace(spec, fields=tuple(bare), null_texts=())
+            name = "no value"
+        yield name, replace(spec, fields=tuple(bare), null_texts=null_texts)
+
+
+def origin_of(mapping: FieldMapping) -> str:
+    """Where a field's text begins, for a person."""
+    return mapping.source if mapping.source is not None else _beginning(mapping)
+
+
+def _beginning(mapping: FieldMapping) -> str:
+    if mapping.source is not None:
+        return "as read"
+    return "fixed text" if mapping.literal is not None else "computed"
+
+
+def _shown_values(typed: pl.DataFrame, mapping: FieldMapping) -> list[str | None]:
+    name = f"typed:{mapping.name}" if f"typed:{mapping.name}" in typed.columns else f"text:{mapping.name}"
+    return [shown(value) for value in typed[name].to_list()]
+
+
+def shown(value: Any) -> str | None:
+    """A typed value as a person reads it: every digit that says something, moments in UTC."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        text = value.strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0").removesuffix(".")
+        return f"{text} UTC"
+    if isinstance(value, Decimal):
+        return f"{value.normalize() if value else Decimal(0):f}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,97 @@
+"""Previews: what a profile would make of pasted rows or of a sample, with nothing written."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from mediation import selectors
+from mediation.core import reading
+from mediation.core.frames import WINDOWS, Catalogue
+from mediation.core.previewing import Preview
+from mediation.core.previewing import preview as preview_records
+from mediation.core.spec import Delimited, FaultySpecError, ProfileSpec, parse_spec
+from mediation.store.reading_only import reading_only
+
+MAX_BYTES = 1 << 20
+MAX_RECORDS = 1_000
+
+
+class UnableToPreview(Exception):
+    """Nothing can be shown; the message says why. faults: those of the profile, if it is that."""
+
+    def __init__(self, message: str, faults: Iterable[Any] = ()) -> None:
+        super().__init__(message)
+        self.faults = list(faults)
+
+
+def preview(
+    *,
+    spec: Any,
+    content: bytes,
+    as_rows: bool = False,
+    windows: tuple[datetime | None, datetime | None] = (None, None),
+    assumed_classes: Iterable[str] = (),
+) -> Preview:
+    """What a profile document would make of a file's bytes, step by step; at most 1,000 records, nothing stored.
+
+    as_rows: each line is a record, as in a request, so that no header is looked for. windows: the earliest and latest
+    moment of usage that is taken. assumed_classes: usage classes that are taken for known. Raises UnableToPreview.
+    """
+    parsed = _parse(spec)
+    with reading_only():
+        records, is_cut = _read(content, parsed, as_rows=as_rows)
+        frame = pl.DataFrame([(0, *windows)], schema=WINDOWS, orient="row")
+        catalogue = _assuming(selectors.catalogue(), assumed_classes)
+        return preview_records(records, spec=parsed, catalogue=catalogue, windows=frame, is_cut=is_cut)
+
+
+def _parse(spec: Any) -> ProfileSpec:
+    try:
+        return parse_spec(spec)
+    except FaultySpecError as error:
+        raise UnableToPreview("The profile has faults. Mend them first.", error.faults) from None
+
+
+def _read(content: bytes, spec: ProfileSpec, *, as_rows: bool) -> tuple[pl.DataFrame, bool]:
+    """RECORDS of the first records, and whether there were more."""
+    if len(content) > MAX_BYTES:
+        raise UnableToPreview(f"A preview takes at most {MAX_BYTES:,} bytes; these are {len(content):,}. Give fewer.")
+    if not content.strip():
+        raise UnableToPreview("There is nothing to preview. Paste some rows, or choose a file.")
+    try:
+        records = _rows(content, spec) if as_rows else _file(content, spec)
+    except reading.UnreadableError as error:
+        raise UnableToPreview(str(error)) from None
+    return records.head(MAX_RECORDS), records.height > MAX_RECORDS
+
+
+def _file(content: bytes, spec: ProfileSpec) -> pl.DataFrame:
+    header, spans = reading.cut(iter([content]), spec)
+    parts = [
+        reading.read_part(
+            content[span.start : span.end], spec, import_id=0, first_number=span.first_number, header=header
+        )
+        for span in spans
+    ]
+    if not parts:
+        raise UnableToPreview("The sample holds no records.")
+    return pl.concat(parts, how="diagonal")
+
+
+def _rows(content: bytes, spec: ProfileSpec) -> pl.DataFrame:
+    encoding = spec.format.encoding if isinstance(spec.format, Delimited) else "utf-8"
+    lines = [line for line in content.decode(encoding, "replace").splitlines() if line.strip()]
+    numbers = range(1, len(lines) + 1)
+    schema = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
+    rows = pl.DataFrame({"import_id": [0] * len(lines), "record_number": numbers, "raw": lines}, schema=schema)
+    return reading.read_rows(rows, spec)
+
+
+def _assuming(catalogue: Catalogue, names: Iterable[str]) -> Catalogue:
+    """The catalogue with classes in it that do not exist yet, under numbers that no class has."""
+    known = set(catalogue.classes["usage_class_name"])
+    fresh = [(name, -place, None) for place, name in enumerate(sorted(set(names) - known), 1)]
+    assumed = pl.DataFrame(fresh, schema=catalogue.classes.schema, orient="row")
+    return Catalogue(pl.concat([catalogue.classes, assumed]), catalogue.identifier_types)

@@ -1,0 +1,153 @@
+"""A preview tells every record's way, step by step, and writes nothing."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.db import DatabaseError, InternalError, connection
+
+from mediation.core.suggesting import suggest
+from mediation.models import UsageClass
+from mediation.services.previewing import UnableToPreview, preview
+from mediation.store.reading_only import reading_only
+
+pytestmark = pytest.mark.django_db
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+SPEC = {
+    "format": {"kind": "delimited", "columns": ["at", "who", "what", "much"], "header_rows": 1},
+    "fields": {
+        "Date": {"source": "at"},
+        "UdrUsageIdentifier": {"source": "who", "case": "upper", "default": "NOBODY"},
+        "UsageClassName": {"source": "what", "value_map": {"V": "voice", "D": "data"}},
+        "Value": {"source": "much"},
+    },
+    "skip": [{"name": "tests", "source": "who", "operator": "equals", "values": ["test"]}],
+    "null_texts": ["-"],
+}
+ROWS = b"""at,who,what,much
+2026-05-01 10:00, a1 ,V,60
+2026-05-01 11:00,-,V,1.50
+2026-05-01 12:00,test,V,60
+2026-05-01 13:00,a1,X,60
+2026-05-01 10:00, a1 ,V,60
+2026-05-01
+"""
+
+
+def shown(content=ROWS, spec=SPEC, **options):
+    options.setdefault("assumed_classes", ["voice", "data"])
+    return preview(spec=spec, content=content, **options)
+
+
+def trace(record, name):
+    return next(field for field in record.fields if field.name == name)
+
+
+def steps(record, name):
+    return [(step.name, step.text) for step in trace(record, name).steps]
+
+
+def test_every_record_has_one_outcome_and_says_why():
+    told = [(record.number, record.outcome, record.reason) for record in shown().records]
+    assert told == [
+        (2, "imported", ""),
+        (3, "imported", ""),
+        (4, "skipped", "tests"),
+        (5, "exception", "unmapped_value"),
+        (6, "duplicate", "2"),
+        (7, "exception", "too_few_columns"),
+    ]
+
+
+def test_outcomes_are_counted():
+    made = shown()
+    assert made.counts == {"imported": 2, "exception": 2, "skipped": 1, "duplicate": 1}
+    assert ("skipped", "tests", 1) in made.reasons
+
+
+def test_each_step_that_changed_a_text_is_shown():
+    first, second = shown().records[:2]
+    assert first.sources["who"] == " a1 "
+    assert steps(first, "UdrUsageIdentifier") == [("as read", " a1 "), ("trimmed", "a1"), ("case", "A1")]
+    assert steps(second, "UdrUsageIdentifier") == [("as read", "-"), ("no value", None), ("default", "NOBODY")]
+    assert steps(first, "UsageClassName") == [("as read", "V"), ("value map", "voice")]
+
+
+def test_typed_values_are_shown_as_they_will_be_stored():
+    record = shown().records[1]
+    assert trace(record, "Date").value == "2026-05-01 11:00:00 UTC"
+    assert trace(record, "Value").value == "1.5"
+
+
+def test_a_record_that_cannot_be_read_shows_its_text_and_the_reason():
+    record = shown().records[5]
+    assert record.raw == "2026-05-01"
+    assert "1 columns where 4 are expected" in record.message
+    assert record.fields == ()
+
+
+def test_rows_as_a_request_sends_them_have_no_header():
+    made = shown(ROWS.partition(b"\n")[2], as_rows=True)
+    assert [record.number for record in made.records] == [1, 2, 3, 4, 5, 6]
+
+
+def test_json_records_are_previewed_too():
+    spec = {**SPEC, "format": {"kind": "json"}, "skip": []}
+    event = {"at": "2026-05-01T10:00:00Z", "who": "a", "what": "V", "much": 5}
+    (record,) = shown(json.dumps(event).encode(), spec).records
+    assert (record.outcome, trace(record, "Value").value) == ("imported", "5")
+
+
+def test_a_class_that_nobody_made_is_an_exception_unless_it_is_assumed():
+    assert shown(assumed_classes=()).records[0].reason == "unknown_usage_class"
+    UsageClass.objects.create(name="voice")
+    assert shown(assumed_classes=()).records[0].outcome == "imported"
+
+
+def test_the_windows_of_a_feed_are_kept():
+    latest = datetime(2026, 5, 1, 10, 30, tzinfo=UTC)
+    assert shown(windows=(None, latest)).records[1].reason == "in_future"
+
+
+def test_the_first_thousand_records_are_shown():
+    made = shown(ROWS[:17] + b"2026-05-01 10:00,a,V,1\n" * 1_200)
+    assert (len(made.records), made.is_cut) == (1_000, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "spec", "words"),
+    [
+        (b"  \n", SPEC, "nothing to preview"),
+        (b"x" * ((1 << 20) + 1), SPEC, "at most 1,048,576 bytes"),
+        (b"at,who,what,much\n", SPEC, "no records"),
+        (ROWS, {**SPEC, "fields": {}}, "has faults"),
+        (b"no json", {**SPEC, "format": {"kind": "json"}}, "no JSON records"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_with_the_reason(content, spec, words):
+    with pytest.raises(UnableToPreview, match=words):
+        shown(content, spec)
+
+
+def test_nothing_can_be_written_while_a_preview_is_made():
+    with pytest.raises((DatabaseError, InternalError), match="read-only transaction"), reading_only():
+        UsageClass.objects.create(name="written")
+    UsageClass.objects.create(name="after")  # and the next work may write again
+
+
+def test_a_preview_works_in_a_transaction_that_can_only_read():
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+    assert shown().counts["imported"] == 2
+
+
+def test_cloud_bills_go_through_as_they_are_proposed():
+    if not (SAMPLES / "focus").exists():
+        pytest.skip("the samples are not here")
+    content = (SAMPLES / "focus" / "focus_sample.csv").read_bytes()
+    suggestion = suggest(content)
+    classes = next(column.values for column in suggestion.columns if column.name == "ServiceCategory")
+    made = preview(spec=suggestion.document, content=content, assumed_classes=classes)
+    assert made.counts == {"imported": 1_000, "exception": 0, "skipped": 0, "duplicate": 0}
+    assert str(made.udrs["amount"].sum()) == "20.52022672899"

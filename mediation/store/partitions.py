@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 
@@ -25,16 +26,24 @@ def ensure_month_partitions(table: str, months: Iterable[date]) -> int:
 def _ensure_partition(table: str, month: date) -> bool:
     name = f"{table}_{month:%Y_%m}"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s)", [name])
-        if cursor.fetchone()[0] is not None:
+        if _is_there(cursor, table, name):
             return False
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
-        cursor.execute("SELECT to_regclass(%s)", [name])
-        if cursor.fetchone()[0] is not None:
+        if _is_there(cursor, table, name):
             return False
         for statement in _statements(table, name, month):
             cursor.execute(statement)
     return True
+
+
+def _is_there(cursor: CursorWrapper, table: str, name: str) -> bool:
+    # Asked of the table of partitions: to_regclass would repeat from its cache that there is none, after the wait too.
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+        " WHERE inhparent = %s::regclass AND relname = %s)",
+        [table, name],
+    )
+    return bool(cursor.fetchone()[0])
 
 
 def _statements(table: str, name: str, month: date) -> list[sql.Composed]:

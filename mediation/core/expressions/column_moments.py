@@ -38,9 +38,9 @@ def extracted(moment: pl.Expr, part: str) -> pl.Expr:
         second = rescaled(moment.dt.second().cast(pl.Int128), 6) + moment.dt.microsecond().cast(pl.Int128)
         return from_units(second, 6)
     if part == "dow":
-        return (moment.dt.weekday() % 7).cast(decimal(0))
+        return (moment.dt.weekday() % 7).cast(pl.Int128).cast(decimal(0))
     number: pl.Expr = getattr(moment.dt, part)()
-    return number.cast(decimal(0))
+    return number.cast(pl.Int128).cast(decimal(0))  # twice as fast as at once
 
 
 def truncated(moment: pl.Expr, unit: str) -> pl.Expr:

@@ -9,6 +9,8 @@ from mediation.core.expressions.kinds import MAX_DIGITS, Kind, decimal_of, units
 from mediation.core.expressions.rules import quotient_steps
 from mediation.core.numbers import NUMBER_PATTERN, round_half_away
 
+MAX_CHARACTERS = 2**31  # no text of digits is cut that has no decimals
+
 __all__ = ["decimal_of", "quotient_steps", "units_of"]
 
 
@@ -31,6 +33,11 @@ def from_units(units: pl.Expr, scale: int) -> pl.Expr:
 def rescaled(units: pl.Expr, steps: int) -> pl.Expr:
     """Units times a power of ten."""
     return units * pl.lit(10**steps, pl.Int128) if steps else units
+
+
+def floored(units: pl.Expr, scale: int) -> pl.Expr:
+    """The whole number at or below; integer division of polars goes down, not towards zero."""
+    return (units // pl.lit(10**scale, pl.Int128)).cast(decimal(0))
 
 
 def remainder(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -71,9 +78,7 @@ def read_numbers(text: pl.Expr, target: Kind) -> pl.Expr:
     a number with any count of decimals is read exactly.
     """
     places = target.scale + 1
-    cut = text.str.extract(rf"^([+-]?[0-9]+(?:\.[0-9]{{1,{places}}})?)[0-9]*$", 1)
+    number: pl.Expr = pl.when(text.str.contains(NUMBER_PATTERN)).then(text)
+    cut = number.str.head((number.str.find(".", literal=True) + places + 1).fill_null(MAX_CHARACTERS))
     number = round_half_away(cut.cast(decimal(places), strict=False), target.scale)
     return number.cast(pl.Decimal(target.digits, target.scale), strict=False).cast(decimal(target.scale))
-
-
-assert NUMBER_PATTERN == r"^[+-]?[0-9]+(?:\.[0-9]+)?$"  # noqa: S101 - the pattern above is this grammar, cut

@@ -43,6 +43,8 @@ class _Compiler:
 
     def at(self, node: Node, kind: Kind) -> pl.Expr:
         """The column of `node`, a number widened to the scale of `kind`."""
+        if isinstance(node, Literal) and isinstance(node.value, Decimal):
+            return literal(numbers.decimal_of(value_of(node, kind.scale), kind.scale), kind)
         column = self.of(node)
         return column.cast(decimal(kind.scale)) if kind.is_number and node.kind.scale != kind.scale else column
 
@@ -124,7 +126,8 @@ def _each(combine: Callable[..., pl.Expr]) -> Callable[[_Compiler, Call], pl.Exp
 
 
 def _mul(compiler: _Compiler, node: Call) -> pl.Expr:
-    return compiler.at(node.args[0], node.kind) * compiler.at(node.args[1], node.kind)
+    """By units: polars' own product rounds to the wider scale unless both sides are widened, at twice the time."""
+    return numbers.from_units(compiler.units(node.args[0]) * compiler.units(node.args[1]), node.kind.scale)
 
 
 def _mod(compiler: _Compiler, node: Call) -> pl.Expr:
@@ -143,8 +146,12 @@ def _round(compiler: _Compiler, node: Call) -> pl.Expr:
     return numbers.rounded(compiler.of(node.args[0]), node.args[0].kind.scale, node.kind.scale)
 
 
-def _whole(method: str) -> Callable[[_Compiler, Call], pl.Expr]:
-    return lambda compiler, node: getattr(compiler.of(node.args[0]), method)().cast(decimal(0))
+def _floor(compiler: _Compiler, node: Call) -> pl.Expr:
+    return numbers.floored(compiler.units(node.args[0]), node.args[0].kind.scale)
+
+
+def _ceil(compiler: _Compiler, node: Call) -> pl.Expr:
+    return -numbers.floored(0 - compiler.units(node.args[0]), node.args[0].kind.scale)
 
 
 def _counted(combine: Callable[..., pl.Expr]) -> Callable[[_Compiler, Call], pl.Expr]:
@@ -205,7 +212,7 @@ WITH_OPERANDS: dict[str, Callable[[_Compiler, Call], pl.Expr]] = {
     "between": _between, "in": _in, "case": _case, "nullif": _nullif,
     "coalesce": _each(pl.coalesce), "greatest": _each(pl.max_horizontal), "least": _each(pl.min_horizontal),
     "add": _each(lambda a, b: a + b), "sub": _each(lambda a, b: a - b), "mul": _mul, "mod": _mod,
-    "quotient": _quotient, "round": _round, "floor": _whole("floor"), "ceil": _whole("ceil"),
+    "quotient": _quotient, "round": _round, "floor": _floor, "ceil": _ceil,
     "substr": _counted(texts.part), "left": _counted(lambda text, count: text.str.head(count)),
     "right": _counted(lambda text, count: text.str.tail(count)),
     "trim": _with_values(texts.trimmed), "ltrim": _with_values(texts.trimmed_start),

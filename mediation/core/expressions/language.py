@@ -80,6 +80,10 @@ def describe() -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-FUNCTION_NAMES = frozenset(
-    {entry.name for entry in describe() if entry.name.replace("_", "").isalpha()} - _NOT_CALLED
-) | (_SPELLINGS)
+FUNCTION_NAMES = (
+    frozenset(
+        {entry.name for entry in describe() if entry.name.isupper() and entry.name.replace("_", "").isalpha()}
+        - _NOT_CALLED
+    )
+    | _SPELLINGS
+)

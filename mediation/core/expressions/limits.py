@@ -3,11 +3,12 @@
 from mediation.core.expressions.faults import ExpressionError
 from mediation.core.expressions.patterns import MAX_WEIGHT, weight_of
 from mediation.core.expressions.screening import MAX_DEPTH
-from mediation.core.expressions.tree import Call, Literal, Node
+from mediation.core.expressions.tree import Call, Field, Literal, Node
 
 MAX_STEPS = 5_000
 MAX_COPIES = 32  # how many times longer than its longest field a text may get
 MAX_ADDED = 20_000  # and the characters that it may get beside that
+CAST_CHARACTERS = 41  # a number of 38 digits with its sign, a zero and its point
 # How often a compiled operation reads its operands; what is not listed reads each once. Nesting multiplies.
 READS = {
     "quotient": 8, "mod": 4, "substr": 3, "nullif": 2, "between": 2, "in": 2, "cast": 3, "strpos": 2, "shift": 3,
@@ -29,8 +30,10 @@ class _Measure:
         """Steps, copies of the longest field, and characters added to them."""
         if depth > MAX_DEPTH:
             raise ExpressionError(f"is nested more than {MAX_DEPTH} deep here", *node.span)
-        if not isinstance(node, Call):
-            return 1, 1, len(node.value) if isinstance(node, Literal) and isinstance(node.value, str) else 0
+        if isinstance(node, Field):
+            return 1, 1, 0
+        if isinstance(node, Literal):
+            return 1, 0, len(node.value) if isinstance(node.value, str) else 0
         parts = [self.of(argument, depth + 1) for argument in node.args]
         steps = 1 + READS.get(node.op, 1) * sum(part[0] for part in parts)
         copies, added = self.growth(node, parts)
@@ -47,7 +50,9 @@ class _Measure:
             if self.weight > MAX_WEIGHT:
                 raise ExpressionError("the patterns together repeat too much", *node.args[1].span)
         if node.op in ("concat", "join"):
-            return sum(part[1] for part in parts if part[1:] != (1, 0)) or 1, sum(part[2] for part in parts)
+            return sum(part[1] for part in parts), sum(part[2] for part in parts)
+        if node.op == "cast":
+            return copies, added + CAST_CHARACTERS
         if node.op == "replace":
             times = -(-max(len(_text(node.args[2])), 1) // max(len(_text(node.args[1])), 1))
             return parts[0][1] * times, parts[0][2] * times

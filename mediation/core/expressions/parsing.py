@@ -83,7 +83,7 @@ def parse(text: str, fields: Mapping[str, Kind]) -> Expression:
 
 
 def _syntax_of(text: str, tokens: list[Token]) -> exp.Expr:
-    """What sqlglot reads, on a stack of its own: how deep it may recurse must not depend on who asks."""
+    """What sqlglot reads; where this stack is too short it gets its own, so that depth does not hang on who asks."""
     came: list[exp.Expr | None] = []
     faults: list[Exception] = []
 
@@ -93,9 +93,12 @@ def _syntax_of(text: str, tokens: list[Token]) -> exp.Expr:
         except (SqlglotError, RecursionError) as fault:
             faults.append(fault)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
+    run()
+    if faults and isinstance(faults[0], RecursionError):
+        faults.clear()
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
     if faults:
         raise _syntax_fault(faults[0], tokens, len(text))
     if len(came) != 1 or came[0] is None:

@@ -201,8 +201,6 @@ def _sum(args: Operands, span: Span) -> Kind:
 
 def _product(args: Operands, span: Span) -> Kind:
     a, b = _numbers(args, span)
-    # Both sides are widened to the scale of the product before they meet, so they must fit as well.
-    fitting(a.scale + b.scale, max(a.limit * 10**b.scale, b.limit * 10**a.scale), span)
     return fitting(a.scale + b.scale, a.limit * b.limit, span)
 
 
@@ -233,10 +231,7 @@ def rounded(kind: Kind, scale: int, span: Span) -> Kind:
 def _whole_part(args: Operands, span: Span) -> Kind:
     _count(args, span, 1, 1)
     _want(args[0], "number")
-    step = 10 ** args[0].kind.scale
-    limit = -(-args[0].kind.limit // step)
-    fitting(args[0].kind.scale, limit * step, span)
-    return fitting(0, limit, span)
+    return Kind("number", 0, -(-args[0].kind.limit // 10 ** args[0].kind.scale))
 
 
 def quotient_steps(a: Kind, b: Kind, scale: int) -> tuple[int, int]:

@@ -15,7 +15,10 @@ SUFFIXES = {"is_null": "IS NULL", "is_true": "IS TRUE", "is_false": "IS FALSE"}
 
 
 def unparse(expression: Expression) -> str:
-    """The expression in full parentheses; parsed over the same fields it gives the same tree."""
+    """The expression in full parentheses; parsed over the same fields it gives the same tree.
+
+    It is longer than what was typed, so near the limit of 2,000 characters it may no longer be short enough to parse.
+    """
     return _written(expression.root)
 
 

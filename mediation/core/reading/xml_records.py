@@ -85,7 +85,7 @@ def fault_of_source(source: str) -> str | None:
 
 
 def _local(name: str) -> str:
-    return name.rpartition(":")[2]
+    return name.rpartition(":")[2] if ":" in name else name
 
 
 # Cutting

@@ -1,0 +1,186 @@
+"""XLSX sheets: the rows of one sheet written out once as JSON lines, which are then cut and read like any text.
+
+A sheet cannot be read from its middle, so the whole workbook is gone through once. Line 17 of what is written is row 17
+of the sheet; header rows and empty rows are blank lines. What a cell holds is taken from the file's own text: a number
+keeps its digits and never passes through a float. A cell with an error spoils its record where the profile reads it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import polars as pl
+
+from mediation.core.codes import Code
+from mediation.core.reading import delimited, json_records
+from mediation.core.reading.frames import Span, UnreadableError, source_column
+from mediation.core.reading.workbook import ERROR, MAX_COLUMNS, Cell, Workbook, column_letters
+from mediation.core.reading.zips import ZipRefusedError, refusing_what_is_broken
+from mediation.core.spec import Delimited
+
+COLUMNS_BY = ("name", "position")
+OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+WRITE_LINES = 10_000
+LINES = Delimited(quote="", columns=("row",))
+
+FaultSink = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Xlsx:
+    """A sheet of a workbook."""
+
+    sheet: str | int = 1  # its name, or its place among the workbook's sheets
+    header_rows: int = 1
+    columns_by: str = "name"  # the last header row names the columns; "position": `columns` does, or their letters
+    columns: tuple[str, ...] = ()
+    encoding: str = "utf-8"
+
+
+def parse_format(value: dict[str, Any], pointer: str, fault: FaultSink) -> Xlsx | None:
+    """The format that a profile states under `format`; None where it has a fault, each of which is reported."""
+    known = {"kind", "sheet", "header_rows", "columns_by", "columns"}
+    faults = [(name, f"is not known here; known are {', '.join(sorted(known))}") for name in value.keys() - known]
+    sheet, header_rows, columns = value.get("sheet", 1), value.get("header_rows"), value.get("columns", [])
+    by = value.get("columns_by", "name")
+    if isinstance(sheet, bool) or not (sheet > 0 if isinstance(sheet, int) else isinstance(sheet, str) and sheet):
+        faults.append(("sheet", "must be the sheet's name, or its number from 1"))
+    if by not in COLUMNS_BY:
+        faults.append(("columns_by", f"must be one of {', '.join(COLUMNS_BY)}"))
+    if header_rows is None:
+        header_rows = 1 if by == "name" else 0
+    if not isinstance(header_rows, int) or isinstance(header_rows, bool) or not 0 <= header_rows <= 100:
+        faults.append(("header_rows", "must be a whole number from 0 to 100"))
+    elif by == "name" and not header_rows:
+        faults.append(("header_rows", "must be at least 1 where the header names the columns"))
+    if not isinstance(columns, list) or not all(isinstance(name, str) and name for name in columns):
+        faults.append(("columns", "must be a list of names"))
+    elif len(set(columns)) != len(columns) or len(columns) > MAX_COLUMNS:
+        faults.append(("columns", f"names a column twice, or more than {MAX_COLUMNS:,}"))
+    elif by == "name" and columns:
+        faults.append(("columns", "must be left out where the header names the columns"))
+    for name, message in faults:
+        fault(f"{pointer}/{name}", message)
+    return None if faults else Xlsx(sheet, header_rows, by, tuple(columns))
+
+
+# Writing out
+
+
+def rewrite(stream: BinaryIO, spool: BinaryIO, format_: Xlsx, sources: Sequence[str]) -> None:
+    """Write the rows of the profile's sheet into `spool`, as the lines that `cut` and `read` take.
+
+    stream: the workbook, seekable. sources: what the profile reads. Raises UnreadableError; what `spool` holds is then
+    to be thrown away.
+    """
+    stream.seek(0)
+    head = stream.read(len(OLD_EXCEL))
+    if head == OLD_EXCEL:
+        raise UnreadableError("This is an old .xls workbook, or one with a password. Save it as .xlsx without.")
+    if head != b"PK\x03\x04":
+        raise UnreadableError("This is no .xlsx workbook." if head else "The file is empty. Send it again.")
+    try:
+        with refusing_what_is_broken():
+            _write_rows(Workbook(stream), spool, format_, sources)
+    except ZipRefusedError as error:
+        raise UnreadableError(f"The workbook cannot be opened: {error}") from None
+    spool.seek(0)
+
+
+def _write_rows(workbook: Workbook, spool: BinaryIO, format_: Xlsx, sources: Sequence[str]) -> None:
+    names = _Names(format_, sources)
+    line, count, lines = 1, 0, []
+    for number, cells in workbook.rows(format_.sheet):
+        if number <= format_.header_rows:
+            if number == format_.header_rows and format_.columns_by == "name":
+                names.take_header(cells)
+            continue
+        record = names.record(cells)
+        if not record:
+            continue
+        lines.append("\n" * (number - line) + json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+        line, count = number + 1, count + 1
+        if len(lines) >= WRITE_LINES:
+            spool.write("".join(lines).encode())
+            lines.clear()
+    names.check()
+    if not count:
+        raise UnreadableError(
+            "The sheet holds a header and no records." if format_.header_rows else "The sheet is empty."
+        )
+    spool.write("".join(lines).encode())
+
+
+class _Names:
+    """The names of a sheet's columns; one without a name goes by its letters."""
+
+    def __init__(self, format_: Xlsx, sources: Sequence[str]) -> None:
+        self.format, self.sources = format_, sources
+        self.by_place: dict[int, str] = dict(enumerate(format_.columns))
+        self.has_header = format_.columns_by == "position"
+
+    def take_header(self, cells: Sequence[Cell]) -> None:
+        named = [(place, str(value).strip()) for place, value in cells if isinstance(value, str)]
+        names = [name for _, name in named if name]
+        if twice := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
+            raise UnreadableError(f"The header names a column twice: {_shown(twice)}.")
+        self.by_place, self.has_header = {place: name for place, name in named if name}, True
+        if missing := [source for source in self.sources if source not in names]:
+            raise UnreadableError(
+                f"The header lacks the columns that the profile reads: {', '.join(missing)}. It has: {_shown(names)}."
+            )
+
+    def check(self) -> None:
+        if not self.has_header:
+            raise UnreadableError(
+                f"The sheet has nothing in row {self.format.header_rows}, where its header should be."
+            )
+
+    def record(self, cells: Sequence[Cell]) -> dict[str, Any]:
+        self.check()
+        return {self.name(place): value for place, value in cells if value != ""}
+
+    def name(self, place: int) -> str:
+        if place not in self.by_place:
+            letters, taken = column_letters(place), set(self.by_place.values())
+            self.by_place[place] = letters if letters not in taken else f"column {letters}"
+        return self.by_place[place]
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Names in a message; a NUL in one, which no message can hold, by its sign."""
+    return ", ".join(names).replace("\0", "␀")[:500]
+
+
+# Reading what was written
+
+
+def cut(blocks: Iterable[bytes], sources: Sequence[str]) -> tuple[None, Iterator[Span]]:
+    """The spans of the lines that `rewrite` wrote."""
+    return None, delimited.cut(blocks, LINES, sources)[1]
+
+
+def read(content: bytes, sources: Sequence[str], *, import_id: int, first_number: int) -> pl.DataFrame:
+    """RECORDS of a span that `cut` found; a record's number is its row in the sheet."""
+    raw = delimited.raw_lines(content, LINES, None, import_id=import_id, first_number=first_number)
+    return read_rows(raw, sources)
+
+
+def read_rows(rows: pl.DataFrame, sources: Sequence[str]) -> pl.DataFrame:
+    """RECORDS of rows that came one by one, as JSON objects of their cells. rows: import_id, record_number, raw."""
+    records = json_records.read_rows(rows, sources)
+    messages = [_error_in(source) for source in sources]
+    message = pl.when(pl.col("fault").is_null()).then(pl.coalesce(pl.lit(None, pl.String), *messages))
+    return records.with_columns(
+        fault=pl.coalesce("fault", pl.when(message.is_not_null()).then(pl.lit(str(Code.MALFORMED)))),
+        fault_message=pl.coalesce("fault_message", message),
+    )
+
+
+def _error_in(source: str) -> pl.Expr:
+    """What is wrong with a cell; a text that merely looks so has its quotes escaped in the record."""
+    text, start = pl.col(source_column(source)), f'{{"{ERROR}":'
+    is_error = text.str.starts_with(start) & pl.col("raw").str.contains(f"{json.dumps(source)}:{start}", literal=True)
+    told = text.str.strip_prefix(start).str.strip_suffix("}").str.strip_chars('"')
+    return pl.when(is_error).then(pl.format("the cell {} holds {}", pl.lit(source), told))

@@ -215,3 +215,50 @@ class Bell(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class GoldenSample(models.Model):
+    """Rows that a profile is known to read rightly, with the UDRs expected of them; a version that breaks one waits.
+
+    expected: one object a record, with its number, outcome, reason and the text of every UDR field.
+    """
+
+    profile = models.ForeignKey(DataProfile, on_delete=models.CASCADE, related_name="golden_samples")
+    name = models.CharField(max_length=200)
+    content = models.TextField("rows", help_text="The sample as text, a file or lines.")
+    is_rows = models.BooleanField("rows without a header", default=False, help_text="Lines as a request sends them.")
+    expected = models.JSONField(help_text="What becomes of each record.")
+    note = models.CharField(max_length=500, blank=True, help_text="What this sample guards.")
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["profile", "name"], name="golden_sample_once_a_profile")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GoldenSampleChange(models.Model):
+    """What a golden sample was before somebody changed or removed it on purpose: who, when and why."""
+
+    profile = models.ForeignKey(DataProfile, on_delete=models.CASCADE, related_name="golden_sample_changes")
+    name = models.CharField(max_length=200)
+    content = models.TextField("rows before")
+    expected = models.JSONField("expected before")
+    is_removal = models.BooleanField("removed", default=False)
+    reason = models.TextField()
+    changed_at = models.DateTimeField()
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="golden_sample_change_needs_a_reason", condition=~Q(reason="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} before {self.changed_at:%Y-%m-%d %H:%M}"

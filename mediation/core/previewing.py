@@ -113,6 +113,26 @@ def outcomes_of(verdict: Verdict) -> dict[int, dict[str, str]]:
     return ends
 
 
+def named_by(records: pl.DataFrame, spec: ProfileSpec) -> Catalogue:
+    """A catalogue of just the names that the records use, each class of the type that they give it."""
+    texts = map_texts(records.filter(pl.col("fault").is_null()), spec)
+    lacking = [f"text:{name}" for name in NAMED if f"text:{name}" not in texts.columns]
+    texts = texts.with_columns(pl.lit(None, pl.String).alias(name) for name in lacking)
+    classes = texts.select(usage_class_name="text:UsageClassName", known_class_type="text:UsageClassTypeName")
+    types = texts.select(pl.col("text:UdrIdentifierTypeName").fill_null("Unknown").alias("identifier_type_name"))
+    numbered = classes.drop_nulls("usage_class_name").unique("usage_class_name", keep="first", maintain_order=True)
+    return Catalogue(
+        classes=numbered.with_columns(usage_class_id=-1 - pl.int_range(pl.len(), dtype=pl.Int64)).select(
+            "usage_class_name", "usage_class_id", "known_class_type"
+        ),
+        identifier_types=types.unique(maintain_order=True).with_columns(
+            identifier_type_id=1 + pl.int_range(pl.len(), dtype=pl.Int64)
+        ),
+    )
+
+
+NAMED = ("UsageClassName", "UsageClassTypeName", "UdrIdentifierTypeName")
+
 # Steps
 
 # The parts of a mapping in the order in which they work on the text, with what each is without effect.

@@ -9,9 +9,9 @@ import polars as pl
 from mediation import selectors
 from mediation.core import reading
 from mediation.core.frames import WINDOWS, Catalogue
-from mediation.core.previewing import Preview
+from mediation.core.previewing import Preview, named_by
 from mediation.core.previewing import preview as preview_records
-from mediation.core.spec import Delimited, FaultySpecError, ProfileSpec, parse_spec
+from mediation.core.spec import FaultySpecError, ProfileSpec, parse_spec
 from mediation.store.reading_only import reading_only
 
 MAX_BYTES = 1 << 20
@@ -29,21 +29,26 @@ class UnableToPreview(Exception):
 def preview(
     *,
     spec: Any,
-    content: bytes,
+    content: bytes | str,
     as_rows: bool = False,
     windows: tuple[datetime | None, datetime | None] = (None, None),
     assumed_classes: Iterable[str] = (),
+    knows_every_name: bool = False,
 ) -> Preview:
     """What a profile document would make of a file's bytes, step by step; at most 1,000 records, nothing stored.
 
     as_rows: each line is a record, as in a request, so that no header is looked for. windows: the earliest and latest
-    moment of usage that is taken. assumed_classes: usage classes that are taken for known. Raises UnableToPreview.
+    moment of usage that is taken. assumed_classes: usage classes that are taken for known; knows_every_name: all that
+    the records name, with the types that they give. Raises UnableToPreview.
     """
     parsed = _parse(spec)
     with reading_only():
-        records, is_cut = _read(content, parsed, as_rows=as_rows)
+        records, is_cut = _read(_bytes(content, parsed), parsed, as_rows=as_rows)
         frame = pl.DataFrame([(0, *windows)], schema=WINDOWS, orient="row")
-        catalogue = _assuming(selectors.catalogue(), assumed_classes)
+        if knows_every_name:
+            catalogue = named_by(records, parsed)
+        else:
+            catalogue = _assuming(selectors.catalogue(), assumed_classes)
         return preview_records(records, spec=parsed, catalogue=catalogue, windows=frame, is_cut=is_cut)
 
 
@@ -52,6 +57,22 @@ def _parse(spec: Any) -> ProfileSpec:
         return parse_spec(spec)
     except FaultySpecError as error:
         raise UnableToPreview("The profile has faults. Mend them first.", error.faults) from None
+
+
+def _bytes(content: bytes | str, spec: ProfileSpec) -> bytes:
+    """Pasted text as the file that it stands for."""
+    if isinstance(content, bytes):
+        return content
+    encoding = _encoding(spec)
+    try:
+        return content.encode(encoding)
+    except UnicodeEncodeError as error:
+        sign = content[error.start]
+        raise UnableToPreview(f"“{sign}” cannot be written in {encoding}, which the profile reads.") from None
+
+
+def _encoding(spec: ProfileSpec) -> str:
+    return str(getattr(spec.format, "encoding", "utf-8"))
 
 
 def _read(content: bytes, spec: ProfileSpec, *, as_rows: bool) -> tuple[pl.DataFrame, bool]:
@@ -81,8 +102,7 @@ def _file(content: bytes, spec: ProfileSpec) -> pl.DataFrame:
 
 
 def _rows(content: bytes, spec: ProfileSpec) -> pl.DataFrame:
-    encoding = spec.format.encoding if isinstance(spec.format, Delimited) else "utf-8"
-    lines = [line for line in content.decode(encoding, "replace").splitlines() if line.strip()]
+    lines = [line for line in content.decode(_encoding(spec), "replace").splitlines() if line.strip()]
     numbers = range(1, len(lines) + 1)
     schema = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
     rows = pl.DataFrame({"import_id": [0] * len(lines), "record_number": numbers, "raw": lines}, schema=schema)

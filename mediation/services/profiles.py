@@ -9,6 +9,7 @@ from django.db.models import Max
 
 from mediation.core.spec import Fault, FaultySpecError, parse_spec
 from mediation.models import DataProfile, ProfileVersion
+from mediation.services.golden_samples import check_golden_samples
 from mediation.services.permissions import require_permission
 
 
@@ -48,6 +49,8 @@ def activate_version(*, version: ProfileVersion, by: User | None, now: datetime)
         parse_spec(version.spec)
     except FaultySpecError as error:
         raise UnableToActivate(error.faults) from None
+    if broken := check_golden_samples(profile=version.profile, spec=version.spec):
+        raise UnableToActivate(broken)
     version.profile.versions.filter(status=ProfileVersion.Status.ACTIVE).update(status=ProfileVersion.Status.RETIRED)
     version.status, version.activated_at = ProfileVersion.Status.ACTIVE, now
     version.save(update_fields=["status", "activated_at"])

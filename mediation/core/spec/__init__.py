@@ -1,0 +1,105 @@
+"""A Data Profile as values: parsed from its JSON document, or refused with every fault and its place."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mediation.core.spec.document import Document, Fault, FaultySpecError
+from mediation.core.spec.fields import (
+    EXTENSION_PREFIX,
+    FIELD_ALIASES,
+    FIELD_KINDS,
+    IDENTIFIER_FIELDS,
+    REQUIRED_FIELDS,
+    FieldMapping,
+    FieldsDocument,
+)
+from mediation.core.spec.filters import FiltersDocument, SkipFilter
+from mediation.core.spec.formats import ENCODINGS, Delimited, FormatDocument, Json
+
+__all__ = [
+    "ENCODINGS",
+    "EXTENSION_PREFIX",
+    "FIELD_ALIASES",
+    "FIELD_KINDS",
+    "IDENTIFIER_FIELDS",
+    "REQUIRED_FIELDS",
+    "Delimited",
+    "Fault",
+    "FaultySpecError",
+    "FieldMapping",
+    "Json",
+    "ProfileSpec",
+    "SkipFilter",
+    "parse_spec",
+]
+
+
+@dataclass(frozen=True)
+class ProfileSpec:
+    """How the records of a source are read, mapped and filtered."""
+
+    format: Delimited | Json
+    fields: tuple[FieldMapping, ...]
+    skip: tuple[SkipFilter, ...] = ()
+    uniqueness: tuple[str, ...] = ()
+    null_texts: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> list[str]:
+        """The source fields that mappings and filters read, each once."""
+        named = [mapping.source for mapping in self.fields if mapping.source] + [skip.source for skip in self.skip]
+        return list(dict.fromkeys(named))
+
+    def mapping(self, name: str) -> FieldMapping | None:
+        return next((mapping for mapping in self.fields if mapping.name == name), None)
+
+
+def parse_spec(document: Any) -> ProfileSpec:
+    """The spec that a profile's JSON document states. Raises FaultySpecError with all faults at once."""
+    whole = WholeDocument([])
+    spec = whole.parse(document)
+    if whole.faults:
+        raise FaultySpecError(whole.faults)
+    return spec
+
+
+class WholeDocument(Document):
+    """The document with all its members, and what they must be together."""
+
+    def parse(self, document: Any) -> ProfileSpec:
+        document = self.object(document, "", {"format", "fields", "skip", "uniqueness", "null_texts"})
+        spec = ProfileSpec(
+            format=FormatDocument(self.faults).parse(document.get("format")),
+            fields=FieldsDocument(self.faults).parse(document.get("fields")),
+            skip=FiltersDocument(self.faults).parse(document.get("skip", [])),
+            uniqueness=self._uniqueness(document.get("uniqueness", [])),
+            null_texts=self.texts(document.get("null_texts", []), "/null_texts"),
+        )
+        self.check(spec)
+        return spec
+
+    def _uniqueness(self, value: Any) -> tuple[str, ...]:
+        return tuple(FIELD_ALIASES.get(name, name) for name in self.texts(value, "/uniqueness"))
+
+    def check(self, spec: ProfileSpec) -> None:
+        mapped = [mapping.name for mapping in spec.fields]
+        for name in REQUIRED_FIELDS:
+            if name not in mapped:
+                self.fault(f"/fields/{name}", "must be mapped: no UDR is without it")
+        if not any(name in mapped for name in IDENTIFIER_FIELDS):
+            self.fault("/fields", f"must map at least one of {', '.join(IDENTIFIER_FIELDS)}: somebody has to pay")
+        if len(set(mapped)) != len(mapped):
+            self.fault("/fields", "maps a field twice (Date and DateTime are one field)")
+        if "Extensions" in mapped and any(name.startswith(EXTENSION_PREFIX) for name in mapped):
+            self.fault("/fields/Extensions", "maps the whole; do not map single extensions beside it")
+        for name in spec.uniqueness:
+            if name not in mapped:
+                self.fault("/uniqueness", f"{name} is not mapped, so it cannot tell records apart")
+        self._check_columns(spec)
+
+    def _check_columns(self, spec: ProfileSpec) -> None:
+        if not isinstance(spec.format, Delimited) or not spec.format.columns:
+            return
+        for source in spec.sources:
+            if source not in spec.format.columns:
+                self.fault("/format/columns", f"does not name {source!r}, which a mapping or filter reads")

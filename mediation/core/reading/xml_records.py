@@ -25,7 +25,7 @@ from mediation.core.spec import ENCODINGS
 
 FEED_BYTES = 1 << 16
 MAX_TOKEN_BYTES = 1 << 20  # of a tag or comment; expat looks at an unfinished one again with every block
-MAX_RECORD_SPAN = 64 * MAX_RECORD_BYTES
+MAX_RECORD_SPAN = 8 * MAX_RECORD_BYTES
 MAX_DEPTH = 100
 MAX_SHOWN = 10
 NAME = r"[^\s/@\[\]<>&'\"=!?]+"

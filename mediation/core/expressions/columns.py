@@ -1,5 +1,6 @@
 """From a tree to one polars expression over columns; nothing in it raises for a record, what has no result is null."""
 
+import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import reduce
@@ -12,7 +13,7 @@ from mediation.core.expressions import column_numbers as numbers
 from mediation.core.expressions import column_texts as texts
 from mediation.core.expressions.column_numbers import decimal
 from mediation.core.expressions.kinds import MOMENT, Kind
-from mediation.core.expressions.tree import Call, Expression, Field, Literal, Node
+from mediation.core.expressions.tree import Call, Expression, Field, Literal, Node, nodes_of
 
 Columns = Mapping[str, pl.Expr] | Callable[[str], pl.Expr]
 INSTANT = pl.Datetime("us", "UTC")
@@ -72,13 +73,39 @@ def value_of(node: Node, scale: int = 0) -> Any:
     return numbers.units_of(node.value, scale) if isinstance(node.value, Decimal) else node.value
 
 
-def _comparing(compare: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Callable[[_Compiler, Call], pl.Expr]:
-    return lambda compiler, node: compare(*compiler.aligned(node.args))
+COMPARED: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+}  # fmt: skip
+MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+
+
+def compared(op: str, a: pl.Expr, b: pl.Expr, nodes: tuple[Node, Node]) -> pl.Expr:
+    """One comparison, a side that reads fields to the left.
+
+    polars 2.1.0 compares a literal on the left with a column that holds one value throughout (such as a CASE whose
+    condition is the same in every row) in a single row, which then fits no frame.
+    """
+    if _is_constant(nodes[0]) and not _is_constant(nodes[1]):
+        return COMPARED[MIRRORED[op]](b, a)
+    return COMPARED[op](a, b)
+
+
+def _is_constant(node: Node) -> bool:
+    return not any(isinstance(part, Field) for part in nodes_of(node))
+
+
+def _comparing(op: str) -> Callable[[_Compiler, Call], pl.Expr]:
+    def comparison(compiler: _Compiler, node: Call) -> pl.Expr:
+        a, b = compiler.aligned(node.args)
+        return compared(op, a, b, (node.args[0], node.args[1]))
+
+    return comparison
 
 
 def _between(compiler: _Compiler, node: Call) -> pl.Expr:
     value, low, high = compiler.aligned(node.args)
-    return (value >= low) & (value <= high)
+    asked, least, most = node.args
+    return compared("ge", value, low, (asked, least)) & compared("le", value, high, (asked, most))
 
 
 def _in(compiler: _Compiler, node: Call) -> pl.Expr:
@@ -89,9 +116,9 @@ def _in(compiler: _Compiler, node: Call) -> pl.Expr:
         if isinstance(argument, Literal) and argument.value is not None:
             listed.append(_scaled(argument, widest))
         else:
-            asked.append(value == item)
+            asked.append(compared("eq", value, item, (node.args[0], argument)))
     if listed:
-        asked.insert(0, _is_in(value, listed, widest))
+        asked.append(_is_in(value, listed, widest))
     return reduce(lambda a, b: a | b, asked)
 
 
@@ -118,7 +145,8 @@ def _case(compiler: _Compiler, node: Call) -> pl.Expr:
 
 def _nullif(compiler: _Compiler, node: Call) -> pl.Expr:
     a, b = compiler.aligned(node.args)
-    return pl.when((a == b).fill_null(False)).then(None).otherwise(compiler.of(node.args[0]))
+    same = compared("eq", a, b, (node.args[0], node.args[1]))
+    return pl.when(same.fill_null(False)).then(None).otherwise(compiler.of(node.args[0]))
 
 
 def _each(combine: Callable[..., pl.Expr]) -> Callable[[_Compiler, Call], pl.Expr]:
@@ -207,8 +235,7 @@ ON_COLUMNS: dict[str, Callable[..., pl.Expr]] = {
     "seconds_between": moments.seconds_between,
 }  # fmt: skip
 WITH_OPERANDS: dict[str, Callable[[_Compiler, Call], pl.Expr]] = {
-    "eq": _comparing(lambda a, b: a == b), "ne": _comparing(lambda a, b: a != b), "lt": _comparing(lambda a, b: a < b),
-    "le": _comparing(lambda a, b: a <= b), "gt": _comparing(lambda a, b: a > b), "ge": _comparing(lambda a, b: a >= b),
+    **{op: _comparing(op) for op in COMPARED},
     "between": _between, "in": _in, "case": _case, "nullif": _nullif,
     "coalesce": _each(pl.coalesce), "greatest": _each(pl.max_horizontal), "least": _each(pl.min_horizontal),
     "add": _each(lambda a, b: a + b), "sub": _each(lambda a, b: a - b), "mul": _mul, "mod": _mod,

@@ -94,7 +94,8 @@ def _check_token(text: str, token: Token, following: Token | None, names: set[st
 
 def _check_number(came: str, start: int, end: int, following: Token | None, before: Token | None) -> None:
     touches = [other for other in (following, before) if other and (other.start == end or other.end + 1 == start)]
-    joined = any(WORD.match(other.text) or other.text == "." for other in touches)
+    dotted = any(other is not None and other.token_type == TokenType.DOT for other in (following, before))
+    joined = dotted or any(WORD.match(other.text) for other in touches)
     if joined or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", came):
         raise ExpressionError("a number is written as digits, a point and digits, as in 1000 or 0.5", start, end)
     if len(came) > MAX_NUMBER:

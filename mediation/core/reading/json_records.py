@@ -47,6 +47,7 @@ def _number(digits: str) -> Number:
 
 
 DECODER = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_refuse_constant)
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # made once: json.dumps would make one for every text
 
 
 def decode(text: str, at: int = 0) -> tuple[Any, int]:
@@ -275,8 +276,12 @@ def _shown(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def _has_nul(raw: str) -> bool:
+    return ("u0000" in raw or "\0" in raw) and NUL.search(raw) is not None
+
+
 def _judge(frame: pl.DataFrame) -> pl.DataFrame:
-    has_nul = pl.Series([NUL.search(raw) is not None for raw in frame["raw"].to_list()], dtype=pl.Boolean)
+    has_nul = pl.Series(map(_has_nul, frame["raw"].to_list()), dtype=pl.Boolean)
     is_long = pl.col("raw").str.len_bytes() > MAX_RECORD_BYTES
     return frame.with_columns(
         fault=pl.coalesce(
@@ -327,18 +332,16 @@ def dump(value: Any) -> str:
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):
-        return (
-            "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{dump(item)}" for key, item in value.items()) + "}"
-        )
+        return "{" + ",".join(f"{_encode(key)}:{dump(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(dump, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return _encode(value)
 
 
 def is_object(text: str) -> bool:
     """Whether a text is a JSON object that PostgreSQL can keep."""
     found = _only_record(text)
-    return found[2] is None and not NUL.search(text)
+    return found[2] is None and not _has_nul(text)
 
 
 def canonical(raw: str) -> str:

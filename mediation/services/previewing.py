@@ -45,10 +45,8 @@ def preview(
     with reading_only():
         records, is_cut = _read(_bytes(content, parsed), parsed, as_rows=as_rows)
         frame = pl.DataFrame([(0, *windows)], schema=WINDOWS, orient="row")
-        if knows_every_name:
-            catalogue = named_by(records, parsed)
-        else:
-            catalogue = _assuming(selectors.catalogue(), assumed_classes)
+        known = named_by(records, parsed) if knows_every_name else selectors.catalogue()
+        catalogue = _assuming(known, assumed_classes)
         return preview_records(records, spec=parsed, catalogue=catalogue, windows=frame, is_cut=is_cut)
 
 

@@ -4,11 +4,11 @@ import polars as pl
 from psycopg import sql
 
 from mediation.store import copy_out, in_array
-from rating.core.frames import MOMENT, PERIODS
+from rating.core.frames import MOMENT, PERIODS, Schema
 from rating.core.periods import periods_for
 
-CLOSED = {"account_id": pl.Int64, "closed_until": MOMENT}
-OPEN = {"account_id": pl.Int64, "starts_at": MOMENT, "period_id": pl.Int64}
+CLOSED: Schema = {"account_id": pl.Int64, "closed_until": MOMENT}
+OPEN: Schema = {"account_id": pl.Int64, "starts_at": MOMENT, "period_id": pl.Int64}
 
 
 def periods_as_they_stand(months: pl.DataFrame) -> pl.DataFrame:

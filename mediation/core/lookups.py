@@ -257,6 +257,9 @@ def _overlaps(kind: str, rows: pl.DataFrame) -> pl.DataFrame:
     overlapping = before.filter(
         pl.col("before_line").is_not_null()
         & (pl.col("before_to").is_null() | (pl.col("before_to") > pl.col("valid_from")))
-    ).unique("line", keep="first")
-    overlap = pl.format("is valid at the same time for the same value as line {}", pl.col("before_line"))
-    return overlapping.sort("line").select("line", message=overlap).cast(ROW_FAULTS)  # type: ignore[arg-type]
+    ).select(line=pl.max_horizontal("line", "before_line"), other=pl.min_horizontal("line", "before_line"))
+    # Line 0 is a row that the table held before.
+    other = pl.when(pl.col("other") > 0).then(pl.format("line {}", "other")).otherwise(pl.lit("a row of the table"))
+    message = pl.format("is valid at the same time for the same value as {}", other)
+    first = overlapping.unique("line", keep="first").sort("line")
+    return first.select("line", message=message).cast(ROW_FAULTS)  # type: ignore[arg-type]

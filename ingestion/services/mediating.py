@@ -44,12 +44,10 @@ def _claim_chunks(now: datetime) -> list[int]:
     A chunk that was tried before goes alone: if it is the one that crashes, it takes no others with it.
     """
     waiting = selectors.chunks_waiting(now).select_for_update(skip_locked=True)
-    first = waiting.order_by("pk").first()
+    while (first := waiting.order_by("pk").first()) and first.attempts >= selectors.MAX_ATTEMPTS:
+        _park([first.pk], first.error or "Its workers died while they mediated it. Look at their log.", now)
     if first is None:
         return []
-    if first.attempts >= selectors.MAX_ATTEMPTS:
-        _park([first.pk], first.error or "Its workers died while they mediated it. Look at their log.", now)
-        return _claim_chunks(now)
     claimed = [first]
     if first.byte_start is None and first.attempts == 0 and first.attempt == 1:
         alike = waiting.filter(

@@ -5,13 +5,17 @@ from unittest.mock import patch
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db.models import Sum
 
+from config.history import work_once
 from ingestion import services
 from ingestion.models import ImportException, LeftOutRecord, UsageImport
 from mediation import services as mediation_services
 from mediation.core.reading import delimited
 from mediation.models import Udr, UdrBatch, UdrKey
+from rating.models import Charge
 from tests.mediation.profiles import document
+from tests.rating.factories import AccountFactory, RateFactory, ServiceIdentifierFactory
 
 from .factories import (
     BY_EVENT,
@@ -264,3 +268,21 @@ def test_reprocessing_asks_for_its_permission():
         services.retry_errored(imports=UsageImport.objects.all(), by=someone, now=NOW)
     assert reprocess(usage_import, by=user_with("ingestion.reprocess_usageimport")) == 1
     work()
+
+
+def test_charges_follow_the_new_attempt():
+    rate = RateFactory(usage_class=UsageClassFactory(name="calls"), price=2)
+    for name in ("a", "b"):
+        ServiceIdentifierFactory(
+            identifier=name, service__account=AccountFactory(rate_plan=rate.group.plan, currency="EUR")
+        )
+    feed = feed_of()
+    usage_import = posted(feed, event("a"), event("b"))
+    for spec, total in ((BY_EVENT, 40), (DOUBLED, 8), (SKIPPING, 20), (BY_EVENT, 40)):
+        new_version(feed, spec)
+        if usage_import.chunks.filter(status="done").exists():
+            reprocess(usage_import)
+        while work_once():
+            pass
+        assert Charge.objects.aggregate(total=Sum("amount"))["total"] == total
+        assert set(statuses()) <= {"rated", "reversed"}

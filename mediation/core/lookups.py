@@ -247,8 +247,8 @@ def _overlaps(kind: str, rows: pl.DataFrame) -> pl.DataFrame:
         bounds = _bounds(rows, is_number=kind == "range")
         spans = _part_spans(rows, bounds, is_number=kind == "range")
         if int(spans.select((pl.col("end_part") - pl.col("first_part")).sum()).item() or 0) > MAX_RANGE_PARTS:
-            message = "the ranges cut each other too often; use the same bounds at all times, or several tables"
-            return pl.DataFrame({"line": [rows["line"][0]], "message": [message]}, schema=ROW_FAULTS)
+            too_often = "the ranges cut each other too often; use the same bounds at all times, or several tables"
+            return pl.DataFrame({"line": [rows["line"][0]], "message": [too_often]}, schema=ROW_FAULTS)
         keyed = _parts(rows, bounds, is_number=kind == "range")
     ordered = keyed.with_columns(pl.col("valid_from").fill_null(BEFORE_ALL)).sort("key_id", "valid_from", "line")
     before = ordered.with_columns(

@@ -1,5 +1,6 @@
 """The verbs of mediation, in the order in which a record meets them.
 
+lines of a CSV file ─► load_lookup_rows        lookups       what profiles look texts up in
 draft a profile ─► activate a version          profiles      what a record means, decided before it comes
 bytes of an import ─► read_part, read_rows     mediating     RECORDS: a row each, its source fields as text
 RECORDS ─► mediate                             mediating     kept · skipped · duplicate · rejected
@@ -11,18 +12,22 @@ work is ready ─► ring ─► answer                bells         wakes a wor
 from mediation.core.reading import UnreadableError
 from mediation.services.batches import make_partitions_ahead, swap_batches
 from mediation.services.bells import answer, ring, ring_now
+from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
 from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 
 __all__ = [
+    "LineFault",
     "Outcome",
     "UnableToActivate",
+    "UnableToLoad",
     "UnreadableError",
     "activate_version",
     "answer",
     "create_draft",
     "cut",
+    "load_lookup_rows",
     "make_partitions_ahead",
     "mediate",
     "read_part",

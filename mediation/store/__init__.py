@@ -1,6 +1,7 @@
-"""Where frames meet PostgreSQL: COPY for every room, the UDRs and their keys, monthly partitions."""
+"""Where frames meet PostgreSQL: COPY for every room, the UDRs and their keys, monthly partitions, lookup tables."""
 
 from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_array
+from mediation.store.lookups import lookup_rows, tables
 from mediation.store.partitions import ensure_month_partitions, months_around
 from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delete_keys_of
 
@@ -14,5 +15,7 @@ __all__ = [
     "delete_keys_of",
     "ensure_month_partitions",
     "in_array",
+    "lookup_rows",
     "months_around",
+    "tables",
 ]

@@ -5,14 +5,19 @@ Every transform takes a column of texts and gives one. Null passes through. A te
 a fault of its record, unless the profile says otherwise: null, keep, or a text.
 """
 
+from mediation.core.transforms.fields import DATE_FIELDS, HEADS, MEMBERS, parse_head_and_chain
 from mediation.core.transforms.frames import FAULTS, THIS, Around, Code, Ran, Tables, Transform, Unit
 from mediation.core.transforms.heads import Head, cleaned, parse_choose, parse_combine, parse_formula_head
 from mediation.core.transforms.options import AnySource, Scope, read_expression
 from mediation.core.transforms.parsing import NAMES, parse_transforms
 from mediation.core.transforms.running import run_chain, steps
+from mediation.core.transforms.walking import lookups_of, units_of
 
 __all__ = [
+    "DATE_FIELDS",
     "FAULTS",
+    "HEADS",
+    "MEMBERS",
     "NAMES",
     "THIS",
     "AnySource",
@@ -25,11 +30,14 @@ __all__ = [
     "Transform",
     "Unit",
     "cleaned",
+    "lookups_of",
     "parse_choose",
     "parse_combine",
     "parse_formula_head",
+    "parse_head_and_chain",
     "parse_transforms",
     "read_expression",
     "run_chain",
     "steps",
+    "units_of",
 ]

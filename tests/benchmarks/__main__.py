@@ -79,7 +79,8 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
     results = {}
     for name in cases or CASES:
         say(f"measuring {name} …")
-        results[name] = every[name](prepared)
+        load = os.getloadavg()[0]
+        results[name] = every[name](prepared) | {"load_before": load}
         # A fast wrong answer reaches nothing.
         if not all(results[name]["checks"].values()):
             results[name]["reaches"] = "nothing: the result is wrong"
@@ -95,7 +96,6 @@ def machine(template: str) -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
-        "load_before": os.getloadavg()[0],
         "versions": {"Python": platform.python_version(), "PostgreSQL": server.pop("server_version"), **versions},
         "server": server,
     }

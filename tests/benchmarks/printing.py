@@ -7,7 +7,7 @@ def show(report: dict[str, Any]) -> None:
     """Print a report: the ground first, then each case."""
     machine, made = report["machine"], report["input"]
     print(", ".join(f"{name} {number}" for name, number in machine["versions"].items()))
-    print(f"{machine['cores']} cores, {machine['memory_mb']:,} MB, load {machine['load_before']:.1f} before the run")
+    print(f"{machine['cores']} cores, {machine['memory_mb']:,} MB")
     print("server: " + ", ".join(f"{name} {value}" for name, value in machine["server"].items()))
     print(
         f"input: {made['records']:,} records of {made['bytes_a_record']} bytes, {made['accounts']:,} accounts,"
@@ -20,7 +20,8 @@ def show(report: dict[str, Any]) -> None:
 
 
 def _lines(case: dict[str, Any]) -> list[str]:
-    lines = [f"took      {case['wall_seconds']:.2f} s, {case['records_a_second']:,.0f} records/s"]
+    lines = [f"load      {case['load_before']:.1f} on the machine before"]
+    lines += [f"took      {case['wall_seconds']:.2f} s, {case['records_a_second']:,.0f} records/s"]
     if "limit_seconds" in case:
         lines.append(f"          of that receiving the file {case['receive_seconds']:.2f} s")
         lines.append(f"limit     {case['limit_seconds']:.2f} s")

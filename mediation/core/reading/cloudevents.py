@@ -4,6 +4,7 @@ An event is read as any JSON record is, so that sources are its attributes (`id`
 paths into its data (`data.tokens`). Data that came as base64 and holds JSON is read as if it stood in `data`.
 """
 
+import base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,10 +71,11 @@ def _with_data(records: pl.DataFrame, sources: Sequence[str]) -> pl.DataFrame:
     packed = pl.col(source_column(BASE64))
     inside = {source: source.removeprefix(f"{DATA}.") for source in sources if source.startswith(f"{DATA}.")}
     is_packed = packed.is_not_null() & pl.col("fault").is_null()
-    if records.filter(is_packed).is_empty():
+    events = records.filter(is_packed)
+    if events.is_empty():
         return records
-    text = packed.str.decode("base64", strict=False).cast(pl.String, strict=False)
-    found = records.filter(is_packed).select(
+    text = pl.Series([_unpacked(one) for one in events[source_column(BASE64)].to_list()], dtype=pl.String)
+    found = events.select(
         "import_id", "record_number", raw=text, is_json=_says_json(), has_both=pl.col(source_column(DATA)).is_not_null()
     )
     message = (
@@ -100,6 +102,14 @@ def _with_data(records: pl.DataFrame, sources: Sequence[str]) -> pl.DataFrame:
         fault_message=pl.coalesce("fault_message", "data_message"),
         **{source_column(source): pl.coalesce(f"data:{source}", source_column(source)) for source in inside},
     ).drop("data_message", *(f"data:{source}" for source in inside))
+
+
+def _unpacked(text: str) -> str | None:
+    """The text that base64 stands for; None where it stands for none."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return None
 
 
 def _says_json() -> pl.Expr:

@@ -18,7 +18,7 @@ MAX_SHOWN = 10
 SPACE = re.compile(r"[ \t\r\n]*")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 PLAIN = re.compile(r'[^"\\]*')
-BETWEEN = re.compile(r'[^"{}\[\]]*')
+BETWEEN = re.compile(r'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)  # whole strings included
 SCALAR = re.compile(r'[^\s,:"{}\[\]]*')
 CLOSES = {"{": "}", "[": "]"}
 
@@ -169,6 +169,8 @@ def _skip_value(window: Window) -> None:
     """Go past a value of any size, holding no more of it than a block."""
     closes: list[str] = []
     while True:
+        if closes:
+            window.at = BETWEEN.match(window.text, window.at).end()  # type: ignore[union-attr]
         sign = _sign(window)
         if sign == '"':
             _skip_string(window)
@@ -179,7 +181,7 @@ def _skip_value(window: Window) -> None:
             closes.pop()
             window.at += 1
         elif closes and sign not in "]}":
-            window.at = BETWEEN.match(window.text, window.at).end()  # type: ignore[union-attr]
+            continue  # the block ended in what stands between
         elif not closes and SCALAR.match(window.text, window.at)[0]:  # type: ignore[index]
             _skip_scalar(window)
         else:

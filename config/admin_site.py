@@ -18,6 +18,8 @@ GROUPS = {
     "Mediation": (
         "mediation.DataProfile",
         "mediation.ProfileVersion",
+        "mediation.GoldenSample",
+        "mediation.GoldenSampleChange",
         "mediation.UsageClass",
         "mediation.UsageClassType",
         "mediation.IdentifierType",

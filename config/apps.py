@@ -19,5 +19,8 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
     def ready(self) -> None:
         super().ready()
         from config.admin import put_on_site
+        from config.previewing import price_udrs
+        from mediation.admin import previews
 
         put_on_site()  # now that the packages have registered their own screens, which ours replace
+        previews.PRICING[:] = [price_udrs]

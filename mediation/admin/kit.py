@@ -76,6 +76,7 @@ class ModelAdmin(admin.ModelAdmin):
         context = {
             "title": capfirst(str(self.opts.verbose_name_plural)),
             "empty_text": self.empty_text,
+            "list_links": self.list_links(request),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
@@ -121,6 +122,10 @@ class ModelAdmin(admin.ModelAdmin):
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         """Where one goes from this object: (text, address)."""
+        return []
+
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """Where one goes from the list beside adding a row by hand: (text, address)."""
         return []
 
     def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> HttpResponse | None:

@@ -1,19 +1,25 @@
 """Screens of what records mean: Data Profiles and their versions, usage classes, identifier types."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 
 from mediation import services
-from mediation.admin import kit, marks
+from mediation.admin import kit, marks, versions
+from mediation.admin.previews import preview_page
+from mediation.admin.suggesting import suggest_page
+from mediation.admin.versions import in_reading_order
 from mediation.models import DataProfile, IdentifierType, ProfileVersion, UsageClass, UsageClassType
 
 
@@ -44,6 +50,27 @@ class DataProfileAdmin(kit.ModelAdmin):
     inlines = (VersionInline,)
     empty_text = "No Data Profile yet. Add one, then make a version of it that says how rows are read and mapped."
 
+    def get_urls(self) -> list[URLPattern]:
+        pages = {
+            "from-sample": ("suggest", suggest_page),
+            "ready-made": ("ready_made", versions.ready_made_page),
+            "import": ("import", versions.import_page),
+        }
+        own = [
+            path(f"{place}/", self.admin_site.admin_view(partial(view, self)), name=f"mediation_dataprofile_{name}")
+            for place, (name, view) in pages.items()
+        ]
+        return [*own, *super().get_urls()]
+
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        if not kit.person(request).has_perms(["mediation.add_dataprofile", "mediation.add_profileversion"]):
+            return []
+        return [
+            ("New from a sample", reverse("admin:mediation_dataprofile_suggest")),
+            ("New from a ready-made profile", reverse("admin:mediation_dataprofile_ready_made")),
+            ("Import", reverse("admin:mediation_dataprofile_import")),
+        ]
+
     @admin.display(description="active version")
     def active_version(self, profile: Any) -> Any:
         version = profile.active
@@ -56,7 +83,10 @@ class DataProfileAdmin(kit.ModelAdmin):
             row.active = active.get(row.pk)
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
-        links = [("Feeds", marks.list_url("ingestion_feed", profile=target.pk))]
+        links = [
+            ("Feeds that use it", marks.list_url("ingestion_feed", profile=target.pk)),
+            ("Golden samples", marks.list_url("mediation_goldensample", profile__id__exact=target.pk)),
+        ]
         if kit.person(request).has_perm("mediation.add_profileversion"):
             links.append(("New draft", reverse("admin:mediation_profileversion_add") + f"?profile={target.pk}"))
         return links
@@ -81,14 +111,6 @@ class VersionForm(forms.ModelForm):
 
 FACTS = ("status_mark", kit.moment("created_at"), "created_by", kit.moment("activated_at"))
 LINE = '<span class="fault"><code>{}</code> {}</span>'
-SPEC_ORDER = ("format", "fields", "skip", "uniqueness", "null_texts")
-
-
-def in_reading_order(spec: Any) -> Any:
-    """The parts of a spec in the order in which they are explained; the database keeps none."""
-    if not isinstance(spec, dict):
-        return spec
-    return {part: spec[part] for part in sorted(spec, key=lambda part: (*SPEC_ORDER, part).index(part))}
 
 
 @admin.register(ProfileVersion)
@@ -109,6 +131,25 @@ class ProfileVersionAdmin(kit.ModelAdmin):
     export_also = {"profile": "profile__name"}
 
     has_activate_permission = kit.ModelAdmin.has_change_permission
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"mediation_profileversion_{name}")
+            for name, view in (
+                ("preview", self._page(preview_page)),
+                ("difference", self._page(versions.difference_page)),
+                ("document", self._page(versions.export_page)),
+            )
+        ]
+        return [*own, *super().get_urls()]
+
+    def _page(self, page: Callable[[kit.ModelAdmin, HttpRequest, ProfileVersion], HttpResponse]) -> Any:
+        """A page of one version as a view of its number."""
+
+        def view(request: HttpRequest, pk: int) -> HttpResponse:
+            return page(self, request, get_object_or_404(ProfileVersion.objects.select_related("profile"), pk=pk))
+
+        return view
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
@@ -163,10 +204,19 @@ class ProfileVersionAdmin(kit.ModelAdmin):
                 self.message_user(request, f"{version} is active. Imports from now on are read by it.")
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
-        links = [("Data Profile", reverse("admin:mediation_dataprofile_change", args=[target.profile_id]))]
+        links = [
+            ("Preview", reverse("admin:mediation_profileversion_preview", args=[target.pk])),
+            ("Beside another version", reverse("admin:mediation_profileversion_difference", args=[target.pk])),
+            ("Data Profile", reverse("admin:mediation_dataprofile_change", args=[target.profile_id])),
+            ("Feeds that use it", marks.list_url("ingestion_feed", profile=target.profile_id)),
+            ("Golden samples", marks.list_url("mediation_goldensample", profile__id__exact=target.profile_id)),
+            ("Export", reverse("admin:mediation_profileversion_document", args=[target.pk])),
+        ]
         if self.has_add_permission(request):
             address = reverse("admin:mediation_profileversion_add")
             links.append(("New draft from this", f"{address}?{urlencode({'from': target.pk})}"))
+        for more in versions.VERSION_LINKS:
+            links += more(request, target)
         return links
 
     @admin.display(description="status")

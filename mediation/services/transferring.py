@@ -1,7 +1,7 @@
 """Profiles as one JSON document: out of this installation, into another, and those that ship with Sluice."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -101,7 +101,7 @@ def _faults(document: Any) -> Iterator[Fault]:
     yield from _choice_faults(document.get("usage_classes", []))
 
 
-def _list_faults(items: Any, pointer: str, members: dict[str, type], needed: set[str]) -> Iterator[Fault]:
+def _list_faults(items: Any, pointer: str, members: Mapping[str, type], needed: set[str]) -> Iterator[Fault]:
     if not isinstance(items, list):
         yield Fault(pointer, "must be a list")
         return
@@ -110,7 +110,7 @@ def _list_faults(items: Any, pointer: str, members: dict[str, type], needed: set
             yield Fault(f"{pointer}/{place}", f"must be an object of {', '.join(members)}")
             continue
         for name, value in item.items():
-            if type(value) is not members[name] or (name == "name" and not 1 <= len(value.strip()) <= MAX_NAME):
+            if type(value) is not members[name] or (name == "name" and not 1 <= len(str(value).strip()) <= MAX_NAME):
                 yield Fault(f"{pointer}/{place}/{name}", f"must be a {members[name].__name__}, as an export writes it")
 
 

@@ -8,9 +8,11 @@ bytes ─► sampling   is it text, in which encoding
 
 from typing import Any
 
+from mediation.core.reading import json_records
+from mediation.core.spec import FIELD_KINDS
 from mediation.core.suggesting.kinds import Column, look_at
 from mediation.core.suggesting.layouts import find_layout
-from mediation.core.suggesting.names import field_document, map_fields
+from mediation.core.suggesting.names import ask_reading, field_document, map_fields
 from mediation.core.suggesting.proposals import Question, Reason, Suggestion, UnableToSuggestError
 from mediation.core.suggesting.sampling import MAX_SAMPLE_BYTES
 
@@ -21,7 +23,10 @@ __all__ = [
     "Reason",
     "Suggestion",
     "UnableToSuggestError",
+    "answer",
     "feed_field",
+    "open_questions",
+    "previewable",
     "set_at",
     "suggest",
 ]
@@ -66,6 +71,43 @@ def feed_field(name: str, source: str, suggestion: Suggestion) -> dict[str, Any]
     """The mapping that feeds UDR field `name` from a column of the sample, as that column's values want it."""
     column = next((column for column in suggestion.columns if column.name == source), None)
     return {"source": source} if column is None else field_document(name, column)
+
+
+def open_questions(document: dict[str, Any], suggestion: Suggestion) -> list[Question]:
+    """What a document leaves open, as it is mapped now: columns may have been changed since it was proposed."""
+    columns = {column.name: column for column in suggestion.columns if column.readings}
+    asked = [question for question in suggestion.questions if not question.pointer.startswith("/fields/")]
+    for name, mapping in document.get("fields", {}).items():
+        column = columns.get(str(mapping.get("source"))) if isinstance(mapping, dict) else None
+        if column is not None and FIELD_KINDS.get(name) == column.kind:
+            asked.append(ask_reading(name, column))
+    return asked
+
+
+def answer(document: dict[str, Any], question: Question, choice: int) -> None:
+    """Let the document say what a person has chosen; an answer of several members takes the place of the others'."""
+    value = question.choices[choice][0]
+    if not isinstance(value, dict):
+        set_at(document, question.pointer, value)
+        return
+    mapping = document["fields"][question.pointer.removeprefix("/fields/")]
+    for options, _ in question.choices:
+        for member in options:
+            mapping.pop(member, None)
+    mapping.update(value)
+
+
+def previewable(content: bytes) -> bytes:
+    """A sample as a profile can read it: where it was cut off, up to its last whole record."""
+    if len(content) <= MAX_SAMPLE_BYTES:
+        return content
+    content = content[:MAX_SAMPLE_BYTES]
+    text = content.decode("utf-8", "ignore")
+    if not text.lstrip("\ufeff \r\n\t").startswith(("{", "[")):
+        return content[: max(content.rfind(b"\n"), content.rfind(b"\r")) + 1] or content
+    start = json_records.ARRAY_START.match(text)
+    rest = text[start.end() :] if start else text
+    return "\n".join(raw for raw, _, code, _ in json_records.records(rest) if code is None).encode()
 
 
 def set_at(document: dict[str, Any], pointer: str, value: Any) -> None:

@@ -91,7 +91,7 @@ def map_fields(columns: Sequence[Column]) -> Mapped:
         reasons.append(Reason(f"/fields/{name}", column.name, confidence, f"{words}; {column.reason}"))
         reasons += _option_reasons(name, column, fields[name])
         if column.readings:
-            questions.append(_question(name, column))
+            questions.append(ask_reading(name, column))
     missing = _fill_gaps(fields, {column.name: column for column in columns}, reasons)
     return fields, reasons, questions, missing
 
@@ -121,7 +121,8 @@ def _option_reasons(name: str, column: Column, document: dict[str, Any]) -> list
     return reasons
 
 
-def _question(name: str, column: Column) -> Question:
+def ask_reading(name: str, column: Column) -> Question:
+    """The question which of its readings a column's values are meant in."""
     choices = tuple((options, words) for options, words in column.readings)
     return Question(f"/fields/{name}", f"{column.name}: {column.reason}. Which is right?", choices)
 

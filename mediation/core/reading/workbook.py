@@ -23,7 +23,8 @@ MAX_STRINGS = 2_000_000
 MAX_STRING_CHARS = 64 << 20
 MAX_STILL_BYTES = 16 << 20  # without a row or a string coming to its end
 MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 14  # the format's own
-CELL = re.compile(r"([A-Z]{1,3})([1-9]\d{0,6})")
+LETTERS = re.compile(r"[A-Z]{1,3}")
+DIGITS = "0123456789"
 
 NO_FORMULA_VALUE = "a formula whose value was not saved; open the workbook in a spreadsheet program and save it"
 
@@ -233,7 +234,8 @@ class _SheetReader:
         self.strings, self.kinds, self.is_1904 = strings, kinds, is_1904
         self.ready: list[tuple[int, list[Cell]]] = []
         self.cells: list[Cell] = []
-        self.number, self.place = 0, -1
+        self.number, self.number_text, self.place = 0, "", -1
+        self.places: dict[str, int] = {}
         self.type, self.style, self.has_formula, self.phonetic = "n", "", False, 0
         self.parts: list[str] = []
         self.is_value = self.is_cell = self.is_row = False
@@ -257,6 +259,9 @@ class _SheetReader:
 
     def _open(self, name: str, attributes: dict[str, str]) -> None:
         name = _local(name)
+        if name == "v":
+            self.is_value = self.is_cell
+            return
         if name == "c" and self.is_row:
             self._open_cell(attributes)
         elif name == "row":
@@ -265,23 +270,33 @@ class _SheetReader:
             self.has_formula = True
         elif name == "rPh":
             self.phonetic += 1
-        self.is_value = self.is_cell and (name == "v" or (name == "t" and not self.phonetic))
+        self.is_value = self.is_cell and name == "t" and not self.phonetic
 
     def _open_row(self, told: str | None) -> None:
         number = int(told) if told and told.isdecimal() and len(told) < 8 else self.number + 1
         if number <= self.number or number > MAX_ROWS:
             raise UnreadableError(f"Row {number:,} of the sheet stands below row {self.number:,}. It cannot be read.")
-        self.number, self.place, self.cells, self.is_row = number, -1, [], True
+        self.number, self.number_text = number, str(number)
+        self.place, self.cells, self.is_row = -1, [], True
 
     def _open_cell(self, attributes: dict[str, str]) -> None:
-        found = CELL.fullmatch(attributes.get("r", ""))
-        place = column_place(found[1]) if found else self.place + 1
-        if place <= self.place or place >= MAX_COLUMNS or (found and int(found[2]) != self.number):
-            told = attributes.get("r", column_letters(place))[:40]
+        told = attributes.get("r", "")
+        place = self._place_of(told) if told else self.place + 1
+        if place <= self.place or place >= MAX_COLUMNS:
+            told = (told or column_letters(place))[:40]
             raise UnreadableError(f"The cell {told} of row {self.number:,} does not stand where it can.")
         self.place, self.type, self.style = place, attributes.get("t", "n"), attributes.get("s", "")
         self.has_formula, self.is_cell = False, True
         self.parts.clear()
+
+    def _place_of(self, cell: str) -> int:
+        """The column of a cell that names itself, such as B3; -1 where that is none of this row."""
+        letters = cell.rstrip(DIGITS)
+        if cell[len(letters) :] != self.number_text:
+            return -1
+        if letters not in self.places:
+            self.places[letters] = column_place(letters) if LETTERS.fullmatch(letters) else -1
+        return self.places[letters]
 
     def _take(self, text: str) -> None:
         if self.is_value:

@@ -68,6 +68,11 @@ class UsageImport(models.Model):
     attempt = models.PositiveSmallIntegerField(default=1, help_text="How many times it was mediated as a whole.")
     file_name = models.CharField(max_length=500, blank=True)
     payload = models.FileField(null=True, blank=True, help_text="The file as received, named by its content hash.")
+    unpacked = models.FileField(
+        null=True,
+        blank=True,
+        help_text="What a packed file, or a workbook, was written out to.",
+    )
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the bytes as received, in hex.")
     byte_size = models.BigIntegerField()
     header = models.JSONField(null=True, help_text="The column names of a file that names its columns.")

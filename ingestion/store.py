@@ -1,10 +1,12 @@
 """What ingestion writes in columns: exceptions, left-out records, and the counters that follow from the chunks."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import IO, Any
 
 import polars as pl
+from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import connection
 
@@ -27,7 +29,31 @@ def payload_blocks(usage_import: UsageImport) -> Iterator[bytes]:
 
 
 def _open_payload(usage_import: UsageImport) -> Any:
+    return default_storage.open(str(usage_import.unpacked.name or usage_import.payload.name))
+
+
+def open_original(usage_import: UsageImport) -> Any:
+    """The file as received, however it is packed."""
     return default_storage.open(str(usage_import.payload.name))
+
+
+def keep_file(spool: IO[bytes], content_hash: str, byte_size: int) -> str:
+    """Store a file under the hash of its content, once for the same bytes; returns its name."""
+    name = f"{content_hash[:2]}/{content_hash}"
+    if default_storage.exists(name):
+        if default_storage.size(name) == byte_size:
+            return name
+        # A crash cut an earlier writing short; no import row can know that file.
+        default_storage.delete(name)
+    spool.seek(0)
+    return default_storage.save(name, File(spool))
+
+
+def hash_of(stream: Any) -> tuple[str, int]:
+    """The SHA-256 of what a seekable file holds, and its length."""
+    stream.seek(0)
+    digest = hashlib.file_digest(stream, "sha256")
+    return digest.hexdigest(), stream.tell()
 
 
 def payload_part(usage_import: UsageImport, start: int, end: int) -> bytes:

@@ -1,5 +1,6 @@
 """Screens of the import history: a list, and a page for each import that follows its progress."""
 
+from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -12,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from ingestion import selectors, services
+from ingestion.admin.comparing import address_for, compare_page
 from ingestion.models import IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from mediation.admin import filters, kit, marks
 
@@ -85,6 +87,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
+            path("compare/", wrap(partial(compare_page, self)), name="ingestion_usageimport_compare"),
             path("<int:pk>/progress.json", wrap(self.progress_view), name="ingestion_usageimport_progress"),
             path("<int:pk>/payload", wrap(self.payload_view), name="ingestion_usageimport_payload"),
             *super().get_urls(),
@@ -153,6 +156,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
             ("Charges", marks.list_url("rating_charge", import_id=target.pk)),
             ("Rating exceptions", marks.list_url("rating_ratingexception", import_id=target.pk)),
             ("Left out", marks.list_url("ingestion_leftoutrecord", usage_import=target.pk)),
+            ("Compare with another version", address_for(usage_import=target.pk)),
             ("Download the original", reverse("admin:ingestion_usageimport_payload", args=[target.pk])),
         ]
 

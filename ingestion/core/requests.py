@@ -1,10 +1,11 @@
 """A request's body as records: its shape checked whole, with every fault and its place."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mediation.core.reading import json_records
+from mediation.core.reading import json_path, json_records
 
 MAX_RECORDS = 1_000
 MAX_FAULTS = 100
@@ -27,22 +28,27 @@ class FaultyRequestError(ValueError):
         self.faults = faults
 
 
-def count_records(body: bytes, *, is_json_feed: bool) -> int:
-    """How many records a body holds. Raises FaultyRequestError where its shape is not what the feed reads."""
-    return len(_records(body, is_json_feed=is_json_feed))
+def count_records(body: bytes, *, is_json_feed: bool, records_path: Sequence[str] = ()) -> int:
+    """How many records a body holds. Raises FaultyRequestError where its shape is not what the feed reads.
+
+    records_path: the names on the way to the records.
+    """
+    return len(_records(body, is_json_feed, records_path))
 
 
-def raw_records(body: bytes, *, is_json_feed: bool) -> list[str]:
+def raw_records(body: bytes, *, is_json_feed: bool, records_path: Sequence[str] = ()) -> list[str]:
     """The text of each record of a body that was accepted."""
     if not is_json_feed:
-        return _records(body, is_json_feed=False)
+        return _records(body, is_json_feed, records_path)
     # Half of a surrogate pair is no text; escaped again as it came, it fails as that one record's fault.
-    dumped = map(json_records.dump, _records(body, is_json_feed=True))
+    dumped = map(json_records.dump, _records(body, is_json_feed, records_path))
     return [record.encode("utf-8", "backslashreplace").decode() for record in dumped]
 
 
-def _records(body: bytes, *, is_json_feed: bool) -> list[Any]:
+def _records(body: bytes, is_json_feed: bool, records_path: Sequence[str]) -> list[Any]:
     document = _document(body)
+    if is_json_feed and records_path:
+        return _records_inside(document, records_path)
     if is_json_feed:
         return _json_records(document)
     if not isinstance(document, dict) or "data" not in document:
@@ -59,6 +65,21 @@ def _records(body: bytes, *, is_json_feed: bool) -> list[Any]:
     if faults:
         raise FaultyRequestError(faults[:MAX_FAULTS])
     return rows
+
+
+def _records_inside(document: Any, path: Sequence[str]) -> list[Any]:
+    """The records of a document that holds more; a single one there may stand without a list around it."""
+    pointer = "".join(map(_pointer, path))
+    try:
+        found = json_path.descend(document, path)
+    except KeyError as error:
+        raise _fault(pointer, "shape_not_read", f"There is no {error.args[0]!r} on the way to the records.") from None
+    records = _bounded(found if isinstance(found, list) else [found], pointer)
+    faults = _type_faults(records, dict, pointer, "This feed reads JSON objects; nothing else can be read.")
+    faults += _depth_faults(records, pointer)
+    if faults:
+        raise FaultyRequestError(faults[:MAX_FAULTS])
+    return records
 
 
 def _json_records(document: Any) -> list[Any]:

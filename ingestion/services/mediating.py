@@ -14,7 +14,7 @@ from ingestion.core.requests import raw_records
 from ingestion.models import Feed, ImportBody, ImportChunk, UsageImport
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
-from mediation.core.spec import Delimited, parse_spec
+from mediation.core.spec import ProfileSpec, parse_spec
 from mediation.models import ProfileVersion
 
 log = structlog.get_logger()
@@ -136,17 +136,19 @@ def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: P
 
 
 def _submitted_rows(chunks: list[ImportChunk], version: ProfileVersion) -> pl.DataFrame:
-    is_json_feed = not isinstance(parse_spec(version.spec).format, Delimited)
+    spec = parse_spec(version.spec)
     bodies = ImportBody.objects.in_bulk([chunk.usage_import_id for chunk in chunks])
     rows = [
         (chunk.usage_import_id, number, raw)
         for chunk in chunks
-        for number, raw in enumerate(
-            raw_records(bytes(bodies[chunk.usage_import_id].content), is_json_feed=is_json_feed), start=1
-        )
+        for number, raw in enumerate(_raw_records(bytes(bodies[chunk.usage_import_id].content), spec), start=1)
     ]
     schema = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _raw_records(body: bytes, spec: ProfileSpec) -> list[str]:
+    return raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
 
 
 def _with_corrections(records: pl.DataFrame, usage_import: UsageImport, version: ProfileVersion) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """Finding where a stored file can be cut, so that workers can share it and a crash costs one chunk."""
 
+import tempfile
 import traceback
 from datetime import datetime, timedelta
 
@@ -8,6 +9,7 @@ from django.db import transaction
 from django.db.models import F
 
 from ingestion import selectors, store
+from ingestion.core.unpacking import UnpackError, unpack
 from ingestion.models import ImportChunk, UsageImport
 from mediation import services as mediation
 from mediation.models import ProfileVersion
@@ -69,10 +71,26 @@ def plan_import(*, usage_import: UsageImport, now: datetime) -> None:
     ImportChunk.objects.bulk_create(chunks, batch_size=1_000)
     usage_import.status = UsageImport.Status.WAITING if chunks else UsageImport.Status.COMPLETED
     usage_import.ended_at, usage_import.error = None if chunks else now, ""
-    usage_import.save(update_fields=["status", "header", "ended_at", "error"])
+    usage_import.save(update_fields=["status", "header", "unpacked", "ended_at", "error"])
+
+
+def _unpack(usage_import: UsageImport) -> None:
+    """Keep beside a packed file, or one that cannot be cut, what workers can share. Raises UnreadableError."""
+    version = usage_import.profile_version
+    with store.open_original(usage_import) as original, tempfile.TemporaryFile() as spool:
+        try:
+            is_packed = unpack(original, spool) is not None
+        except UnpackError as error:
+            raise mediation.UnreadableError(str(error)) from None
+        with tempfile.TemporaryFile() as lines:
+            source = spool if is_packed else original
+            written = lines if mediation.write_out(version=version, stream=source, spool=lines) else None
+            kept = written or (spool if is_packed else None)
+            usage_import.unpacked = store.keep_file(kept, *store.hash_of(kept)) if kept else None
 
 
 def _chunks(usage_import: UsageImport) -> list[ImportChunk]:
+    _unpack(usage_import)
     blocks = store.payload_blocks(usage_import)
     usage_import.header, spans = mediation.cut(version=usage_import.profile_version, blocks=blocks)
     return [

@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import BinaryIO, NamedTuple
 
 from django.contrib.auth.models import User
-from django.core.files import File
-from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 
 from ingestion import selectors, store
@@ -53,12 +51,12 @@ def receive_usage(*, feed: Feed, body: bytes, idempotency_key: str | None, by: U
         return Received(known, is_repeat=True)
     version = _version_to_use(feed)
     spec = parse_spec(version.spec)
-    is_json_feed = not isinstance(spec.format, Delimited)
+    is_json_feed = not spec.is_of_rows
     if isinstance(spec.format, Delimited) and not spec.format.columns:
         message = f"The profile of {feed} takes its columns from a file's header; name them in it to take rows here."
         raise UnableToReceive("profile_needs_header", message)
     try:
-        record_count = count_records(body, is_json_feed=is_json_feed)
+        record_count = count_records(body, is_json_feed=is_json_feed, records_path=spec.records_path)
     except FaultyRequestError as error:
         raise UnableToReceive(error.faults[0].code, error.faults[0].detail, faults=error.faults) from None
     try:
@@ -157,7 +155,7 @@ def receive_file(
                 source=source,
                 status=UsageImport.Status.RECEIVED,
                 file_name=file_name[:500],
-                payload=_keep_payload(spool, content_hash, byte_size),
+                payload=store.keep_file(spool, content_hash, byte_size),
                 content_hash=content_hash,
                 byte_size=byte_size,
                 received_at=now,
@@ -186,14 +184,3 @@ def _refuse_same_file(feed: Feed, content_hash: str, file_name: str, *, allow_re
             f" tracking id {earlier.tracking_id}. Insist if it is to be read again."
         )
         raise UnableToReceive("same_file", message, earlier=earlier)
-
-
-def _keep_payload(spool: BinaryIO, content_hash: str, byte_size: int) -> str:
-    """Store a payload under its hash, once for the same bytes; returns its name."""
-    name = f"{content_hash[:2]}/{content_hash}"
-    if default_storage.exists(name):
-        if default_storage.size(name) == byte_size:
-            return name
-        # A crash cut an earlier writing short; no import row can know that file.
-        default_storage.delete(name)
-    return default_storage.save(name, File(spool))

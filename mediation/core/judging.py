@@ -11,7 +11,7 @@ from mediation.core.codes import Code
 from mediation.core.frames import KEYS, LEFT_OUT, REJECTED, REPEATED, UDRS, Catalogue, Verdict
 from mediation.core.mapping import Rule, map_texts, quoted, rules_of_mapping, text_of, type_fields
 from mediation.core.reading import json_records, source_column
-from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FIELDS, Json, ProfileSpec, SkipFilter
+from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FIELDS, ProfileSpec, SkipFilter
 
 MAX_KEY_CHARS = 200
 TEXT_FIELDS = {
@@ -190,20 +190,21 @@ def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.Da
 def _add_keys(kept: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
     """Add `content_hash`, and the `key` that must be new in the feed; a null key could not be made."""
     content = pl.col("raw")
-    if isinstance(spec.format, Json):
+    if not spec.is_of_rows:
         kept = kept.with_columns(_content=pl.Series(map(json_records.canonical, kept["raw"]), dtype=pl.String))
         content = pl.col("_content")
     kept = kept.with_columns(content_hash=content.chash.sha2_256().str.slice(0, 32))  # type: ignore[attr-defined]
-    if not spec.uniqueness:
+    if not spec.uniqueness and not spec.unique_sources:
         # The day in front keeps keys of one time together in the index; it belongs to the content anyway.
         day = pl.col("typed:Date").dt.strftime("%Y%m%d")
         return kept.with_columns(key=day + "-" + pl.col("content_hash"))
     parts = [_key_part(name, spec) for name in spec.uniqueness]
+    parts += [pl.col(source_column(name)).fill_null("") for name in spec.unique_sources]
     # A unit separator cannot be mistaken for a part's own text by length: each part but the last is counted.
     whole = parts[0] if len(parts) == 1 else pl.concat_str(*(_counted(part) for part in parts))
     hashed = whole.str.slice(0, 64) + "#" + whole.chash.sha2_256()  # type: ignore[attr-defined]
     key = pl.when(whole.str.len_chars() > MAX_KEY_CHARS).then(hashed).otherwise(whole)
-    is_empty = reduce(and_, (text_of(name).is_null() for name in spec.uniqueness))
+    is_empty = reduce(and_, (part == "" for part in parts))
     return kept.with_columns(key=pl.when(~is_empty).then(key))
 
 

@@ -13,7 +13,7 @@ from mediation.core.reading import UnreadableError
 from mediation.services.batches import make_partitions_ahead, swap_batches
 from mediation.services.bells import answer, ring, ring_now
 from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
-from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows
+from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows, write_out
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 
@@ -37,4 +37,5 @@ __all__ = [
     "ring_now",
     "swap_batches",
     "update_draft",
+    "write_out",
 ]

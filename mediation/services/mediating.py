@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import BinaryIO
 
 import polars as pl
 from django.db import transaction
@@ -29,6 +30,14 @@ class Outcome:
 
 
 IMPORTED = {"import_id": pl.Int64, "batch_id": pl.Int64, "udr_count": pl.Int64}
+
+
+def write_out(*, version: ProfileVersion, stream: BinaryIO, spool: BinaryIO) -> bool:
+    """Write a file of a format that cannot be cut into `spool`, as one that can. Raises UnreadableError.
+
+    Returns False, having written nothing, where it can be cut as it is.
+    """
+    return reading.write_out(stream, spool, parse_spec(version.spec))
 
 
 def cut(*, version: ProfileVersion, blocks: Iterable[bytes]) -> tuple[list[str] | None, Iterator[reading.Span]]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mediation.core.reading import fixed_width
 from mediation.core.reading.fixed_width import FixedWidth
 from mediation.core.reading.frames import UnreadableError, source_column
+from mediation.core.spec import formats
 
 COLUMNS = [
     {"name": "caller", "start": 1, "width": 6},
@@ -21,7 +22,7 @@ SOURCES = ["caller", "seconds", "kind"]
 
 def faults_of(**value: Any) -> list[str]:
     faults: list[str] = []
-    found = fixed_width.parse_format(
+    found = formats.fixed_width.parse_format(
         {"kind": "fixed_width", "columns": COLUMNS, **value}, "/format", lambda pointer, message: faults.append(pointer)
     )
     assert (found is None) == bool(faults)
@@ -31,7 +32,9 @@ def faults_of(**value: Any) -> list[str]:
 def format_of(**value: Any) -> FixedWidth:
     faults: list[str] = []
     document = {"kind": "fixed_width", "columns": COLUMNS, **value}
-    found = fixed_width.parse_format(document, "/format", lambda pointer, message: faults.append(pointer + message))
+    found = formats.fixed_width.parse_format(
+        document, "/format", lambda pointer, message: faults.append(pointer + message)
+    )
     assert found is not None, faults
     return found
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mediation.core.reading import cloudevents, json_path, json_records
 from mediation.core.reading.frames import UnreadableError, source_column
+from mediation.core.spec import formats
 
 PATH = ("response", "items")
 PAGE = {
@@ -109,10 +110,10 @@ def test_spans_are_bounded(monkeypatch):
 
 def test_a_path_is_names_with_points():
     faults: list[str] = []
-    assert json_path.parse_records_path("response.items", "/format/records_path", lambda *_: None) == PATH
-    assert json_path.parse_records_path(None, "/format/records_path", lambda *_: None) == ()
+    assert formats.json.parse_records_path("response.items", "/format/records_path", lambda *_: None) == PATH
+    assert formats.json.parse_records_path(None, "/format/records_path", lambda *_: None) == ()
     for value in ("a..b", 5, ".a"):
-        assert json_path.parse_records_path(value, "/p", lambda place, _: faults.append(place)) == ()
+        assert formats.json.parse_records_path(value, "/p", lambda place, _: faults.append(place)) == ()
     assert faults == ["/p"] * 3
     assert json_path.descend(PAGE, PATH) == [{"a": 1}, {"a": 2}]
     with pytest.raises(KeyError):
@@ -251,9 +252,9 @@ def test_rows_that_came_one_by_one_are_read_alike():
 def test_the_format_takes_nothing_but_utf8():
     faults: list[str] = []
     for value in ({"encoding": "cp1252"}, {"x": 1}):
-        assert cloudevents.parse_format(value, "/format", lambda place, _: faults.append(place)) is None
+        assert formats.cloudevents.parse_format(value, "/format", lambda place, _: faults.append(place)) is None
     assert faults == ["/format/encoding", "/format/x"]
-    assert cloudevents.UNIQUE_SOURCES == ("source", "id")
+    assert formats.cloudevents.UNIQUE_SOURCES == ("source", "id")
 
 
 attributes = st.dictionaries(st.sampled_from([*EVENT, "data_base64"]), values | st.just("1.0"), max_size=9)

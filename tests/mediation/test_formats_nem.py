@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mediation.core.reading import nem
 from mediation.core.reading.frames import UnreadableError, source_column
+from mediation.core.spec import formats
 
 HOURS = ",".join(f"{hour}.5" for hour in range(24))
 METER = "200,NMI0000001,E1Q1,1,E1,N1,METER1,kWh,60,"
@@ -166,8 +167,8 @@ def test_days_that_are_cut_from_their_meter_row_still_know_it(monkeypatch):
 
 def test_a_format_leaves_nothing_to_choose():
     faults: list[str] = []
-    assert nem.parse_format({"kind": "nem"}, "/format", lambda place, _: faults.append(place)) is not None
-    assert nem.parse_format({"kind": "nem", "x": 1}, "/format", lambda place, _: faults.append(place)) is None
+    assert formats.nem.parse_format({"kind": "nem"}, "/format", lambda place, _: faults.append(place)) is not None
+    assert formats.nem.parse_format({"kind": "nem", "x": 1}, "/format", lambda place, _: faults.append(place)) is None
     assert faults == ["/format/x"]
     assert nem.fault_of_source("NMI") is None
     assert "is no field" in str(nem.fault_of_source("nmi"))

@@ -20,6 +20,7 @@ from mediation.core.reading.cell_values import kind_of_format, text_of_number, t
 from mediation.core.reading.frames import UnreadableError, source_column
 from mediation.core.reading.workbook import column_letters, column_place
 from mediation.core.reading.xlsx import Xlsx
+from mediation.core.spec import formats
 
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 HEADER = "<row r='1'>" + "".join(f"<c t='inlineStr'><is><t>{name}</t></is></c>" for name in ("When", "Qty", "Name"))
@@ -61,7 +62,7 @@ def book(*rows: str, strings: Sequence[str] = (), head: str = "", is_1904: bool 
 
 def records(content: bytes, sources: Sequence[str] = ("When", "Qty", "Name"), **value: Any) -> pl.DataFrame:
     faults: list[str] = []
-    format_ = xlsx.parse_format({"kind": "xlsx", **value}, "/format", lambda *fault: faults.append(str(fault)))
+    format_ = formats.xlsx.parse_format({"kind": "xlsx", **value}, "/format", lambda *fault: faults.append(str(fault)))
     assert format_ is not None, faults
     spool = io.BytesIO()
     xlsx.rewrite(io.BytesIO(content), spool, format_, sources)
@@ -290,10 +291,13 @@ def test_a_format_names_every_fault():
         {"columns_by": "position", "columns": ["a", "a"]},
         {"tab": 1},
     ):
-        assert xlsx.parse_format({"kind": "xlsx", **value}, "/format", lambda place, _: faults.append(place)) is None
+        assert (
+            formats.xlsx.parse_format({"kind": "xlsx", **value}, "/format", lambda place, _: faults.append(place))
+            is None
+        )
     names = ["sheet", "sheet", "columns_by", "header_rows", "header_rows", "columns", "columns", "tab"]
     assert faults == [f"/format/{name}" for name in names]
-    assert xlsx.parse_format({"kind": "xlsx"}, "/format", lambda *_: None) == Xlsx()
+    assert formats.xlsx.parse_format({"kind": "xlsx"}, "/format", lambda *_: None) == Xlsx()
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**20), max_value=10**20, places=9))

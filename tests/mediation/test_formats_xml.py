@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mediation.core.reading import xml_records
 from mediation.core.reading.frames import UnreadableError, source_column
 from mediation.core.reading.xml_records import Xml
+from mediation.core.spec import formats
 
 CALLS = """<?xml version="1.0" encoding="UTF-8"?>
 <t:Calls xmlns:t="urn:t"><Header count="3"/>
@@ -203,7 +204,7 @@ def test_a_format_names_every_fault():
     faults: list[str] = []
     for value in ({}, {"record": "a//b"}, {"record": "a", "encoding": "utf-16"}, {"record": "a", "rows": 1}):
         assert (
-            xml_records.parse_format({"kind": "xml", **value}, "/format", lambda place, _: faults.append(place)) is None
+            formats.xml.parse_format({"kind": "xml", **value}, "/format", lambda place, _: faults.append(place)) is None
         )
     assert faults == ["/format/record", "/format/record", "/format/encoding", "/format/rows"]
 

@@ -5,9 +5,7 @@ paths into its data (`data.tokens`). Data that came as base64 and holds JSON is 
 """
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
@@ -15,34 +13,12 @@ from mediation.core.codes import Code
 from mediation.core.reading import json_records
 from mediation.core.reading.frames import RAW, Span, source_column
 
-# What tells one event from another, by the specification.
-UNIQUE_SOURCES = ("source", "id")
 REQUIRED = ("specversion", "id", "source", "type")
 SPEC_VERSION = "1.0"
 DATA = "data"
 BASE64 = "data_base64"
 MEDIA_TYPE = "datacontenttype"
 JSON_TYPE = r"^\s*[\w.+-]+/(?:[\w.-]+\+)?json\s*(?:;|$)"
-
-FaultSink = Callable[[str, str], None]
-
-
-@dataclass(frozen=True)
-class CloudEvents:
-    """Events in the JSON format of CloudEvents 1.0."""
-
-    encoding: str = "utf-8"
-
-
-def parse_format(value: dict[str, Any], pointer: str, fault: FaultSink) -> CloudEvents | None:
-    """The format that a profile states under `format`; None where it has a fault, each of which is reported."""
-    strangers = value.keys() - {"kind", "encoding"}
-    for name in strangers:
-        fault(f"{pointer}/{name}", "is not known here; known are encoding, kind")
-    if value.get("encoding", "utf-8") != "utf-8":
-        fault(f"{pointer}/encoding", "must be utf-8: CloudEvents are always")
-        return None
-    return None if strangers else CloudEvents()
 
 
 def cut(blocks: Iterable[bytes]) -> tuple[None, Iterator[Span]]:

@@ -6,7 +6,7 @@ strings go, so that a document that breaks off is refused as a whole.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mediation.core.reading.frames import BLOCK_BYTES, MAX_CHUNK_RECORDS, Span, UnreadableError
@@ -21,18 +21,6 @@ PLAIN = re.compile(r'[^"\\]*')
 BETWEEN = re.compile(r'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)  # whole strings included
 SCALAR = re.compile(r'[^\s,:"{}\[\]]*')
 CLOSES = {"{": "}", "[": "]"}
-
-FaultSink = Callable[[str, str], None]
-
-
-def parse_records_path(value: Any, pointer: str, fault: FaultSink) -> tuple[str, ...]:
-    """The names on the way to the records; empty where they are the document itself."""
-    if value in (None, ""):
-        return ()
-    if isinstance(value, str) and all(value.split(".")) and len(value) <= 1_000:
-        return tuple(value.split("."))
-    fault(pointer, "must be the names on the way to the records, such as response.items")
-    return ()
 
 
 def descend(document: Any, path: Sequence[str]) -> Any:

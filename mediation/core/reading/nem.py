@@ -7,8 +7,7 @@ interval can be corrected, or posted, without its neighbours. What breaks the fi
 exception, and the days around it are read. It cannot be corrected as one record: its source has to send it again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -17,29 +16,8 @@ from mediation.core.codes import Code
 from mediation.core.reading import json_records
 from mediation.core.reading.frames import BLOCK_BYTES, MAX_RECORD_BYTES, RAW, Span, UnreadableError, source_column
 from mediation.core.reading.nem_rows import ASK_AGAIN, LINE_NUMBERS, OFFSET, Day, FaultError, Reader
+from mediation.core.spec.formats.nem import NAMES
 
-# The source fields of a record. Those behind Value stand in NEM13 alone, where an interval is that between two reads.
-NAMES = (
-    "NMI",
-    "NMIConfiguration",
-    "RegisterID",
-    "NMISuffix",
-    "MeterSerialNumber",
-    "UOM",
-    "IntervalLength",
-    "IntervalDate",
-    "IntervalNumber",
-    "IntervalStart",
-    "IntervalEnd",
-    "QualityMethod",
-    "ReasonCode",
-    "ReasonDescription",
-    "UpdateDateTime",
-    "Value",
-    "DirectionIndicator",
-    "PreviousRegisterRead",
-    "CurrentRegisterRead",
-)
 CHUNK_RECORDS = 50_000
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Which rows may stand below which, in each version.
@@ -53,28 +31,6 @@ ABOVE = {
     },
     "NEM13": {"250": {"100", "250", "550"}, "550": {"250", "550"}, "900": {"100", "250", "550"}},
 }
-
-FaultSink = Callable[[str, str], None]
-
-
-@dataclass(frozen=True)
-class Nem:
-    """Meter data in the format of the Australian market, version NEM12 or NEM13 as the file says."""
-
-    encoding: str = "utf-8"
-
-
-def parse_format(value: dict[str, Any], pointer: str, fault: FaultSink) -> Nem | None:
-    """The format that a profile states under `format`; None where it has a fault, each of which is reported."""
-    strangers = value.keys() - {"kind"}
-    for name in strangers:
-        fault(f"{pointer}/{name}", "is not known here: the format leaves nothing to choose")
-    return None if strangers else Nem()
-
-
-def fault_of_source(source: str) -> str | None:
-    """What is wrong with a source field; None where nothing is."""
-    return None if source in NAMES else f"{source!r} is no field of meter data; those are {', '.join(NAMES)}"
 
 
 # Cutting

@@ -6,8 +6,7 @@ keeps its digits and never passes through a float. A cell with an error spoils i
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -15,54 +14,13 @@ import polars as pl
 from mediation.core.codes import Code
 from mediation.core.reading import delimited, json_records
 from mediation.core.reading.frames import Span, UnreadableError, source_column
-from mediation.core.reading.workbook import ERROR, MAX_COLUMNS, Cell, Workbook, column_letters
+from mediation.core.reading.workbook import ERROR, Cell, Workbook, column_letters
 from mediation.core.reading.zips import ZipRefusedError, refusing_what_is_broken
-from mediation.core.spec import Delimited
+from mediation.core.spec import Delimited, Xlsx
 
-COLUMNS_BY = ("name", "position")
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 WRITE_LINES = 10_000
 LINES = Delimited(quote="", columns=("row",))
-
-FaultSink = Callable[[str, str], None]
-
-
-@dataclass(frozen=True)
-class Xlsx:
-    """A sheet of a workbook."""
-
-    sheet: str | int = 1  # its name, or its place among the workbook's sheets
-    header_rows: int = 1
-    columns_by: str = "name"  # the last header row names the columns; "position": `columns` does, or their letters
-    columns: tuple[str, ...] = ()
-    encoding: str = "utf-8"
-
-
-def parse_format(value: dict[str, Any], pointer: str, fault: FaultSink) -> Xlsx | None:
-    """The format that a profile states under `format`; None where it has a fault, each of which is reported."""
-    known = {"kind", "sheet", "header_rows", "columns_by", "columns"}
-    faults = [(name, f"is not known here; known are {', '.join(sorted(known))}") for name in value.keys() - known]
-    sheet, header_rows, columns = value.get("sheet", 1), value.get("header_rows"), value.get("columns", [])
-    by = value.get("columns_by", "name")
-    if isinstance(sheet, bool) or not (sheet > 0 if isinstance(sheet, int) else isinstance(sheet, str) and sheet):
-        faults.append(("sheet", "must be the sheet's name, or its number from 1"))
-    if by not in COLUMNS_BY:
-        faults.append(("columns_by", f"must be one of {', '.join(COLUMNS_BY)}"))
-    if header_rows is None:
-        header_rows = 1 if by == "name" else 0
-    if not isinstance(header_rows, int) or isinstance(header_rows, bool) or not 0 <= header_rows <= 100:
-        faults.append(("header_rows", "must be a whole number from 0 to 100"))
-    elif by == "name" and not header_rows:
-        faults.append(("header_rows", "must be at least 1 where the header names the columns"))
-    if not isinstance(columns, list) or not all(isinstance(name, str) and name for name in columns):
-        faults.append(("columns", "must be a list of names"))
-    elif len(set(columns)) != len(columns) or len(columns) > MAX_COLUMNS:
-        faults.append(("columns", f"names a column twice, or more than {MAX_COLUMNS:,}"))
-    elif by == "name" and columns:
-        faults.append(("columns", "must be left out where the header names the columns"))
-    for name, message in faults:
-        fault(f"{pointer}/{name}", message)
-    return None if faults else Xlsx(sheet, header_rows, by, tuple(columns))
 
 
 # Writing out

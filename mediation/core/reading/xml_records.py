@@ -4,7 +4,7 @@ A document type, an entity or anything outside the document is refused; names co
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.parsers import expat
@@ -21,18 +21,14 @@ from mediation.core.reading.frames import (
     UnreadableError,
     source_column,
 )
-from mediation.core.spec import ENCODINGS
+from mediation.core.spec import Xml
+from mediation.core.spec.formats.xml import NAME, SOURCE, local
 
 FEED_BYTES = 1 << 16
 MAX_TOKEN_BYTES = 1 << 20  # of a tag or comment; expat looks at an unfinished one again with every block
 MAX_RECORD_SPAN = 8 * MAX_RECORD_BYTES
 MAX_DEPTH = 100
 MAX_SHOWN = 10
-NAME = r"[^\s/@\[\]<>&'\"=!?]+"
-RECORD_PATH = re.compile(f"{NAME}(/{NAME})*")
-SOURCE = re.compile(
-    rf"(?P<steps>\.|{NAME}(?:\[[1-9]\d{{0,5}}\])?(?:/{NAME}(?:\[[1-9]\d{{0,5}}\])?)*)?(?:(?:^|/)@(?P<attribute>{NAME}))?"
-)
 STEP = re.compile(rf"(?P<name>{NAME})(?:\[(?P<index>\d+)\])?")
 # Everything in a well-formed document that is not character data. `name` is that of a tag.
 MARKUP = re.compile(
@@ -41,54 +37,9 @@ MARKUP = re.compile(
     re.DOTALL,
 )
 
-FaultSink = Callable[[str, str], None]
-
-
-@dataclass(frozen=True)
-class Xml:
-    """XML whose records are the elements of one name, or at one path such as `Batch/Call`."""
-
-    record: str
-    encoding: str = "utf-8"
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """The names that a record's element and its parents end in, outermost first."""
-        return tuple(map(_local, self.record.split("/")))
-
 
 class _RefusedError(ValueError):
     """Something in a document that is not read here, however well formed."""
-
-
-def parse_format(value: dict[str, Any], pointer: str, fault: FaultSink) -> Xml | None:
-    """The format that a profile states under `format`; None where it has a fault, each of which is reported."""
-    known, is_right = {"kind", "record", "encoding"}, True
-    for name in value.keys() - known:
-        fault(f"{pointer}/{name}", f"is not known here; known are {', '.join(sorted(known))}")
-        is_right = False
-    record = value.get("record")
-    if not isinstance(record, str) or not RECORD_PATH.fullmatch(record):
-        fault(f"{pointer}/record", "must name the element that is a record, or its path such as Batch/Call")
-        is_right = False
-    if value.get("encoding", "utf-8") not in ENCODINGS:
-        fault(f"{pointer}/encoding", f"must be one of {', '.join(ENCODINGS)}")
-        is_right = False
-    return Xml(str(record), value.get("encoding", "utf-8")) if is_right else None
-
-
-def fault_of_source(source: str) -> str | None:
-    """What is wrong with a source path; None where nothing is."""
-    if source and SOURCE.fullmatch(source):
-        return None
-    return f"{source!r} is no path in a record; write Caller, Party/Number, Party[2]/Number, Caller/@type or @id"
-
-
-def _local(name: str) -> str:
-    return name.rpartition(":")[2] if ":" in name else name
-
-
-# Cutting
 
 
 def cut(blocks: Iterable[bytes], format_: Xml) -> tuple[None, Iterator[Span]]:
@@ -164,7 +115,7 @@ class _Cutter:
             )
 
     def _open(self, name: str, attributes: dict[str, str]) -> None:
-        self.names.append(name := _local(name))
+        self.names.append(name := local(name))
         depth = len(self.names)
         if depth > MAX_DEPTH:
             raise _RefusedError(f"Elements are nested more than {MAX_DEPTH} deep")
@@ -240,11 +191,11 @@ def _wanted(sources: Sequence[str]) -> _Wanted:
             continue
         for step in (found["steps"] or ".").split("/"):
             if parts := None if step == "." else STEP.fullmatch(step):
-                node = node.children.setdefault(_local(parts["name"]), {}).setdefault(
+                node = node.children.setdefault(local(parts["name"]), {}).setdefault(
                     int(parts["index"] or 1), _Wanted()
                 )
         if found["attribute"]:
-            node.attributes.setdefault(_local(found["attribute"]), []).append(place)
+            node.attributes.setdefault(local(found["attribute"]), []).append(place)
         else:
             node.texts.append(place)
     return root
@@ -276,7 +227,7 @@ class _Record:
         return self.values
 
     def _open(self, name: str, attributes: dict[str, str]) -> None:
-        node = self._node(_local(name))
+        node = self._node(local(name))
         self.stack.append(node)
         self.counts.append({})
         self.texts.append([])
@@ -284,7 +235,7 @@ class _Record:
             raise ValueError(f"the record is nested more than {MAX_DEPTH} deep")
         if node is not None and node.attributes:
             for key, value in attributes.items():
-                for place in node.attributes.get(_local(key), ()) if not key.startswith("xmlns") else ():
+                for place in node.attributes.get(local(key), ()) if not key.startswith("xmlns") else ():
                     self.values[place] = value
 
     def _node(self, name: str) -> _Wanted | None:
@@ -330,7 +281,7 @@ def _texts_of_records(text: str, path: Sequence[str]) -> Iterator[str]:
     for found in MARKUP.finditer(text):
         if found["name"] is None:
             continue
-        name = _local(found["name"])
+        name = local(found["name"])
         if depth:
             depth += -1 if found["close"] else not found["empty"]
         elif found["close"]:

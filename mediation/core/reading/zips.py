@@ -1,5 +1,6 @@
 """Opening zip archives without trusting what they say of themselves."""
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,6 +12,16 @@ LOCATOR, LOCATOR_BYTES = b"PK\x06\x07", 20
 END_64_BYTES = 56
 MAX_DIRECTORY_BYTES = 2 << 20  # some 20,000 members; each costs ten times its place in memory
 MAX_COMMENT = 0xFFFF
+# What the library raises of names, places and content that cannot be.
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+    OSError,
+)
 
 
 class ZipRefusedError(ValueError):
@@ -26,7 +37,9 @@ def refusing_what_is_broken() -> Iterator[None]:
     """Turns whatever the library says of a damaged archive into a refusal for people."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise  # a full disk, say: no fault of the file
         raise ZipRefusedError("broken_archive", f"The zip file is damaged: {error}. Send it again.") from None
 
 

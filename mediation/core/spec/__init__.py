@@ -14,7 +14,21 @@ from mediation.core.spec.fields import (
     FieldsDocument,
 )
 from mediation.core.spec.filters import FiltersDocument, SkipFilter
-from mediation.core.spec.formats import ENCODINGS, Delimited, FormatDocument, Json
+from mediation.core.spec.formats import (
+    ENCODINGS,
+    CloudEvents,
+    Delimited,
+    FixedColumn,
+    FixedWidth,
+    Format,
+    FormatDocument,
+    Json,
+    Nem,
+    Xlsx,
+    Xml,
+    fault_of_source,
+)
+from mediation.core.spec.formats.cloudevents import UNIQUE_SOURCES
 
 __all__ = [
     "ENCODINGS",
@@ -23,13 +37,20 @@ __all__ = [
     "FIELD_KINDS",
     "IDENTIFIER_FIELDS",
     "REQUIRED_FIELDS",
+    "CloudEvents",
     "Delimited",
     "Fault",
     "FaultySpecError",
     "FieldMapping",
+    "FixedColumn",
+    "FixedWidth",
+    "Format",
     "Json",
+    "Nem",
     "ProfileSpec",
     "SkipFilter",
+    "Xlsx",
+    "Xml",
     "parse_spec",
 ]
 
@@ -38,7 +59,7 @@ __all__ = [
 class ProfileSpec:
     """How the records of a source are read, mapped and filtered."""
 
-    format: Delimited | Json
+    format: Format
     fields: tuple[FieldMapping, ...]
     skip: tuple[SkipFilter, ...] = ()
     uniqueness: tuple[str, ...] = ()
@@ -46,9 +67,24 @@ class ProfileSpec:
 
     @property
     def sources(self) -> list[str]:
-        """The source fields that mappings and filters read, each once."""
+        """The source fields that mappings, filters and the format's own uniqueness read, each once."""
         named = [mapping.source for mapping in self.fields if mapping.source] + [skip.source for skip in self.skip]
-        return list(dict.fromkeys(named))
+        return list(dict.fromkeys([*named, *self.unique_sources]))
+
+    @property
+    def unique_sources(self) -> tuple[str, ...]:
+        """The source fields that make a record unique where the profile names no UDR fields: the format may know."""
+        return UNIQUE_SOURCES if isinstance(self.format, CloudEvents) and not self.uniqueness else ()
+
+    @property
+    def records_path(self) -> tuple[str, ...]:
+        """The names on the way to the records of a JSON document; empty where they are the document itself."""
+        return self.format.records_path if isinstance(self.format, Json) else ()
+
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether a record is a row of text; else it is a JSON object, in files, requests and corrections."""
+        return isinstance(self.format, Delimited | FixedWidth | Xml)
 
     def mapping(self, name: str) -> FieldMapping | None:
         return next((mapping for mapping in self.fields if mapping.name == name), None)
@@ -98,8 +134,7 @@ class WholeDocument(Document):
         self._check_columns(spec)
 
     def _check_columns(self, spec: ProfileSpec) -> None:
-        if not isinstance(spec.format, Delimited) or not spec.format.columns:
-            return
+        place = "/fields" if isinstance(spec.format, Xml | Nem) else "/format/columns"
         for source in spec.sources:
-            if source not in spec.format.columns:
-                self.fault("/format/columns", f"does not name {source!r}, which a mapping or filter reads")
+            if fault := fault_of_source(source, spec.format):
+                self.fault(place, fault)

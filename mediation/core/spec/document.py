@@ -1,7 +1,10 @@
 """What every part of a profile document is read with: its faults, each with its place, all at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+FaultSink = Callable[[str, str], None]
 
 MAX_NAME = 200  # characters of a field's or filter's name, as far as exceptions can hold it
 

@@ -1,4 +1,4 @@
-"""Formats: how the bytes of a source are rows or records."""
+"""Delimited text, as a profile states it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,28 +22,10 @@ class Delimited:
     columns: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Json:
-    """JSON records: one object, an array, `{"data": [...]}`, or an object a line."""
+class DelimitedDocument(Document):
+    """The member `format` of kind delimited."""
 
-    encoding: str = "utf-8"
-
-
-class FormatDocument(Document):
-    """The member `format`."""
-
-    def parse(self, value: Any) -> Delimited | Json:
-        if isinstance(value, dict) and value.get("kind") == "json":
-            self.object(value, "/format", {"kind", "encoding"})
-            return Json(encoding=self.choice(value, "encoding", "/format", ("utf-8",), "utf-8"))
-        if not isinstance(value, dict) or value.get("kind") != "delimited":
-            self.fault("/format/kind", "must be delimited or json")
-            return Json()
-        known = {"kind", "delimiter", "quote", "encoding", "line_ending", "header_rows", "columns_by", "columns"}
-        self.object(value, "/format", known)
-        return self._delimited(value)
-
-    def _delimited(self, value: dict[str, Any]) -> Delimited:
+    def parse(self, value: dict[str, Any]) -> Delimited:
         header_rows = value.get("header_rows", 0)
         if not isinstance(header_rows, int) or isinstance(header_rows, bool) or not 0 <= header_rows <= 100:
             self.fault("/format/header_rows", "must be a whole number from 0 to 100")

@@ -1,0 +1,128 @@
+"""What a version of a profile would change in a past import, with nothing written."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import polars as pl
+from django.contrib.auth.models import User
+
+from ingestion import selectors, store
+from ingestion.core.requests import FaultyRequestError, raw_records
+from ingestion.core.unpacking import UnpackError, unpack
+from ingestion.models import Feed, ImportBody, ImportException, LeftOutRecord, UsageImport
+from ingestion.services.mediating import windows_of
+from mediation import services as mediation
+from mediation.core import reading
+from mediation.core.comparing import Comparison, compare
+from mediation.core.spec import FaultySpecError, ProfileSpec, parse_spec
+from mediation.models import ProfileVersion
+from mediation.selectors import batch_ids_of_import
+from mediation.services.previewing import states_after, states_before
+from mediation.store.reading_only import reading_only
+
+MAX_RECORDS = 100_000
+ROWS = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
+
+
+class UnableToCompare(Exception):
+    """The version cannot be held against this import; the message says why."""
+
+
+def compare_version(*, version: ProfileVersion, usage_import: UsageImport, by: User | None) -> Comparison:
+    """What `version` would make of an import's first 100,000 records, beside what became of them."""
+    mediation.require_permission(by, "ingestion.view_usageimport")
+    mediation.require_permission(by, "mediation.view_profileversion")
+    try:
+        spec = parse_spec(version.spec)
+    except FaultySpecError as error:
+        raise UnableToCompare(f"{version} has faults. Mend them first: {error}") from None
+    with reading_only():
+        try:
+            records, is_cut = _records(usage_import, spec)
+        except (reading.UnreadableError, UnpackError, FaultyRequestError) as error:
+            raise UnableToCompare(f"{version} cannot read this import: {error}") from None
+        except FileNotFoundError:
+            raise UnableToCompare("The original is not in the file storage any more.") from None
+        last = int(records["record_number"].max() or 0)  # type: ignore[arg-type]
+        feed = Feed.objects.get(pk=usage_import.feed_id)
+        after = states_after(
+            records=records,
+            spec=spec,
+            windows=windows_of(feed, [usage_import]),
+            feed_id=feed.pk,
+            replaced_ids=batch_ids_of_import(usage_import.pk),
+        )
+        last = last if is_cut else 2**62
+        before = states_before(import_id=usage_import.pk, last_number=last, others=_others(usage_import, last))
+    return compare(before, after, is_cut=is_cut)
+
+
+def _others(usage_import: UsageImport, last_number: int) -> pl.DataFrame:
+    """record_number, outcome and reason of what became no UDR in the import's current attempt."""
+    of_attempt = {"usage_import": usage_import, "attempt": usage_import.attempt, "record_number__lte": last_number}
+    settled = ImportException.objects.filter(**of_attempt).exclude(status=ImportException.Status.RESOLVED)
+    rows = [(number, "exception", code) for number, code in settled.values_list("record_number", "code")]
+    left_out = LeftOutRecord.objects.filter(**of_attempt).values_list("record_number", "outcome", "reason")
+    schema = {"record_number": pl.Int64, "outcome": pl.String, "reason": pl.String}
+    return pl.DataFrame([*rows, *left_out], schema=schema, orient="row")
+
+
+# Reading
+
+
+def _records(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame, bool]:
+    """RECORDS of the import as `spec` reads it, corrected ones as they were corrected, and whether there are more."""
+    header: Any = None
+    if usage_import.payload:
+        records, header, is_cut = _of_file(usage_import, spec)
+    else:
+        records, is_cut = _of_body(usage_import, spec), False
+    corrections = selectors.corrections_of(usage_import)
+    met = sorted(set(records["record_number"].to_list()) & corrections.keys())
+    if met:
+        rows = [(usage_import.pk, number, corrections[number]) for number in met]
+        corrected = reading.read_rows(pl.DataFrame(rows, schema=ROWS, orient="row"), spec, header)
+        records = pl.concat([records.filter(~pl.col("record_number").is_in(met)), corrected], how="diagonal")
+    return records.sort("record_number"), is_cut
+
+
+def _of_body(usage_import: UsageImport, spec: ProfileSpec) -> pl.DataFrame:
+    body = bytes(ImportBody.objects.get(pk=usage_import.pk).content)
+    texts = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
+    rows = [(usage_import.pk, number, raw) for number, raw in enumerate(texts, start=1)]
+    return reading.read_rows(pl.DataFrame(rows, schema=ROWS, orient="row"), spec)
+
+
+def _of_file(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame, Any, bool]:
+    with _readable(usage_import, spec) as stream:
+        header, found = reading.cut(store.blocks_of(stream), spec)
+        spans = list(found)  # what parts need from above them is complete only now
+        parts: list[pl.DataFrame] = []
+        for span in spans:
+            if sum(part.height for part in parts) >= MAX_RECORDS:
+                break
+            stream.seek(span.start)
+            content = stream.read(span.end - span.start)
+            parts.append(
+                reading.read_part(
+                    content, spec, import_id=usage_import.pk, first_number=span.first_number, header=header
+                )
+            )
+    records = pl.concat(parts, how="diagonal")
+    return records.head(MAX_RECORDS), header, len(parts) < len(spans) or records.height > MAX_RECORDS
+
+
+@contextmanager
+def _readable(usage_import: UsageImport, spec: ProfileSpec) -> Iterator[BinaryIO]:
+    """The file as `spec` can cut it: unpacked, and written out anew where its format needs that."""
+    with (
+        store.open_original(usage_import) as original,
+        tempfile.TemporaryFile() as spool,
+        tempfile.TemporaryFile() as lines,
+    ):
+        stream: Any = spool if unpack(original, spool) is not None else original
+        stream = lines if reading.write_out(stream, lines, spec) else stream
+        stream.seek(0)
+        yield stream

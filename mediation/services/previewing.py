@@ -1,17 +1,22 @@
 """Previews: what a profile would make of pasted rows or of a sample, with nothing written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from io import BytesIO
 from typing import Any
 
 import polars as pl
 
 from mediation import selectors
 from mediation.core import reading
-from mediation.core.frames import WINDOWS, Catalogue
+from mediation.core.comparing import states_of_others, states_of_udrs
+from mediation.core.frames import REPEATED, UDRS, WINDOWS, Catalogue
+from mediation.core.judging import mediate as sort_records
+from mediation.core.judging import sort_repeats
 from mediation.core.previewing import Preview, named_by
 from mediation.core.previewing import preview as preview_records
 from mediation.core.spec import FaultySpecError, ProfileSpec, parse_spec
+from mediation.store.looking import holders_of, udrs_of_batches
 from mediation.store.reading_only import reading_only
 
 MAX_BYTES = 1 << 20
@@ -48,6 +53,42 @@ def preview(
         known = named_by(records, parsed) if knows_every_name else selectors.catalogue()
         catalogue = _assuming(known, assumed_classes)
         return preview_records(records, spec=parsed, catalogue=catalogue, windows=frame, is_cut=is_cut)
+
+
+def states_after(
+    *,
+    records: pl.DataFrame,
+    spec: ProfileSpec,
+    windows: pl.DataFrame,
+    feed_id: int,
+    replaced_ids: Sequence[int],
+) -> pl.DataFrame:
+    """STATES that RECORDS of one import would come to if `spec` read them now; nothing is written.
+
+    replaced_ids: the batches that hold the import's UDRs today, whose keys would be free.
+    """
+    catalogue = selectors.catalogue()
+    verdict = sort_records(records, spec=spec, catalogue=catalogue, windows=windows)
+    held = holders_of(verdict.kept["key"], feed_id=feed_id, other_than=replaced_ids)
+    fresh = verdict.kept.join(held, on="key", how="anti", maintain_order="left")
+    late = verdict.kept.join(held, on="key", how="semi", maintain_order="left").select(list(REPEATED))
+    mine = fresh.select("key", pl.col("record_number").alias("held_by"), pl.col("content_hash").alias("held_hash"))
+    duplicates, conflicts = sort_repeats(pl.concat([late, verdict.repeated]), pl.concat([mine, held]))
+    others = [
+        verdict.skipped.select("record_number", "outcome", "reason"),
+        duplicates.select("record_number", "outcome", "reason"),
+        *(
+            part.select("record_number", pl.lit("exception").alias("outcome"), pl.col("code").alias("reason"))
+            for part in (verdict.rejected, conflicts)
+        ),
+    ]
+    return pl.concat([states_of_udrs(fresh.select(list(UDRS)), catalogue), states_of_others(pl.concat(others))])
+
+
+def states_before(*, import_id: int, last_number: int, others: pl.DataFrame) -> pl.DataFrame:
+    """STATES of an import as it stands. others: record_number, outcome, reason of what became no UDR."""
+    udrs = udrs_of_batches(selectors.batch_ids_of_import(import_id), last_number=last_number)
+    return pl.concat([states_of_udrs(udrs, selectors.catalogue()), states_of_others(others)])
 
 
 def _parse(spec: Any) -> ProfileSpec:
@@ -87,7 +128,11 @@ def _read(content: bytes, spec: ProfileSpec, *, as_rows: bool) -> tuple[pl.DataF
 
 
 def _file(content: bytes, spec: ProfileSpec) -> pl.DataFrame:
-    header, spans = reading.cut(iter([content]), spec)
+    spool = BytesIO()
+    if reading.write_out(BytesIO(content), spool, spec):
+        content = spool.getvalue()
+    header, found = reading.cut(iter([content]), spec)
+    spans = list(found)  # what parts need from above them is complete only now
     parts = [
         reading.read_part(
             content[span.start : span.end], spec, import_id=0, first_number=span.first_number, header=header

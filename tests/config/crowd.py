@@ -23,6 +23,8 @@ from mediation.models import (
     UDR_ID_BITS,
     Bell,
     DataProfile,
+    GoldenSample,
+    GoldenSampleChange,
     IdentifierType,
     ProfileVersion,
     Udr,
@@ -68,6 +70,9 @@ def arrive(number: int, owner: User) -> UsageImport:
     identifier_type = IdentifierType.objects.create(name=f"identifier-{number}")
     profile = DataProfile.objects.create(name=f"profile-{number}")
     version = ProfileVersion.objects.create(profile=profile, number=1, status="active", spec={}, created_by=owner)
+    guarded = {"profile": profile, "name": f"sample-{number}", "content": "a", "expected": []}
+    GoldenSample.objects.create(created_at=MAY, created_by=owner, **guarded)
+    GoldenSampleChange.objects.create(changed_at=MAY, changed_by=owner, reason="on purpose", **guarded)
     feed = Feed.objects.create(name=f"Feed {number}", api_name=f"feed-{number}", profile=profile)
     usage_import = UsageImport.objects.create(
         feed=feed,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediation.core.frames import MOMENT
@@ -121,6 +121,7 @@ keys = st.text("012", min_size=1, max_size=4)
 periods = st.tuples(st.none() | st.integers(0, 5), st.none() | st.integers(6, 9)) | st.just((None, None))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(keys, periods), max_size=12),
     st.lists(st.tuples(st.text("0123", max_size=6), st.integers(-1, 10)), max_size=12),
@@ -143,6 +144,7 @@ def test_prefixes_are_found_as_by_reading_every_row(given_rows, asked):
 bounds = st.none() | st.integers(-3, 9).map(lambda number: str(Decimal(number) / 2))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(bounds, bounds, periods), max_size=8),
     st.lists(st.tuples(st.integers(-5, 12), st.integers(-1, 10)), max_size=12),

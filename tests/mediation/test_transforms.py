@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediation.core.frames import MOMENT
@@ -215,6 +215,7 @@ def test_a_unit_reads_and_writes_the_signs_of_its_field():
     assert faults_after(["1,5"], {"unit": "KB"}, signs=(".", ",")) == [(0, "bad_number")]
 
 
+@settings(deadline=None)
 @given(
     st.decimals(-(10**12), 10**12, places=6),
     st.decimals("0.000000001", 10**6, places=9).filter(lambda multiplier: multiplier > 0),

@@ -1,6 +1,8 @@
 """What is proposed from a sample: its format, what its columns hold, which of them feeds which UDR field, and why."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -242,6 +244,7 @@ EVENTS = [EVENT, {**EVENT, "id": "e-2"}, {**EVENT, "id": "e-3"}]
 def test_json_records_are_found_however_they_come(text):
     suggestion = of(text, is_whole=False)
     assert suggestion.document["format"] == {"kind": "json"}
+    parse_spec(suggestion.document)
     assert sources(suggestion) == {
         "Date": "time",
         "UniquenessIdentifier": "id",
@@ -252,7 +255,9 @@ def test_json_records_are_found_however_they_come(text):
 
 
 def test_records_inside_a_json_document_are_found_by_their_path():
-    assert of(json.dumps({"page": 1, "result": {"items": EVENTS}})).document["format"]["records"] == "result.items"
+    suggestion = of(json.dumps({"page": 1, "result": {"items": EVENTS}}))
+    assert suggestion.document["format"]["records_path"] == "result.items"
+    parse_spec(suggestion.document)
 
 
 def test_cloud_events_are_known_by_their_members():
@@ -268,6 +273,7 @@ def test_the_repeated_element_of_xml_is_the_record():
     )
     suggestion = of(f"<Batch><Header><Created>today</Created></Header>{calls}</Batch>")
     assert suggestion.document["format"] == {"kind": "xml", "record": "Call"}
+    parse_spec(suggestion.document)
     assert sources(suggestion)["Date"] == "Start"
     assert sources(suggestion)["UdrUsageIdentifier"] == "Party/Account"
     assert sources(suggestion)["UniquenessIdentifier"] == "@id"
@@ -300,7 +306,7 @@ def test_columns_of_a_fixed_width_lie_between_blanks():
         (b"", "empty"),
         (b" \n\n", "empty"),
         (b"\x1f\x8b\x08\x00abc", "gzip"),
-        (b"PK\x03\x04abc", "spreadsheet"),
+        (b"PK\x03\x04abc", "cannot be read as a workbook"),
         ("a,b\n1,2".encode("utf-16"), "UTF-16"),
         (b"a,b\n\0,1", "NUL"),
         (b"one word", "delimiter"),
@@ -357,3 +363,46 @@ def test_call_records_can_be_activated_as_they_are_proposed():
 
 def test_interval_meter_data_is_known_by_its_first_record():
     assert suggest(sample("nem/Example_NEM12_multiple_quality.csv")).document["format"]["kind"] == "nem"
+
+
+def test_meter_data_is_mapped_whole_since_its_format_fixes_it():
+    suggestion = suggest(sample("nem/Example_NEM12_multiple_quality.csv"))
+    parse_spec(suggestion.document)
+    assert sources(suggestion)["UdrUsageIdentifier"] == "NMI"
+    assert suggestion.document["uniqueness"] == ["UdrUsageIdentifier", "Extensions.suffix", "Date"]
+    assert suggestion.record_count == 48
+
+
+def workbook(*rows):
+    """A workbook of one sheet, made by hand: shared strings are not needed for inline ones."""
+    cells = "".join(
+        f'<row r="{number}">' + "".join(f'<c t="inlineStr"><is><t>{cell}</t></is></c>' for cell in row) + "</row>"
+        for number, row in enumerate(rows, 1)
+    )
+    parts = {
+        "_rels/.rels": '<Relationships><Relationship Id="a" Type="x/officeDocument" Target="xl/workbook.xml"/>'
+        "</Relationships>",
+        "xl/workbook.xml": '<workbook xmlns:r="r"><sheets><sheet name="May" r:id="b"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": '<Relationships><Relationship Id="b" Type="x/worksheet" Target="sheet.xml"/>'
+        "</Relationships>",
+        "xl/sheet.xml": f"<worksheet><sheetData>{cells}</sheetData></worksheet>",
+    }
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return stream.getvalue()
+
+
+def test_the_first_sheet_of_a_workbook_is_looked_at():
+    content = workbook(*(line.split(",") for line in CALLS.splitlines()))
+    suggestion = suggest(content)
+    assert suggestion.document["format"] == {"kind": "xlsx", "header_rows": 1}
+    assert sources(suggestion)["Value"] == "duration"
+    parse_spec(suggestion.document)
+
+
+def test_a_sheet_without_a_header_goes_by_letters():
+    suggestion = suggest(workbook(["2026-05-01 10:00", "A", "5"], ["2026-05-02 10:00", "B", "6"]))
+    assert suggestion.document["format"] == {"kind": "xlsx", "columns_by": "position"}
+    assert sources(suggestion)["Date"] == "A"

@@ -43,11 +43,13 @@ def suggest(content: bytes, *, is_whole: bool = True) -> Suggestion:
     null_texts, columns = look_at(layout)
     fields, reasons, questions, missing = map_fields(columns)
     if layout.fields is not None:
-        fields, reasons, questions, missing = layout.fields, [], [], []
+        fields, reasons, questions, missing = dict(layout.fields), [], [], []
     document: dict[str, Any] = {"format": layout.format, "fields": fields}
     if layout.structure:
         document["structure"] = layout.structure
-    if "UniquenessIdentifier" in fields:
+    if layout.uniqueness:
+        document["uniqueness"] = list(layout.uniqueness)
+    elif "UniquenessIdentifier" in fields:
         document["uniqueness"] = ["UniquenessIdentifier"]
     if null_texts:
         document["null_texts"] = list(null_texts)

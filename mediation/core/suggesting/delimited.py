@@ -43,7 +43,7 @@ def read_rows(lines: Sequence[str], most: int) -> Rows | None:
             above += 1
         body = table[above:]
     width = Counter(map(len, body)).most_common(1)[0][0]
-    has_header = structure is None and _is_header(body)
+    has_header = structure is None and is_header(body)
     names, by_name = _names(body[0] if has_header else None, width)
     rows = [row for row in body[has_header:] if len(row) == width]
     format_: dict[str, Any] = {"kind": "delimited", "delimiter": delimiter, "quote": quote}
@@ -95,7 +95,7 @@ def _find_delimiter(lines: Sequence[str], quote: str) -> str | None:
     return best if best is not None and scores[best][0] >= 0.5 else None
 
 
-def _is_header(table: Sequence[Sequence[str]]) -> bool:
+def is_header(table: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names the columns: words that differ, above values."""
     first, below = [cell.strip() for cell in table[0]], table[1:]
     if not all(first) or len(set(first)) != len(first) or any(LIKE_VALUE.fullmatch(cell) for cell in first):
@@ -204,7 +204,7 @@ def read_fixed_width(lines: Sequence[str], most: int) -> Rows | None:
         return None
     places = list(zip(starts, [*starts[1:], length], strict=True))
     cut = [[line[start:end].strip() for start, end in places] for line in body]
-    has_header = _is_header(cut)
+    has_header = is_header(cut)
     names, _ = _names(cut[0] if has_header else None, len(places))
     columns = [
         {"name": name, "start": start + 1, "width": end - start}

@@ -67,7 +67,11 @@ def _values_in(whole: Any) -> tuple[dict[str, Any], list[Any], str]:
     lists = list(_lists_of_objects(whole, ()))
     if len(lists) == 1 and len(lists[0][1]) > 1:
         path = ".".join(lists[0][0])
-        return {"kind": "json", "records": path}, lists[0][1], f"the records are a list inside the document, at {path}"
+        return (
+            {"kind": "json", "records_path": path},
+            lists[0][1],
+            f"the records are a list inside the document, at {path}",
+        )
     return {"kind": "json"}, [whole], "one JSON object"
 
 
@@ -85,10 +89,11 @@ def _leaves(record: dict[str, Any], before: str = "") -> Iterator[tuple[str, str
         if isinstance(value, dict) and value and not (before == "" and name == "Extensions"):
             yield from _leaves(value, f"{before}{name}.")
         else:
-            yield before + name, _text(value)
+            yield before + name, text_of(value)
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """A leaf's text, as a profile's source gives it."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mediation.core.suggesting import delimited, documents
+from mediation.core.suggesting import delimited, documents, meters, sheets
 from mediation.core.suggesting.proposals import Question, Reason, UnableToSuggestError
 from mediation.core.suggesting.sampling import Sample, read_sample
 
@@ -15,7 +15,7 @@ MAX_COLUMNS = 1_000
 
 @dataclass
 class Layout:
-    """A sample in columns. fields: the whole mapping, where the format fixes what its columns mean."""
+    """A sample in columns. fields, uniqueness: where the format fixes what its columns mean."""
 
     format: dict[str, Any]
     columns: dict[str, Sequence[str | None]]
@@ -24,25 +24,27 @@ class Layout:
     questions: list[Question] = field(default_factory=list)
     structure: dict[str, Any] | None = None
     fields: dict[str, Any] | None = None
+    uniqueness: tuple[str, ...] = ()
 
 
 def find_layout(content: bytes, *, is_whole: bool) -> Layout:
     """The layout of a sample. Raises UnableToSuggestError."""
     if content.startswith(b"PK\x03\x04"):
-        raise UnableToSuggestError(
-            "The sample is a spreadsheet (.xlsx) or a zip. Save its sheet as CSV and give that as the sample; the"
-            " profile's format can be set to xlsx afterwards, the columns keep their names."
-        )
+        return _bounded(_sheet(content, is_whole=is_whole))
     sample = read_sample(content, is_whole=is_whole)
     start = sample.text.lstrip()
     if re.match(r"100,NEM1[23],", start):
-        return _nem(sample)
+        return _meters(content, is_whole=is_whole)
     if start.startswith(("{", "[")):
         layout = _documents(sample, documents.read_json(sample.text, MAX_RECORDS))
     elif start.startswith("<"):
         layout = _documents(sample, documents.read_xml(sample.text, MAX_RECORDS))
     else:
         layout = _rows(sample)
+    return _bounded(layout)
+
+
+def _bounded(layout: Layout) -> Layout:
     if len(layout.columns) > MAX_COLUMNS:
         raise UnableToSuggestError(
             f"The sample has {len(layout.columns):,} columns; at most {MAX_COLUMNS:,} are looked at. Is its delimiter"
@@ -51,9 +53,26 @@ def find_layout(content: bytes, *, is_whole: bool) -> Layout:
     return layout
 
 
-def _nem(sample: Sample) -> Layout:
-    reason = Reason("/format/kind", "nem", "sure", "the file starts with a 100 record of NEM12 or NEM13")
-    return Layout({"kind": "nem"}, {}, sample.text.count("\n300,") + sample.text.count("\n250,"), [reason])
+def _sheet(content: bytes, *, is_whole: bool) -> Layout:
+    if not is_whole:
+        raise UnableToSuggestError("A workbook is looked at whole. Give one of at most 1 MiB, with its first rows.")
+    found = sheets.read_sheet(content, MAX_RECORDS)
+    columns: dict[str, Sequence[str | None]] = {
+        name: [row[place] for row in found.rows] for place, name in enumerate(found.names)
+    }
+    return Layout(found.format, columns, len(found.rows), found.reasons)
+
+
+def _meters(content: bytes, *, is_whole: bool) -> Layout:
+    found = meters.read_meters(content, MAX_RECORDS, is_whole=is_whole)
+    return Layout(
+        {"kind": "nem"},
+        found.columns,
+        found.record_count,
+        found.reasons,
+        fields=meters.FIELDS,
+        uniqueness=meters.UNIQUE,
+    )
 
 
 def _documents(sample: Sample, found: documents.Documents) -> Layout:

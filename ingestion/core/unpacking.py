@@ -226,7 +226,7 @@ def _is_office(stream: BinaryIO) -> bool:
 
 def _unpack_zip(stream: BinaryIO, sink: _Sink) -> None:
     archive = open_zip(stream)
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     if len(members) != 1:
         found = ", ".join(repr(member.filename[:60]) for member in members[:5]) or "none"
         raise UnpackError("members", f"The zip file must hold exactly one file; it holds {len(members):,}: {found}.")

@@ -104,6 +104,15 @@ def test_a_zip_holds_exactly_one_file():
     assert refusal(zipped({})) == "members"
 
 
+def test_a_file_in_a_zip_may_have_no_name():
+    packed = zipped({"x": b"1,2\n"})
+    start = packed.index(b"PK\x01\x02")
+    nameless = bytearray(packed[: start + 28] + b"\0\0" + packed[start + 30 : start + 46] + packed[start + 47 :])
+    place = nameless.rindex(b"PK\x05\x06")
+    nameless[place + 12 : place + 16] = (46).to_bytes(4, "little")
+    assert refusal(bytes(nameless)) == "broken_archive"
+
+
 def test_names_in_a_zip_mean_nothing():
     assert unpacked(zipped({"../../etc/passwd": b"1,2\n"})) == ("zip", b"1,2\n")
 

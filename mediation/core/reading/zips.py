@@ -1,6 +1,7 @@
 """Opening zip archives without trusting what they say of themselves."""
 
 import errno
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ BROKEN = (
     NotImplementedError,
     RuntimeError,
     UnicodeDecodeError,
+    IndexError,
+    OverflowError,
+    struct.error,
     OSError,
 )
 

@@ -1,6 +1,5 @@
 """From a tree to one polars expression over columns; nothing in it raises for a record, what has no result is null."""
 
-import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import reduce
@@ -74,7 +73,7 @@ def value_of(node: Node, scale: int = 0) -> Any:
 
 
 COMPARED: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
-    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+    "eq": pl.Expr.eq, "ne": pl.Expr.ne, "lt": pl.Expr.lt, "le": pl.Expr.le, "gt": pl.Expr.gt, "ge": pl.Expr.ge,
 }  # fmt: skip
 MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 
@@ -83,7 +82,8 @@ def compared(op: str, a: pl.Expr, b: pl.Expr, nodes: tuple[Node, Node]) -> pl.Ex
     """One comparison, a side that reads fields to the left.
 
     polars 2.1.0 compares a literal on the left with a column that holds one value throughout (such as a CASE whose
-    condition is the same in every row) in a single row, which then fits no frame.
+    condition is the same in every row) in a single row, which then fits no frame. Methods keep the sides where they
+    are put; Python's operators ask a `pl.when(…).then(…)` on the right first, because it is a subclass.
     """
     if _is_constant(nodes[0]) and not _is_constant(nodes[1]):
         return COMPARED[MIRRORED[op]](b, a)

@@ -35,6 +35,7 @@ def history_row(usage_import: UsageImport) -> dict[str, Any]:
         "exception_count": usage_import.exception_count,
         "skipped_count": usage_import.skipped_count,
         "duplicate_count": usage_import.duplicate_count,
+        "repaired_count": usage_import.repaired_count,
         "rated_count": found.rated_count,
         "rating_exception_count": found.rating_exception_count,
         "attempts": usage_import.attempt,

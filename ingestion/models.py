@@ -88,6 +88,7 @@ class UsageImport(models.Model):
     exception_count = models.BigIntegerField("exceptions", default=0)
     skipped_count = models.BigIntegerField("skipped", default=0)
     duplicate_count = models.BigIntegerField("duplicates", default=0)
+    repaired_count = models.BigIntegerField("repaired", default=0, help_text="Of the imported, by the profile's rules.")
     waiting_count = models.BigIntegerField("waiting", default=0, help_text="Received, not mediated yet.")
 
     class Meta:
@@ -173,6 +174,7 @@ class ImportChunk(models.Model):
     exception_count = models.IntegerField(default=0)
     skipped_count = models.IntegerField(default=0)
     duplicate_count = models.IntegerField(default=0)
+    repaired_count = models.IntegerField(default=0, help_text="Of the imported.")
     waiting_count = models.IntegerField(default=0, help_text="Known to be in it while it is not done.")
     ended_at = models.DateTimeField(null=True)
 

@@ -113,7 +113,7 @@ WITH counted AS (
     SELECT c.import_id,
            sum(c.imported_count) AS imported, sum(c.exception_count) AS exceptions,
            sum(c.skipped_count) AS skipped, sum(c.duplicate_count) AS duplicates,
-           sum(c.waiting_count) AS waiting,
+           sum(c.waiting_count) AS waiting, sum(c.repaired_count) AS repaired,
            bool_and(c.status = 'done') AS all_done, bool_or(c.status = 'errored') AS any_errored
     FROM ingestion_importchunk c
     JOIN ingestion_usageimport i ON i.id = c.import_id AND i.attempt = c.attempt
@@ -123,6 +123,7 @@ WITH counted AS (
 UPDATE ingestion_usageimport i
 SET imported_count = imported, exception_count = exceptions, skipped_count = skipped, duplicate_count = duplicates,
     waiting_count = waiting, record_count = imported + exceptions + skipped + duplicates + waiting,
+    repaired_count = repaired,
     status = CASE WHEN all_done THEN 'completed' WHEN any_errored THEN 'errored' ELSE 'running' END,
     started_at = coalesce(started_at, %(now)s),
     ended_at = CASE WHEN all_done THEN coalesce(i.ended_at, %(now)s) END

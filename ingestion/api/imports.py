@@ -47,6 +47,7 @@ class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
             "skipped_count",
             "duplicate_count",
             "waiting_count",
+            "repaired_count",
             "rated_count",
             "rating_exception_count",
             "attempts",

@@ -236,6 +236,7 @@ def _enter_in_ledger(
                     imported_count=count.get("imported", 0),
                     skipped_count=count.get("skipped", 0),
                     duplicate_count=count.get("duplicate", 0),
+                    repaired_count=count.get("repaired", 0),
                     exception_count=-moved,
                 )
             )

@@ -191,9 +191,12 @@ def write_outcome(
         chunk.exception_count = count.get("exception", 0)
         chunk.skipped_count = count.get("skipped", 0)
         chunk.duplicate_count = count.get("duplicate", 0)
+        chunk.repaired_count = count.get("repaired", 0)
         chunk.batch_id = count.get("batch_id")
         chunk.waiting_count, chunk.status, chunk.ended_at = 0, ImportChunk.Status.DONE, now
-    ImportChunk.objects.bulk_update(chunks, [*LEDGER_FIELDS, "batch_id", "waiting_count", "status", "ended_at"])
+    ImportChunk.objects.bulk_update(
+        chunks, [*LEDGER_FIELDS, "repaired_count", "batch_id", "waiting_count", "status", "ended_at"]
+    )
     written = sum(getattr(chunk, field) for chunk in chunks for field in LEDGER_FIELDS)
     if written != records.height:
         raise OutcomeMismatchError(f"{records.height} records in, {written} outcomes out")
@@ -205,8 +208,8 @@ LEDGER_FIELDS = ("imported_count", "exception_count", "skipped_count", "duplicat
 def count_outcomes(outcome: mediation.Outcome) -> dict[int, dict[str, int]]:
     """For each import: how many records had which outcome, and the batch that holds its UDRs."""
     counts: dict[int, dict[str, int]] = {}
-    for import_id, batch_id, udr_count in outcome.imported.iter_rows():
-        counts.setdefault(import_id, {}).update(imported=udr_count, batch_id=batch_id)
+    for import_id, batch_id, udr_count, repaired_count in outcome.imported.iter_rows():
+        counts.setdefault(import_id, {}).update(imported=udr_count, batch_id=batch_id, repaired=repaired_count)
     for import_id, rejected in outcome.rejected.group_by("import_id").len().iter_rows():
         counts.setdefault(import_id, {})["exception"] = rejected
     for import_id, kind, left_out in outcome.left_out.group_by("import_id", "outcome").len().iter_rows():

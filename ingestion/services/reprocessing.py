@@ -67,7 +67,7 @@ def _open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
     usage_import.status = UsageImport.Status.WAITING if is_api else UsageImport.Status.RECEIVED
     usage_import.record_count = usage_import.waiting_count = record_count
     usage_import.imported_count = usage_import.exception_count = 0
-    usage_import.skipped_count = usage_import.duplicate_count = 0
+    usage_import.skipped_count = usage_import.duplicate_count = usage_import.repaired_count = 0
     usage_import.started_at = usage_import.ended_at = usage_import.claimed_until = None
     usage_import.plan_attempts, usage_import.error = 0, ""
     usage_import.save()

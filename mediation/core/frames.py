@@ -29,6 +29,7 @@ UDRS: dict[str, pl.DataType | type[pl.DataType]] = {
     "primary_data_row": pl.Int32,
     "usage_bill_date": MOMENT,
     "extensions": pl.String,
+    "repairs": pl.String,
 }
 # What tells a record apart in its feed, beside each UDR that is kept.
 KEYS: dict[str, type[pl.DataType]] = {"key": pl.String, "content_hash": pl.String}

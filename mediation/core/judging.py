@@ -8,10 +8,14 @@ import polars as pl
 import polars_hash  # noqa: F401 - registers the hash expressions
 
 from mediation.core.codes import Code
+from mediation.core.expressions import to_polars
 from mediation.core.frames import KEYS, LEFT_OUT, REJECTED, REPEATED, UDRS, Catalogue, Verdict
-from mediation.core.mapping import Rule, map_texts, quoted, rules_of_mapping, text_of, type_fields
+from mediation.core.mapping import NO_TABLES, in_order, map_texts, rules_of_mapping, text_of, type_fields
 from mediation.core.reading import json_records, source_column
 from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FIELDS, ProfileSpec, SkipFilter
+from mediation.core.transforms import Tables
+from mediation.core.validations import Rule, validate
+from mediation.core.wording import quoted
 
 MAX_KEY_CHARS = 200
 TEXT_FIELDS = {
@@ -24,17 +28,27 @@ TEXT_FIELDS = {
 }
 
 
-def mediate(records: pl.DataFrame, *, spec: ProfileSpec, catalogue: Catalogue, windows: pl.DataFrame) -> Verdict:
+def mediate(
+    records: pl.DataFrame,
+    *,
+    spec: ProfileSpec,
+    catalogue: Catalogue,
+    windows: pl.DataFrame,
+    tables: Tables = NO_TABLES,
+) -> Verdict:
     """Sort RECORDS into UDRs, skipped and rejected ones.
 
     records: RAW and the source columns that the spec reads, as `reading` gives them. windows: WINDOWS, a row an import.
+    tables: what the profile's transforms look things up in.
     """
     records = records.join(windows, on="import_id", how="left", maintain_order="left")
     readable, faulty = _apart(records, pl.col("fault").is_null())
     rejected = [_reading_faults(faulty)]
     readable, skipped = _skip(readable, spec.skip)
-    mapped = _name_ids(type_fields(map_texts(readable, spec), spec), catalogue, spec)
-    kept, refused = _refuse(mapped, list(_rules(spec)))
+    typed = type_fields(map_texts(readable, spec, tables), spec)
+    signs = {mapping.name: mapping.decimal_sign for mapping in spec.fields}
+    mended, own_rules = validate(typed, spec.validations, signs)
+    kept, refused = _refuse(_name_ids(mended, catalogue, spec), [*own_rules, *_rules(spec)])
     rejected.append(refused)
     kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)])
     rejected.append(without_key)
@@ -69,6 +83,8 @@ def _skip(records: pl.DataFrame, filters: Iterable[SkipFilter]) -> tuple[pl.Data
 
 
 def _matches(skip: SkipFilter) -> pl.Expr:
+    if skip.condition is not None:
+        return to_polars(skip.condition, lambda name: pl.col(source_column(name)))
     text = pl.col(source_column(skip.source)).fill_null("")
     if skip.operator == "matches":
         # Rust's regular expressions: linear in the text, whatever the pattern.
@@ -100,10 +116,10 @@ def _name_ids(mapped: pl.DataFrame, catalogue: Catalogue, spec: ProfileSpec) -> 
 
 def _rules(spec: ProfileSpec) -> Iterable[Rule]:
     for name in REQUIRED_FIELDS:
-        has_value_map = (mapping := spec.mapping(name)) and mapping.value_map is not None
-        if not has_value_map:
+        mapping = spec.mapping(name)
+        if mapping and mapping.value_map is None and not mapping.is_rich:
             yield Rule(Code.MISSING_VALUE, name, text_of(name).is_null(), pl.lit("is empty, and no UDR is without it"))
-    for mapping in spec.fields:
+    for mapping in in_order(spec.fields):
         yield from rules_of_mapping(mapping, spec)
     for name in REQUIRED_FIELDS:
         yield Rule(Code.MISSING_VALUE, name, text_of(name).is_null(), pl.lit("is empty, and no UDR is without it"))
@@ -175,7 +191,7 @@ def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.Da
             "import_id",
             "record_number",
             "raw",
-            code=pl.lit(str(rules[place].code)),
+            code=code if isinstance(code := rules[place].code, pl.Expr) else pl.lit(str(code)),
             field=pl.lit(rules[place].field),
             message=rules[place].message,
         )
@@ -264,6 +280,7 @@ def _udr_columns(spec: ProfileSpec) -> list[pl.Expr]:
         "primary_data_row": _typed("PrimaryDataRow", spec),
         "usage_bill_date": _typed("UsageBillDate", spec),
         "extensions": _extensions(spec),
+        "repairs": pl.col("repairs"),
     }
     for field, column in TEXT_FIELDS.items():
         columns[column] = text_of(field) if spec.mapping(field) else pl.lit(None, pl.String)

@@ -1,7 +1,7 @@
 """From source fields to typed UDR fields: each mapping is an expression over columns, each failure a named rule."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -12,6 +12,9 @@ from mediation.core.frames import MOMENT
 from mediation.core.numbers import AMOUNT, AMOUNT_SCALE, NUMBER_PATTERN, QUANTITY, QUANTITY_SCALE, round_half_away
 from mediation.core.reading import source_column
 from mediation.core.spec import EXTENSION_PREFIX, FieldMapping, ProfileSpec
+from mediation.core.transforms import Around, Tables, cleaned, run_chain
+from mediation.core.validations import Rule
+from mediation.core.wording import quoted
 
 MAX_TEXT = 1_000  # characters of an identifier or a name
 ISO_PATTERN = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)? ?(?:Z|[+-]\d{2}(?::?\d{2})?)?$"
@@ -19,18 +22,9 @@ EPOCH_PATTERN = r"^[0-9]{1,11}(?:\.[0-9]{1,6})?$"
 OFFSET_PATTERN = r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)? ?(Z|[+-]\d{2}(?::?\d{2})?)$"
 # Moments that PostgreSQL, Python and every time zone can hold; what lies outside is a slip of the source.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+NO_TABLES = Tables()
 TRUE_TEXTS = ("true", "t", "1", "yes", "y")
 FALSE_TEXTS = ("false", "f", "0", "no", "n")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What breaks a record, the code and UDR field it is reported under, and the message a person reads."""
-
-    code: Code
-    field: str
-    broken: pl.Expr
-    message: pl.Expr
 
 
 def text_of(name: str) -> pl.Expr:
@@ -38,15 +32,67 @@ def text_of(name: str) -> pl.Expr:
     return pl.col(f"text:{name}")
 
 
-def map_texts(records: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
-    """Add a column `text:<field>` for every mapped field: trimmed, cased, translated, defaulted; empty is null."""
-    return records.with_columns(_text(mapping, spec).alias(f"text:{mapping.name}") for mapping in spec.fields)
+def map_texts(records: pl.DataFrame, spec: ProfileSpec, tables: Tables = NO_TABLES) -> pl.DataFrame:
+    """Add a column `text:<field>` for every mapped field: trimmed, transformed, translated, defaulted; empty is null.
+
+    A field that transforms make also gets `came:` (its text before it is translated), `failed:` and `failure:` (the
+    code and message of a transform that could not take its text). Dates come first and are typed at once, since
+    lookups may ask at their moment.
+    """
+    plain = [mapping for mapping in spec.fields if not mapping.is_rich]
+    frame = records.with_columns(_text(mapping, spec).alias(f"text:{mapping.name}") for mapping in plain)
+    rich = [mapping for mapping in spec.fields if mapping.is_rich]
+    for mapping in in_order(rich):
+        frame = _map_rich(_type_dates(frame, spec), mapping, spec, tables)
+    return frame
+
+
+def in_order(mappings: Iterable[FieldMapping]) -> list[FieldMapping]:
+    """Dates first, the usage's own before any other: what follows may ask at their moment."""
+    return sorted(mappings, key=lambda mapping: (mapping.name != "Date", mapping.kind != "date"))
+
+
+def _map_rich(frame: pl.DataFrame, mapping: FieldMapping, spec: ProfileSpec, tables: Tables) -> pl.DataFrame:
+    """Walk a field's head and chain, column by column."""
+    around = Around(frame, tables)
+    ran = run_chain(mapping.transforms, _begin(around, mapping, spec), around)
+    came = ran.text.alias(f"came:{mapping.name}")
+    failed, failure = _failures(ran.faults, frame.height)
+    columns = [came, failed.alias(f"failed:{mapping.name}"), failure.alias(f"failure:{mapping.name}")]
+    cased = _in_case(pl.col(came.name), mapping).alias(came.name)
+    return (
+        frame.with_columns(columns)
+        .with_columns(cased)
+        .with_columns(_translated(pl.col(came.name), mapping).alias(f"text:{mapping.name}"))
+    )
+
+
+def _begin(around: Around, mapping: FieldMapping, spec: ProfileSpec) -> pl.Series:
+    if mapping.head is not None:
+        return mapping.head.text(around, trim=mapping.trim, null_texts=spec.null_texts)
+    if mapping.literal is not None:
+        return pl.Series([mapping.literal], dtype=pl.String).new_from_index(0, around.records.height)
+    column = pl.col(source_column(mapping.source or ""))
+    return around.records.select(cleaned(column, trim=mapping.trim, null_texts=spec.null_texts)).to_series()
+
+
+def _failures(faults: pl.DataFrame, height: int) -> tuple[pl.Series, pl.Series]:
+    """The code and the message of each record that a transform could not take."""
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+    if faults.is_empty():
+        return nothing, nothing
+    # `scatter` writes into the series that it is called on.
+    codes = nothing.clone().scatter(faults["place"], faults["code"])
+    return codes, nothing.clone().scatter(faults["place"], faults["message"])
 
 
 def _text(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
     if mapping.literal is not None:
         return pl.lit(mapping.literal, pl.String)
-    text = _cased(mapping, spec)
+    return _translated(_cased(mapping, spec), mapping)
+
+
+def _translated(text: pl.Expr, mapping: FieldMapping) -> pl.Expr:
     if mapping.value_map is not None:
         keys, values = list(mapping.value_map), list(mapping.value_map.values())
         text = text.replace_strict(keys, values, default=None, return_dtype=pl.String) if keys else text
@@ -57,22 +103,27 @@ def _text(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
 def _cased(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
     """The source's text before it is translated."""
     assert mapping.source is not None  # noqa: S101 - parse_spec made sure of it
-    text = pl.col(source_column(mapping.source))
-    if mapping.trim:
-        text = text.str.strip_chars()
-    text = pl.when(~text.is_in(["", *spec.null_texts])).then(text)
-    if mapping.case:
-        text = text.str.to_uppercase() if mapping.case == "upper" else text.str.to_lowercase()
-    return text
+    column = pl.col(source_column(mapping.source))
+    return _in_case(cleaned(column, trim=mapping.trim, null_texts=spec.null_texts), mapping)
+
+
+def _in_case(text: pl.Expr, mapping: FieldMapping) -> pl.Expr:
+    if mapping.case is None:
+        return text
+    return text.str.to_uppercase() if mapping.case == "upper" else text.str.to_lowercase()
 
 
 def rules_of_mapping(mapping: FieldMapping, spec: ProfileSpec) -> list[Rule]:
     """The rules that a field's text must keep before its value counts; `type_fields` gives that value."""
     name, text = mapping.name, text_of(mapping.name)
     rules = []
-    if mapping.value_map and mapping.default is None and mapping.source is not None:
-        came = _cased(mapping, spec)
-        is_unmapped = came.is_not_null() & ~came.is_in(list(mapping.value_map))
+    if mapping.is_rich:
+        failed = pl.col(f"failed:{name}")
+        # A default, or a repair, stands in for a text that a transform could not take.
+        rules.append(Rule(failed, name, failed.is_not_null() & text.is_null(), pl.col(f"failure:{name}")))
+    if mapping.value_map and mapping.default is None and mapping.literal is None:
+        came = pl.col(f"came:{name}") if mapping.is_rich else _cased(mapping, spec)
+        is_unmapped = came.is_not_null() & ~came.is_in(list(mapping.value_map)) & text.is_null()
         rules.append(
             Rule(Code.UNMAPPED_VALUE, name, is_unmapped, pl.format("{} has no entry in the value map", quoted(came)))
         )
@@ -94,33 +145,44 @@ def rules_of_mapping(mapping: FieldMapping, spec: ProfileSpec) -> list[Rule]:
     return rules
 
 
-def quoted(text: pl.Expr) -> pl.Expr:
-    """A value as a message shows it: quoted, and cut where it is long."""
-    shown = pl.when(text.str.len_chars() > 80).then(text.str.slice(0, 80) + "…").otherwise(text)
-    return pl.format("“{}”", shown.fill_null(""))
-
-
 def type_fields(texts: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
     """Add the typed column of every date, number, boolean and whole number; what breaks a rule is null."""
-    dates = [mapping for mapping in spec.fields if mapping.kind == "date"]
+    typed = _type_dates(texts, spec)
+    return typed.with_columns(column for mapping in spec.fields for column in _typed_columns(mapping))
+
+
+def _type_dates(texts: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
+    """Add the columns of every date that is mapped and not typed yet."""
+    dates = [
+        mapping
+        for mapping in spec.fields
+        if mapping.kind == "date"
+        and f"text:{mapping.name}" in texts.columns
+        and f"typed:{mapping.name}" not in texts.columns
+    ]
+    if not dates:
+        return texts
     # In two steps, since an expression that several columns use would be computed for each: parsing dates costs most.
     parsed = texts.with_columns(
         *(_naive(mapping).alias(f"naive:{mapping.name}") for mapping in dates),
         *(_offset(mapping).alias(f"offset:{mapping.name}") for mapping in dates),
     )
-    return parsed.with_columns(column for mapping in spec.fields for column in _typed_columns(mapping))
+    return parsed.with_columns(column for mapping in dates for column in _date_columns(mapping))
+
+
+def _date_columns(mapping: FieldMapping) -> list[pl.Expr]:
+    name = mapping.name
+    naive, offset = pl.col(f"naive:{name}"), pl.col(f"offset:{name}")
+    return [
+        _moment(mapping, naive, offset).alias(f"typed:{name}"),
+        naive.is_not_null().alias(f"parsed:{name}"),
+        _is_in_gap(naive, mapping).alias(f"in_gap:{name}"),
+        pl.coalesce(offset, pl.lit(mapping.time_zone)).alias(f"zone:{name}"),
+    ]
 
 
 def _typed_columns(mapping: FieldMapping) -> list[pl.Expr]:
     name, text = mapping.name, text_of(mapping.name)
-    if mapping.kind == "date":
-        naive, offset = pl.col(f"naive:{name}"), pl.col(f"offset:{name}")
-        return [
-            _moment(mapping, naive, offset).alias(f"typed:{name}"),
-            naive.is_not_null().alias(f"parsed:{name}"),
-            _is_in_gap(naive, mapping).alias(f"in_gap:{name}"),
-            pl.coalesce(offset, pl.lit(mapping.time_zone)).alias(f"zone:{name}"),
-        ]
     if mapping.kind == "number":
         return [_number(mapping).alias(f"typed:{name}")]
     if mapping.kind == "boolean":

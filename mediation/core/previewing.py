@@ -11,9 +11,10 @@ import polars as pl
 
 from mediation.core.frames import UDRS, Catalogue, Verdict
 from mediation.core.judging import mediate, sort_repeats
-from mediation.core.mapping import map_texts, type_fields
+from mediation.core.mapping import NO_TABLES, map_texts, type_fields
 from mediation.core.reading import source_column
 from mediation.core.spec import FieldMapping, ProfileSpec
+from mediation.core.transforms import Tables
 
 OUTCOMES = ("imported", "exception", "skipped", "duplicate")
 
@@ -77,12 +78,18 @@ class Preview:
 
 
 def preview(
-    records: pl.DataFrame, *, spec: ProfileSpec, catalogue: Catalogue, windows: pl.DataFrame, is_cut: bool = False
+    records: pl.DataFrame,
+    *,
+    spec: ProfileSpec,
+    catalogue: Catalogue,
+    windows: pl.DataFrame,
+    tables: Tables = NO_TABLES,
+    is_cut: bool = False,
 ) -> Preview:
     """What becomes of RECORDS of one import, with the steps that made it. windows: WINDOWS, a row for that import."""
-    verdict = mediate(records, spec=spec, catalogue=catalogue, windows=windows)
+    verdict = mediate(records, spec=spec, catalogue=catalogue, windows=windows, tables=tables)
     ends = outcomes_of(verdict)
-    traces = list(_traces(records, spec))
+    traces = list(_traces(records, spec, tables))
     sources = [source for source in spec.sources if source_column(source) in records.columns]
     told = [
         PreviewedRecord(
@@ -113,9 +120,9 @@ def outcomes_of(verdict: Verdict) -> dict[int, dict[str, str]]:
     return ends
 
 
-def named_by(records: pl.DataFrame, spec: ProfileSpec) -> Catalogue:
+def named_by(records: pl.DataFrame, spec: ProfileSpec, tables: Tables = NO_TABLES) -> Catalogue:
     """A catalogue of just the names that the records use, each class of the type that they give it."""
-    texts = map_texts(records.filter(pl.col("fault").is_null()), spec)
+    texts = map_texts(records.filter(pl.col("fault").is_null()), spec, tables)
     lacking = [f"text:{name}" for name in NAMED if f"text:{name}" not in texts.columns]
     texts = texts.with_columns(pl.lit(None, pl.String).alias(name) for name in lacking)
     classes = texts.select(usage_class_name="text:UsageClassName", known_class_type="text:UsageClassTypeName")
@@ -138,16 +145,17 @@ NAMED = ("UsageClassName", "UsageClassTypeName", "UdrIdentifierTypeName")
 # The parts of a mapping in the order in which they work on the text, with what each is without effect.
 PARTS: tuple[tuple[str, str, Any], ...] = (
     ("trim", "trimmed", False),
+    ("transforms", "transform", ()),
     ("case", "case", None),
     ("value_map", "value map", None),
     ("default", "default", None),
 )
 
 
-def _traces(records: pl.DataFrame, spec: ProfileSpec) -> Iterator[tuple[FieldTrace, ...]]:
+def _traces(records: pl.DataFrame, spec: ProfileSpec, tables: Tables) -> Iterator[tuple[FieldTrace, ...]]:
     """The fields of each record, in the order of the records."""
-    stages = [(name, _texts(records, staged)) for name, staged in _stages(spec)]
-    typed = type_fields(map_texts(records, spec), spec)
+    stages = [(name, _texts(records, staged, tables)) for name, staged in _stages(spec)]
+    typed = type_fields(map_texts(records, spec, tables), spec)
     values = {mapping.name: _shown_values(typed, mapping) for mapping in spec.fields}
     for place in range(records.height):
         yield tuple(
@@ -167,12 +175,12 @@ def _steps(mapping: FieldMapping, stages: Sequence[tuple[str, dict[str, list[Any
     for name, texts in stages:
         text = texts[mapping.name][place]
         if text != before:
-            yield Step(name if before is not Ellipsis else _beginning(mapping), text)
+            yield Step(_name_of(name, mapping) if before is not Ellipsis else _beginning(mapping), text)
             before = text
 
 
-def _texts(records: pl.DataFrame, spec: ProfileSpec) -> dict[str, list[Any]]:
-    mapped = map_texts(records, spec)
+def _texts(records: pl.DataFrame, spec: ProfileSpec, tables: Tables) -> dict[str, list[Any]]:
+    mapped = map_texts(records, spec, tables)
     return {mapping.name: mapped[f"text:{mapping.name}"].to_list() for mapping in spec.fields}
 
 
@@ -181,15 +189,28 @@ def _stages(spec: ProfileSpec) -> Iterator[tuple[str, ProfileSpec]]:
     bare = [replace(mapping, **{part: idle for part, _, idle in PARTS}) for mapping in spec.fields]
     yield "as read", replace(spec, fields=tuple(bare), null_texts=())
     for part, name, _ in PARTS:
-        bare = [
-            replace(stripped, **{part: getattr(mapping, part)})
-            for stripped, mapping in zip(bare, spec.fields, strict=True)
-        ]
-        null_texts = spec.null_texts
+        if part == "transforms":
+            for length in range(1, max((len(mapping.transforms) for mapping in spec.fields), default=0) + 1):
+                bare = _with(bare, [{part: mapping.transforms[:length]} for mapping in spec.fields])
+                yield f"{name} {length}", replace(spec, fields=tuple(bare))
+            continue
+        bare = _with(bare, [{part: getattr(mapping, part)} for mapping in spec.fields])
         if part == "trim":
             yield name, replace(spec, fields=tuple(bare), null_texts=())
             name = "no value"
-        yield name, replace(spec, fields=tuple(bare), null_texts=null_texts)
+        yield name, replace(spec, fields=tuple(bare))
+
+
+def _with(mappings: Sequence[FieldMapping], parts: Sequence[dict[str, Any]]) -> list[FieldMapping]:
+    return [replace(mapping, **one) for mapping, one in zip(mappings, parts, strict=True)]
+
+
+def _name_of(stage: str, mapping: FieldMapping) -> str:
+    """A stage's name; a transform's own where the stage is one of a chain."""
+    if not stage.startswith("transform "):
+        return stage
+    transform = mapping.transforms[int(stage.removeprefix("transform ")) - 1]
+    return str(getattr(transform, "name", type(transform).__name__.lower()))
 
 
 def origin_of(mapping: FieldMapping) -> str:

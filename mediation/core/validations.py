@@ -45,7 +45,7 @@ Literal = str | Decimal | datetime | bool
 class Rule:
     """What breaks a record, the code and UDR field it is reported under, and the message a person reads."""
 
-    code: str
+    code: str | pl.Expr
     field: str
     broken: pl.Expr
     message: pl.Expr

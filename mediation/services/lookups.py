@@ -16,7 +16,9 @@ from django.db.models import F
 from mediation import store
 from mediation.core.expressions.moments import read_moment
 from mediation.core.lookups import LOOKUP_ROWS, faults_of_rows
-from mediation.models import LookupRow, LookupTable
+from mediation.core.spec import Fault, ProfileSpec
+from mediation.core.transforms import units_of
+from mediation.models import LookupRow, LookupTable, UsageUnit
 from mediation.services.permissions import require_permission
 
 if TYPE_CHECKING:
@@ -53,6 +55,23 @@ class UnableToLoad(Exception):
 
 
 @transaction.atomic
+def faults_of_tables(*, spec: ProfileSpec) -> list[Fault]:
+    """The lookup tables, their columns and the usage units that a profile names and that are not there."""
+    tables = {table.name: table.columns for table in LookupTable.objects.all()} if spec.is_rich else {}
+    units = set(UsageUnit.objects.values_list("name", flat=True)) if spec.is_rich else set()
+    faults = []
+    for mapping in spec.fields:
+        pointer = f"/fields/{mapping.name}/transforms"
+        for name, column in sorted(mapping.lookups):
+            if name not in tables:
+                faults.append(Fault(pointer, f"there is no lookup table {name!r}; add it, or name another"))
+            elif column not in tables[name]:
+                faults.append(Fault(pointer, f"the lookup table {name!r} has no column {column!r}"))
+        missing = sorted(units_of(mapping.transforms) - units)
+        faults += [Fault(pointer, f"there is no usage unit {name!r}; add it, or name another") for name in missing]
+    return faults
+
+
 def load_lookup_rows(
     *, table: LookupTable, stream: IO[bytes], by: User | None, now: datetime, keep_rows: bool = False
 ) -> int:

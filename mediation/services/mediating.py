@@ -21,7 +21,7 @@ from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch
 class Outcome:
     """What became of records: every one is in exactly one of the three.
 
-    imported: import_id, batch_id, udr_count; left_out: LEFT_OUT; rejected: REJECTED.
+    imported: import_id, batch_id, udr_count, repaired_count (of them); left_out: LEFT_OUT; rejected: REJECTED.
     """
 
     imported: pl.DataFrame
@@ -29,7 +29,7 @@ class Outcome:
     rejected: pl.DataFrame
 
 
-IMPORTED = {"import_id": pl.Int64, "batch_id": pl.Int64, "udr_count": pl.Int64}
+IMPORTED = {"import_id": pl.Int64, "batch_id": pl.Int64, "udr_count": pl.Int64, "repaired_count": pl.Int64}
 
 
 def write_out(*, version: ProfileVersion, stream: BinaryIO, spool: BinaryIO) -> bool:
@@ -75,7 +75,9 @@ def mediate(
     records replace; a key that one of them holds is taken over, not a duplicate.
     """
     spec: ProfileSpec = parse_spec(version.spec)
-    verdict = sort_records(records, spec=spec, catalogue=selectors.catalogue(), windows=windows)
+    verdict = sort_records(
+        records, spec=spec, catalogue=selectors.catalogue(), windows=windows, tables=store.tables_of(spec)
+    )
     batches = _open_batches(verdict.kept, feed_id=feed_id, is_staged=is_staged, now=now)
     numbered = _number(verdict.kept, batches)
     held = store.claim_keys(
@@ -120,11 +122,13 @@ def _number(kept: pl.DataFrame, batches: pl.DataFrame) -> pl.DataFrame:
 
 def _close_batches(batches: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
     """Write how many UDRs each batch holds; a batch that got none is dropped."""
-    counts = fresh.group_by("import_id").agg(udr_count=pl.len().cast(pl.Int64))
+    counts = fresh.group_by("import_id").agg(
+        udr_count=pl.len().cast(pl.Int64), repaired_count=pl.col("repairs").count().cast(pl.Int64)
+    )
     counted = batches.join(counts, on="import_id", how="left").with_columns(pl.col("udr_count").fill_null(0))
     empty = counted.filter(pl.col("udr_count") == 0)["batch_id"].to_list()
     UdrBatch.objects.filter(pk__in=empty).delete()
     filled = counted.filter(pl.col("udr_count") > 0)
-    rows = [UdrBatch(pk=batch_id, udr_count=count) for _, batch_id, count in filled.iter_rows()]
+    rows = [UdrBatch(pk=one["batch_id"], udr_count=one["udr_count"]) for one in filled.iter_rows(named=True)]
     UdrBatch.objects.bulk_update(rows, ["udr_count"])
     return filled.select(list(IMPORTED))

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from mediation import selectors
+from mediation import selectors, store
 from mediation.core import reading
 from mediation.core.comparing import states_of_others, states_of_udrs
 from mediation.core.frames import REPEATED, UDRS, WINDOWS, Catalogue
@@ -50,9 +50,10 @@ def preview(
     with reading_only():
         records, is_cut = _read(_bytes(content, parsed), parsed, as_rows=as_rows)
         frame = pl.DataFrame([(0, *windows)], schema=WINDOWS, orient="row")
-        known = named_by(records, parsed) if knows_every_name else selectors.catalogue()
+        tables = store.tables_of(parsed)
+        known = named_by(records, parsed, tables) if knows_every_name else selectors.catalogue()
         catalogue = _assuming(known, assumed_classes)
-        return preview_records(records, spec=parsed, catalogue=catalogue, windows=frame, is_cut=is_cut)
+        return preview_records(records, spec=parsed, catalogue=catalogue, windows=frame, tables=tables, is_cut=is_cut)
 
 
 def states_after(
@@ -68,7 +69,7 @@ def states_after(
     replaced_ids: the batches that hold the import's UDRs today, whose keys would be free.
     """
     catalogue = selectors.catalogue()
-    verdict = sort_records(records, spec=spec, catalogue=catalogue, windows=windows)
+    verdict = sort_records(records, spec=spec, catalogue=catalogue, windows=windows, tables=store.tables_of(spec))
     held = holders_of(verdict.kept["key"], feed_id=feed_id, other_than=replaced_ids)
     fresh = verdict.kept.join(held, on="key", how="anti", maintain_order="left")
     late = verdict.kept.join(held, on="key", how="semi", maintain_order="left").select(list(REPEATED))

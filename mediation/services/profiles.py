@@ -10,6 +10,7 @@ from django.db.models import Max
 from mediation.core.spec import Fault, FaultySpecError, parse_spec
 from mediation.models import DataProfile, ProfileVersion
 from mediation.services.golden_samples import check_golden_samples
+from mediation.services.lookups import faults_of_tables
 from mediation.services.permissions import require_permission
 
 
@@ -46,9 +47,11 @@ def activate_version(*, version: ProfileVersion, by: User | None, now: datetime)
     if version.status != ProfileVersion.Status.DRAFT:
         raise UnableToActivate([Fault("/", f"{version} is {version.status}; make a new draft from it")])
     try:
-        parse_spec(version.spec)
+        spec = parse_spec(version.spec)
     except FaultySpecError as error:
         raise UnableToActivate(error.faults) from None
+    if missing := faults_of_tables(spec=spec):
+        raise UnableToActivate(missing)
     if broken := check_golden_samples(profile=version.profile, spec=version.spec):
         raise UnableToActivate(broken)
     version.profile.versions.filter(status=ProfileVersion.Status.ACTIVE).update(status=ProfileVersion.Status.RETIRED)

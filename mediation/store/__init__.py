@@ -1,7 +1,7 @@
 """Where frames meet PostgreSQL: COPY for every room, the UDRs and their keys, monthly partitions, lookup tables."""
 
 from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_array
-from mediation.store.lookups import lookup_rows, tables
+from mediation.store.lookups import lookup_rows, tables, tables_of
 from mediation.store.partitions import ensure_month_partitions, months_around
 from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delete_keys_of
 
@@ -18,4 +18,5 @@ __all__ = [
     "lookup_rows",
     "months_around",
     "tables",
+    "tables_of",
 ]

@@ -7,6 +7,8 @@ from psycopg import sql
 
 from mediation.core.lookups import LOOKUP_ROWS, build_table
 from mediation.core.lookups import LookupTable as BuiltTable
+from mediation.core.mapping import NO_TABLES
+from mediation.core.spec import ProfileSpec
 from mediation.core.transforms import Tables, Unit
 from mediation.models import LookupRow, LookupTable, UsageUnit
 from mediation.store.copying import copy_out
@@ -22,6 +24,11 @@ def tables(lookup_names: Collection[str] = ()) -> Tables:
     units = [Unit(*unit) for unit in UsageUnit.objects.values_list("name", "kind", "multiplier")]
     found = LookupTable.objects.filter(name__in=lookup_names) if lookup_names else ()
     return Tables({table.name: _built_table(table) for table in found}, {unit.name: unit for unit in units})
+
+
+def tables_of(spec: ProfileSpec) -> Tables:
+    """What the transforms of a profile look things up in; nothing is asked for a profile that has none."""
+    return tables({name for name, _ in spec.lookups}) if spec.is_rich else NO_TABLES
 
 
 def _built_table(table: LookupTable) -> BuiltTable:

@@ -170,8 +170,8 @@ def test_a_format_leaves_nothing_to_choose():
     assert formats.nem.parse_format({"kind": "nem"}, "/format", lambda place, _: faults.append(place)) is not None
     assert formats.nem.parse_format({"kind": "nem", "x": 1}, "/format", lambda place, _: faults.append(place)) is None
     assert faults == ["/format/x"]
-    assert nem.fault_of_source("NMI") is None
-    assert "is no field" in str(nem.fault_of_source("nmi"))
+    assert formats.nem.fault_of_source("NMI") is None
+    assert "is no field" in str(formats.nem.fault_of_source("nmi"))
 
 
 def test_values_add_up():

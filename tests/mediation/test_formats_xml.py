@@ -195,9 +195,9 @@ def test_a_row_that_is_no_record_is_malformed(row, message):
 
 def test_source_paths_are_checked():
     for source in [*SOURCES, ".", "./@id", "t:Caller"]:
-        assert xml_records.fault_of_source(source) is None
+        assert formats.xml.fault_of_source(source) is None
     for source in ["", "/", "a//b", "a[0]", "a[x]", "@", "a/@", "//a", "a b"]:
-        assert xml_records.fault_of_source(source) is not None
+        assert formats.xml.fault_of_source(source) is not None
 
 
 def test_a_format_names_every_fault():

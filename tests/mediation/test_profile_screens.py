@@ -290,7 +290,7 @@ def test_a_long_json_sample_that_is_cut_off_is_still_previewed(admin_client):
     event = {"id": "e", "time": "2026-05-01T10:00:00Z", "quantity": 5, "account": "A" * 2_000, "type": "calls"}
     content = json.dumps([{**event, "id": f"e-{number}"} for number in range(600)])
     page = proposal(admin_client, content)
-    assert page.context["preview"]["record_count"] == f"{page.context['record_count']:,}"
+    assert page.context["preview"]["record_count"] == page.context["record_count"]
 
 
 def test_cloud_bills_go_from_upload_to_active_without_a_word(admin_client):

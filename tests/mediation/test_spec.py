@@ -117,7 +117,7 @@ FIELDS = [
     ("Value", {"source": "value", "case": "title"}, "/fields/Value/case"),
     ("Value", {"source": "value", "value_map": {"a": 1}}, "/fields/Value/value_map"),
     ("Value", {"source": "value", "default": 0}, "/fields/Value/default"),
-    ("Value", {"source": "value", "unit": "s"}, "/fields/Value/unit"),
+    ("Value", {"source": "value", "units": "s"}, "/fields/Value/units"),
     ("Extensions.", {"source": "value"}, "/fields/Extensions."),
     ("Extensions." + "x" * 200, {"source": "value"}, "/fields/Extensions." + "x" * 200),
 ]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mediation.core.reading.frames import BLOCK_BYTES, MAX_CHUNK_RECORDS, Span, UnreadableError
-from mediation.core.reading.json_records import _Window as Window
+from mediation.core.reading.json_records import Window
 
 MAX_DEPTH = 100
 MAX_KEY = 1 << 16  # characters

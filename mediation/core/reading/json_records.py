@@ -73,7 +73,7 @@ def is_deep(value: Any, most: int = MAX_DEPTH) -> bool:
 
 def cut(blocks: Iterable[bytes]) -> Iterator[Span]:
     """Spans of whole records, each a run of objects between white space and commas. Raises UnreadableError."""
-    window = _Window(iter(blocks))
+    window = Window(iter(blocks))
     if not window.skip_separators():
         raise UnreadableError("The file is empty. Send it again once its source has written it.")
     array = ARRAY_START.match(window.text, window.at)
@@ -112,7 +112,7 @@ def is_wrapper(value: dict[str, Any]) -> bool:
     return value.keys() == {"data"} and isinstance(value["data"], list)
 
 
-class _Window:
+class Window:
     """A moving piece of the file's text, with the byte offset that its start has in the file.
 
     A byte that is not UTF-8 becomes half of a surrogate pair, so that it spoils its own record and no other.

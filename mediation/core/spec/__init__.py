@@ -1,8 +1,11 @@
 """A Data Profile as values: parsed from its JSON document, or refused with every fault and its place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mediation.core.codes import Code
+from mediation.core.expressions import TEXT, Kind
 from mediation.core.spec.document import Document, Fault, FaultySpecError
 from mediation.core.spec.fields import (
     EXTENSION_PREFIX,
@@ -27,8 +30,11 @@ from mediation.core.spec.formats import (
     Xlsx,
     Xml,
     fault_of_source,
+    names_of,
 )
 from mediation.core.spec.formats.cloudevents import UNIQUE_SOURCES
+from mediation.core.transforms import AnySource
+from mediation.core.validations import Validation, parse_validations
 
 __all__ = [
     "ENCODINGS",
@@ -64,12 +70,24 @@ class ProfileSpec:
     skip: tuple[SkipFilter, ...] = ()
     uniqueness: tuple[str, ...] = ()
     null_texts: tuple[str, ...] = ()
+    validations: tuple[Validation, ...] = ()
 
     @property
     def sources(self) -> list[str]:
         """The source fields that mappings, filters and the format's own uniqueness read, each once."""
-        named = [mapping.source for mapping in self.fields if mapping.source] + [skip.source for skip in self.skip]
+        named = [name for mapping in self.fields for name in mapping.sources]
+        named += [name for skip in self.skip for name in skip.sources]
         return list(dict.fromkeys([*named, *self.unique_sources]))
+
+    @property
+    def lookups(self) -> frozenset[tuple[str, str]]:
+        """The lookup tables that transforms ask, each with the column that it gives."""
+        return frozenset(found for mapping in self.fields for found in mapping.lookups)
+
+    @property
+    def is_rich(self) -> bool:
+        """Whether some field is made by more than an expression over one source field."""
+        return any(mapping.is_rich for mapping in self.fields)
 
     @property
     def unique_sources(self) -> tuple[str, ...]:
@@ -99,15 +117,32 @@ def parse_spec(document: Any) -> ProfileSpec:
     return spec
 
 
+def source_kinds(format_: Format) -> Mapping[str, Kind]:
+    """What expressions may name of a format's source fields: each is a text; any name where the format knows none."""
+    names = names_of(format_)
+    return dict.fromkeys(names, TEXT) if names else AnySource()
+
+
 class WholeDocument(Document):
     """The document with all its members, and what they must be together."""
 
     def parse(self, document: Any) -> ProfileSpec:
-        document = self.object(document, "", {"format", "fields", "skip", "uniqueness", "null_texts"})
+        known = {"format", "fields", "skip", "validations", "uniqueness", "null_texts"}
+        document = self.object(document, "", known)
+        format_ = FormatDocument(self.faults).parse(document.get("format"))
+        sources = source_kinds(format_)
+        fields = FieldsDocument(self.faults).parse(document.get("fields"), sources)
         spec = ProfileSpec(
-            format=FormatDocument(self.faults).parse(document.get("format")),
-            fields=FieldsDocument(self.faults).parse(document.get("fields")),
-            skip=FiltersDocument(self.faults).parse(document.get("skip", [])),
+            format=format_,
+            fields=fields,
+            skip=FiltersDocument(self.faults).parse(document.get("skip", []), sources),
+            validations=parse_validations(
+                document.get("validations", []),
+                "/validations",
+                self.fault,
+                fields=[mapping.name for mapping in fields],
+                taken_codes=set(Code),
+            ),
             uniqueness=self._uniqueness(document.get("uniqueness", [])),
             null_texts=self.texts(document.get("null_texts", []), "/null_texts"),
         )

@@ -1,12 +1,15 @@
 """Fields: which source field feeds which UDR field, and what is done to it on the way."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
+from mediation.core.dates import DATE_FORMAT_HINT, fault_of_date_format
+from mediation.core.expressions import Kind
 from mediation.core.spec.document import MAX_NAME, Document
+from mediation.core.transforms import HEADS, MEMBERS, Head, Scope, Transform, lookups_of, parse_head_and_chain
 
 # Each UDR field that a profile can map, with what its text is parsed as.
 FIELD_KINDS: dict[str, str] = {
@@ -33,9 +36,6 @@ REQUIRED_FIELDS = ("Date", "Value", "UsageClassName")
 IDENTIFIER_FIELDS = ("UdrUsageIdentifier", "OriginatingIdentifier", "TerminatingIdentifier")
 EXTENSION_PREFIX = "Extensions."
 CASES = ("upper", "lower")
-# What a date format may say, in the letters of chrono. `%f` is not among them: it would read .25 as 25 nanoseconds.
-DATE_DIRECTIVES = re.compile(r"%(?:[YymbBhdejFDHIMSpPTRzaA%]|:z|\.f|\.?[369]f)")
-DATE_FORMAT_HINT = "write for example %Y-%m-%d %H:%M:%S%.f"
 # Zones of the machine, not of the world.
 NO_ZONES = ("Factory", "localtime")
 
@@ -47,7 +47,9 @@ class FieldMapping:
     name: str
     source: str | None = None
     literal: str | None = None
+    head: Head | None = None  # where the text begins when it is not one source field
     trim: bool = True
+    transforms: tuple[Transform, ...] = ()
     case: str | None = None
     value_map: dict[str, str] | None = None
     default: str | None = None
@@ -61,6 +63,24 @@ class FieldMapping:
     def kind(self) -> str:
         return FIELD_KINDS.get(self.name, "text")
 
+    @property
+    def is_rich(self) -> bool:
+        """Whether more than an expression over one source field makes the text."""
+        return self.head is not None or bool(self.transforms)
+
+    @property
+    def lookups(self) -> frozenset[tuple[str, str]]:
+        """The lookup tables that the chain asks, each with the column that it gives."""
+        return lookups_of(self.transforms)
+
+    @property
+    def sources(self) -> list[str]:
+        """The source fields that the mapping reads."""
+        beside = [self.head.sources] if self.head else []
+        beside += [transform.sources for transform in self.transforms]
+        own = [self.source] if self.source else []
+        return own + sorted({name for names in beside for name in names})
+
 
 @cache
 def _zone_names() -> frozenset[str]:
@@ -71,13 +91,15 @@ def _zone_names() -> frozenset[str]:
 class FieldsDocument(Document):
     """The member `fields`."""
 
-    def parse(self, value: Any) -> tuple[FieldMapping, ...]:
+    def parse(self, value: Any, sources: Mapping[str, Kind]) -> tuple[FieldMapping, ...]:
+        """sources: the source fields that expressions may name."""
         if not isinstance(value, dict):
             self.fault("/fields", "must be an object that maps UDR fields")
             return ()
-        return tuple(self._field(name, body) for name, body in value.items())
+        mapped = tuple(str(FIELD_ALIASES.get(name, name)) for name in value)
+        return tuple(self._field(name, body, sources, mapped) for name, body in value.items())
 
-    def _field(self, name: str, body: Any) -> FieldMapping:
+    def _field(self, name: str, body: Any, sources: Mapping[str, Kind], mapped: tuple[str, ...]) -> FieldMapping:
         pointer = f"/fields/{name}"
         name = FIELD_ALIASES.get(name, name)
         if len(name) > MAX_NAME:
@@ -85,23 +107,29 @@ class FieldsDocument(Document):
         if name not in FIELD_KINDS and (not name.startswith(EXTENSION_PREFIX) or name == EXTENSION_PREFIX):
             self.fault(pointer, f"is no UDR field; those are {', '.join(FIELD_KINDS)} and {EXTENSION_PREFIX}<name>")
         known = {"source", "literal", "trim", "case", "value_map", "default", "date_format", "time_zone"}
-        body = self.object(body, pointer, known | {"decimal_sign", "group_sign", "round_to"})
-        if ("source" in body) == ("literal" in body):
-            self.fault(pointer, "needs either a source or a literal")
+        body = self.object(body, pointer, known | MEMBERS | {"decimal_sign", "group_sign", "round_to"})
+        if len(body.keys() & {"source", "literal", *HEADS}) != 1:
+            self.fault(pointer, f"needs either a source, a literal, or one of {', '.join(HEADS)}")
+        decimal_sign = self._number_sign(body, "decimal_sign", ".", pointer)
+        group_sign = self._number_sign(body, "group_sign", "", pointer)
+        scope = Scope(self.fault, sources, field=name, decimal_sign=decimal_sign, group_sign=group_sign)
+        head, transforms = parse_head_and_chain(body, pointer, scope, mapped)
         if body.get("case") not in (None, *CASES):
             self.fault(f"{pointer}/case", f"must be one of {', '.join(CASES)}")
         return FieldMapping(
             name=name,
             source=self.text(body, "source", pointer),
             literal=self.text(body, "literal", pointer),
+            head=head,
+            transforms=transforms,
             trim=self._trim(body.get("trim", True), pointer),
             case=body.get("case"),
             value_map=self._value_map(body.get("value_map"), pointer),
             default=self.text(body, "default", pointer),
             date_formats=self._date_formats(body.get("date_format", "iso"), pointer),
             time_zone=self._time_zone(body.get("time_zone", "UTC"), pointer),
-            decimal_sign=self._number_sign(body, "decimal_sign", ".", pointer),
-            group_sign=self._number_sign(body, "group_sign", "", pointer),
+            decimal_sign=decimal_sign,
+            group_sign=group_sign,
             round_to=self._round_to(body.get("round_to"), name, pointer),
         )
 
@@ -133,7 +161,7 @@ class FieldsDocument(Document):
         if not isinstance(formats, list | tuple) or not formats or not all(isinstance(f, str) for f in formats):
             self.fault(f"{pointer}/date_format", "must be iso, epoch, a format such as %d.%m.%Y %H:%M:%S, or a list")
             return ("iso",)
-        wrong = [(text, fault) for text in formats if (fault := _fault_of_date_format(text))]
+        wrong = [(text, fault) for text in formats if (fault := fault_of_date_format(text))]
         for text, fault in wrong:
             self.fault(f"{pointer}/date_format", f"{text!r} {fault}; {DATE_FORMAT_HINT}")
         return ("iso",) if wrong else tuple(formats)
@@ -150,20 +178,3 @@ class FieldsDocument(Document):
             return value
         self.fault(f"{pointer}/round_to", f"must be a whole number from 0 to {most}")
         return None
-
-
-def _fault_of_date_format(text: str) -> str | None:
-    """What keeps a date format from being read exactly; None where nothing does."""
-    if text in ("iso", "epoch"):
-        return None
-    found = {directive.removeprefix("%") for directive in DATE_DIRECTIVES.findall(text)}
-    if "%" in DATE_DIRECTIVES.sub("", text):
-        return "holds a directive that is not read"
-    has_month_day = found & {"d", "e"} and found & {"m", "b", "B", "h"}
-    if not (found & {"F", "D"} or (found & {"Y", "y"} and ("j" in found or has_month_day))):
-        return "does not name the day: year, month and day"
-    if found & {"H", "I", "M", "S"} and not (found & {"H", "I"} and "M" in found):
-        return "must name both hours and minutes, or neither"
-    if found & {"z", ":z"} and not found & {"H", "I", "T", "R"}:
-        return "names an offset but no time"
-    return None

@@ -207,6 +207,8 @@ def _fill_gaps(fields: dict[str, Any], columns: dict[str, Column], reasons: list
         words = f"{value.name} has values below zero, which no quantity may be; the money counts, so a record counts as"
         reasons[:] = [reason for reason in reasons if not reason.pointer.startswith("/fields/Value")]
         reasons.append(Reason("/fields/Value", "1", "likely", f"{words} one and its quantity is kept beside it"))
+        kept = "the quantity is kept, and asks no price"
+        reasons.append(Reason(f"/fields/Extensions.{value.name}", value.name, "likely", kept))
     elif value is not None and value.filled < value.total:
         words = f"{value.total - value.filled} of {value.total} records have no value and become exceptions"
         reasons.append(Reason("/fields/Value", value.name, "guess", words))

@@ -6,7 +6,7 @@ a fault of its record, unless the profile says otherwise: null, keep, or a text.
 """
 
 from mediation.core.transforms.fields import DATE_FIELDS, HEADS, MEMBERS, parse_head_and_chain
-from mediation.core.transforms.frames import FAULTS, THIS, Around, Code, Ran, Tables, Transform, Unit
+from mediation.core.transforms.frames import FAULTS, THIS, Around, Ran, Tables, Transform, Unit
 from mediation.core.transforms.heads import Head, cleaned, parse_choose, parse_combine, parse_formula_head
 from mediation.core.transforms.options import AnySource, Scope, read_expression
 from mediation.core.transforms.parsing import NAMES, parse_transforms
@@ -22,7 +22,6 @@ __all__ = [
     "THIS",
     "AnySource",
     "Around",
-    "Code",
     "Head",
     "Ran",
     "Scope",

@@ -4,17 +4,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from mediation.core.codes import Code
 from mediation.core.expressions import Expression
-from mediation.core.transforms.frames import (
-    Around,
-    Code,
-    Otherwise,
-    Ran,
-    Transform,
-    computed,
-    sources_of,
-    written,
-)
+from mediation.core.transforms.frames import Around, Otherwise, Ran, Transform, computed, sources_of, written
 from mediation.core.transforms.options import Options
 from mediation.core.transforms.running import run_chain
 from mediation.core.wording import quoted

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import StrEnum
 from typing import Protocol
 
 import polars as pl
@@ -15,17 +14,6 @@ THIS = "this"  # what an expression calls the text that came so far
 
 # A text that a transform could not take. place: of the record in its frame.
 FAULTS: dict[str, type[pl.DataType]] = {"place": pl.UInt32, "code": pl.String, "message": pl.String}
-
-
-class Code(StrEnum):
-    BAD_DATE = "bad_date"
-    BAD_TIME = "bad_time"
-    UNMAPPED_VALUE = "unmapped_value"
-    LOOKUP_FAILED = "lookup_failed"
-    BAD_PHONE_NUMBER = "bad_phone_number"
-    BAD_NUMBER = "bad_number"
-    UNKNOWN_UNIT = "unknown_unit"
-    BAD_FORMULA = "bad_formula"
 
 
 @dataclass(frozen=True)

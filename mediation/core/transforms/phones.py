@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import phonenumbers
 import polars as pl
 
-from mediation.core.transforms.frames import Around, Code, Otherwise, Ran
+from mediation.core.codes import Code
+from mediation.core.transforms.frames import Around, Otherwise, Ran
 from mediation.core.transforms.options import Options
 from mediation.core.wording import quoted
 

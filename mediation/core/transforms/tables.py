@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import polars as pl
 
+from mediation.core.codes import Code
 from mediation.core.frames import MOMENT
-from mediation.core.transforms.frames import Around, Code, Otherwise, Ran, Unit, of, source_column
+from mediation.core.transforms.frames import Around, Otherwise, Ran, Unit, of, source_column
 from mediation.core.transforms.options import Options
 from mediation.core.wording import quoted
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from mediation.core.codes import Code
 from mediation.core.dates import offset, wall_clock
-from mediation.core.transforms.frames import Around, Code, Otherwise, Ran, of
+from mediation.core.transforms.frames import Around, Otherwise, Ran, of
 from mediation.core.transforms.options import Options
 from mediation.core.wording import quoted
 

@@ -26,6 +26,7 @@ __all__ = [
     "Xlsx",
     "Xml",
     "fault_of_source",
+    "names_of",
 ]
 
 Format = Delimited | FixedWidth | Json | Xml | Xlsx | CloudEvents | Nem
@@ -55,13 +56,20 @@ class FormatDocument(Document):
         return found or Json()
 
 
+def names_of(format_: Format) -> list[str]:
+    """The source fields that a format names; empty where its files do, or paths."""
+    if isinstance(format_, FixedWidth):
+        return format_.names
+    if isinstance(format_, Nem):
+        return list(nem.NAMES)
+    return list(format_.columns) if isinstance(format_, Delimited | Xlsx) else []
+
+
 def fault_of_source(source: str, format_: Format) -> str | None:
     """What is wrong with a source field's name in a format; None where nothing is."""
     if isinstance(format_, Xml):
         return xml.fault_of_source(source)
     if isinstance(format_, Nem):
         return nem.fault_of_source(source)
-    names = [column.name for column in format_.columns] if isinstance(format_, FixedWidth) else ()
-    if isinstance(format_, Delimited | Xlsx):
-        names = list(format_.columns)
+    names = names_of(format_)
     return f"does not name {source!r}, which a mapping or filter reads" if names and source not in names else None

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from mediation.admin import kit, marks
 from mediation.core.previewing import Preview, PreviewedRecord
+from mediation.core.spec import FIELD_KINDS
 from mediation.models import ProfileVersion
 from mediation.services import golden_samples
 from mediation.services.previewing import MAX_BYTES, MAX_RECORDS, UnableToPreview, preview
@@ -70,7 +71,9 @@ def preview_page(model_admin: kit.ModelAdmin, request: HttpRequest, version: Pro
     if not model_admin.has_view_permission(request, version):
         raise PermissionDenied
     form = PreviewForm(request.POST or None, request.FILES or None)
-    context: dict[str, Any] = {"form": form, "version": version}
+    # Only of a draft may anything be changed.
+    can_activate = model_admin.has_change_permission(request, version)
+    context: dict[str, Any] = {"form": form, "version": version, "can_activate": can_activate}
     if request.method == "POST" and form.is_valid():
         try:
             content = _sample(form, version)
@@ -213,7 +216,9 @@ def _words(record: PreviewedRecord) -> str:
 
 
 def _fields(record: PreviewedRecord) -> Iterator[dict[str, Any]]:
-    for field in record.fields:
+    """In the order of the UDR; the database keeps none of a profile's own."""
+    order = list(FIELD_KINDS)
+    for field in sorted(record.fields, key=lambda one: order.index(one.name) if one.name in order else len(order)):
         yield {
             "name": field.name,
             "origin": field.origin,

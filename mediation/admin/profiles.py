@@ -67,7 +67,7 @@ class DataProfileAdmin(kit.ModelAdmin):
             return []
         return [
             ("New from a sample", reverse("admin:mediation_dataprofile_suggest")),
-            ("New from a ready-made profile", reverse("admin:mediation_dataprofile_ready_made")),
+            ("Ready-made", reverse("admin:mediation_dataprofile_ready_made")),
             ("Import", reverse("admin:mediation_dataprofile_import")),
         ]
 

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from mediation.admin import kit
+from mediation.admin import kit, marks
 from mediation.admin.previews import page, told
 from mediation.core.previewing import Preview
 from mediation.core.spec import FIELD_KINDS
@@ -186,7 +186,7 @@ class _Wizard:
             "sample": base64.b64encode(self.content).decode(),
             "document": self.typed or json.dumps(self.document, indent=2, ensure_ascii=False),
             "document_rows": 24,
-            "record_count": self.suggestion.record_count,
+            "record_count": marks.number(self.suggestion.record_count),
             "missing": self._missing(),
             "questions": [self._question(question) for question in self._questions()],
             "format_reasons": [one for one in self.suggestion.reasons if not one.pointer.startswith("/fields")],

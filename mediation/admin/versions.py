@@ -16,6 +16,7 @@ from django.utils.text import slugify
 from mediation.admin import kit
 from mediation.admin.previews import page
 from mediation.core.differences import MISSING, differences, side_by_side
+from mediation.core.spec import FIELD_KINDS
 from mediation.models import ProfileVersion
 from mediation.services.profiles import UnableToActivate
 from mediation.services.ready_made import ready_made_profile, ready_made_profiles
@@ -30,7 +31,7 @@ from mediation.services.transferring import (
 # Set by rooms above: where one goes from a version to what they know of it, as (text, address).
 VERSION_LINKS: list[Callable[[HttpRequest, ProfileVersion], list[tuple[str, str]]]] = []
 
-# The parts of a spec in the order in which they are explained; the database keeps none.
+# The order in which the parts of a spec are explained; the database keeps none.
 SPEC_ORDER = (
     "format",
     "structure",
@@ -43,10 +44,23 @@ SPEC_ORDER = (
 )
 
 
+FORMAT_ORDER = ("kind", "encoding", "delimiter", "quote", "header_rows", "columns_by")
+
+
 def in_reading_order(spec: Any) -> Any:
+    """A spec with its parts, the members of its format and its UDR fields in the order in which people read them."""
     if not isinstance(spec, dict):
         return spec
-    return {part: spec[part] for part in sorted(spec, key=lambda part: (*SPEC_ORDER, part).index(part))}
+    orders = {"format": FORMAT_ORDER, "fields": tuple(FIELD_KINDS)}
+    parts = {
+        name: _ordered(part, orders[name]) if name in orders and isinstance(part, dict) else part
+        for name, part in spec.items()
+    }
+    return _ordered(parts, SPEC_ORDER)
+
+
+def _ordered(members: dict[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
+    return {name: members[name] for name in sorted(members, key=lambda name: (*order, name).index(name))}
 
 
 # Two versions side by side
@@ -85,9 +99,9 @@ def _text(spec: Any) -> str:
 
 
 def _sorted(value: Any, depth: int = 0) -> Any:
-    """With members in one order below the first, since the database keeps none."""
+    """With members in one order below the fields and the format, since the database keeps none."""
     if isinstance(value, dict):
-        names = value if depth == 0 else sorted(value)
+        names = value if depth < 2 else sorted(value)
         return {name: _sorted(value[name], depth + 1) for name in names}
     return [_sorted(item, depth + 1) for item in value] if isinstance(value, list) else value
 

@@ -15,6 +15,7 @@ from mediation.core.mapping import NO_TABLES, map_texts, type_fields
 from mediation.core.reading import source_column
 from mediation.core.spec import FieldMapping, ProfileSpec
 from mediation.core.transforms import Tables
+from mediation.core.validations import validate
 
 OUTCOMES = ("imported", "exception", "skipped", "duplicate")
 
@@ -41,7 +42,8 @@ class FieldTrace:
 class PreviewedRecord:
     """A record and what would become of it.
 
-    reason: the filter that skipped it, the code of its exception, or the number of the record that it repeats.
+    reason: the rules that repaired it, the filter that skipped it, the code of its exception, or the number of the
+    record that it repeats.
     """
 
     number: int
@@ -109,7 +111,10 @@ def outcomes_of(verdict: Verdict) -> dict[int, dict[str, str]]:
     """Each record number of one import with its outcome, reason, field and message; repeats are told by the sample."""
     holders = verdict.kept.select("key", held_by="record_number", held_hash="content_hash")
     duplicates, conflicts = sort_repeats(verdict.repeated, holders)
-    ends = {number: {"outcome": "imported"} for number in verdict.kept["record_number"]}
+    ends = {
+        number: {"outcome": "imported"} | ({"reason": repairs, "message": f"repaired by {repairs}"} if repairs else {})
+        for number, repairs in verdict.kept.select("record_number", "repairs").iter_rows()
+    }
     for number, reason in verdict.skipped.select("record_number", "reason").iter_rows():
         ends[number] = {"outcome": "skipped", "reason": reason}
     for number, first in duplicates.select("record_number", "udr_id").iter_rows():
@@ -156,7 +161,10 @@ def _traces(records: pl.DataFrame, spec: ProfileSpec, tables: Tables) -> Iterato
     """The fields of each record, in the order of the records."""
     stages = [(name, _texts(records, staged, tables)) for name, staged in _stages(spec)]
     typed = type_fields(map_texts(records, spec, tables), spec)
-    values = {mapping.name: _shown_values(typed, mapping) for mapping in spec.fields}
+    mended, _ = validate(typed, spec.validations, {mapping.name: mapping.decimal_sign for mapping in spec.fields})
+    if spec.validations:
+        stages.append(("repaired", _texts_in(mended, spec)))
+    values = {mapping.name: _shown_values(mended, mapping) for mapping in spec.fields}
     for place in range(records.height):
         yield tuple(
             FieldTrace(
@@ -180,7 +188,10 @@ def _steps(mapping: FieldMapping, stages: Sequence[tuple[str, dict[str, list[Any
 
 
 def _texts(records: pl.DataFrame, spec: ProfileSpec, tables: Tables) -> dict[str, list[Any]]:
-    mapped = map_texts(records, spec, tables)
+    return _texts_in(map_texts(records, spec, tables), spec)
+
+
+def _texts_in(mapped: pl.DataFrame, spec: ProfileSpec) -> dict[str, list[Any]]:
     return {mapping.name: mapped[f"text:{mapping.name}"].to_list() for mapping in spec.fields}
 
 

@@ -54,7 +54,6 @@ class UnableToLoad(Exception):
         super().__init__("Nothing was loaded. " + " ".join(f"{fault}." for fault in self.faults[:10]) + more)
 
 
-@transaction.atomic
 def faults_of_tables(*, spec: ProfileSpec) -> list[Fault]:
     """The lookup tables, their columns and the usage units that a profile names and that are not there."""
     tables = {table.name: table.columns for table in LookupTable.objects.all()} if spec.is_rich else {}
@@ -72,6 +71,7 @@ def faults_of_tables(*, spec: ProfileSpec) -> list[Fault]:
     return faults
 
 
+@transaction.atomic
 def load_lookup_rows(
     *, table: LookupTable, stream: IO[bytes], by: User | None, now: datetime, keep_rows: bool = False
 ) -> int:

@@ -16,6 +16,7 @@ from mediation.core.judging import sort_repeats
 from mediation.core.previewing import Preview, named_by
 from mediation.core.previewing import preview as preview_records
 from mediation.core.spec import FaultySpecError, ProfileSpec, parse_spec
+from mediation.services.lookups import faults_of_tables
 from mediation.store.looking import holders_of, udrs_of_batches
 from mediation.store.reading_only import reading_only
 
@@ -48,6 +49,8 @@ def preview(
     """
     parsed = _parse(spec)
     with reading_only():
+        if missing := faults_of_tables(spec=parsed):
+            raise UnableToPreview("The profile names what is not there.", missing)
         records, is_cut = _read(_bytes(content, parsed), parsed, as_rows=as_rows)
         frame = pl.DataFrame([(0, *windows)], schema=WINDOWS, orient="row")
         tables = store.tables_of(parsed)

@@ -151,3 +151,40 @@ def test_cloud_bills_go_through_as_they_are_proposed():
     made = preview(spec=suggestion.document, content=content, assumed_classes=classes)
     assert made.counts == {"imported": 1_000, "exception": 0, "skipped": 0, "duplicate": 0}
     assert str(made.udrs["amount"].sum()) == "20.52022672899"
+
+
+def test_each_transform_of_a_chain_is_a_step_of_its_own():
+    chain = [{"substitute": {"find": ".", "replace": ","}}, {"substitute": {"find": ",", "replace": "."}}]
+    fields = {**SPEC["fields"], "Value": {"source": "much", "transforms": chain}}
+    record = shown(spec={**SPEC, "fields": fields}).records[1]
+    assert [text for _, text in steps(record, "Value")] == ["1.50", "1,50", "1.50"]
+    assert steps(record, "Value")[0][0] == "as read"
+    assert trace(record, "Value").value == "1.5"
+
+
+def test_what_is_chosen_or_computed_says_so():
+    fields = {
+        **SPEC["fields"],
+        "Value": {"formula": "CAST(much AS DECIMAL(18,3)) * 2"},
+        "OriginatingIdentifier": {"choose": [{"when": "what = 'D'", "source": "at"}, {"source": "who"}]},
+    }
+    record = shown(spec={**SPEC, "fields": fields}).records[1]
+    assert (trace(record, "Value").origin, trace(record, "Value").value) == ("computed", "3")
+    assert trace(record, "OriginatingIdentifier").value is None
+
+
+def test_a_repair_is_the_last_step_and_said():
+    rule = {"name": "at least 10", "code": "too_small", "field": "Value", "rule": {"range": {"least": "10"}}}
+    spec = {**SPEC, "validations": [{**rule, "repair": {"set": "10"}}]}
+    record = shown(spec=spec).records[1]
+    assert (record.outcome, record.reason) == ("imported", "too_small")
+    assert steps(record, "Value")[-1] == ("repaired", "10")
+    assert trace(record, "Value").value == "10"
+
+
+def test_a_lookup_table_that_is_not_there_is_said():
+    chain = [{"lookup": {"table": "zones", "give": "zone"}}]
+    fields = {**SPEC["fields"], "Extensions.zone": {"source": "who", "transforms": chain}}
+    with pytest.raises(UnableToPreview) as refusal:
+        shown(spec={**SPEC, "fields": fields})
+    assert "no lookup table 'zones'" in refusal.value.faults[0].message

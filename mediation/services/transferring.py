@@ -10,11 +10,13 @@ from django.db import transaction
 
 from mediation.core.spec import Fault
 from mediation.models import DataProfile, GoldenSample, ProfileVersion, UsageClass, UsageClassType
+from mediation.services import lookup_documents
+from mediation.services.lookup_documents import lookups_named_by
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import activate_version, create_draft
 
 FORMAT = 1
-MEMBERS = {"sluice_profile", "name", "description", "note", "spec", "golden_samples", "usage_classes"}
+MEMBERS = {"sluice_profile", "name", "description", "note", "spec", "golden_samples", "usage_classes", "lookups"}
 SAMPLE_MEMBERS = {"name": str, "content": str, "is_rows": bool, "expected": list, "note": str}
 CLASS_MEMBERS = {"name": str, "type": str, "unit": str, "paid_by": str}
 MAX_BYTES = 5 << 20
@@ -30,7 +32,7 @@ class UnableToImportProfile(Exception):
 
 
 def export_profile(*, version: ProfileVersion) -> dict[str, Any]:
-    """One document that holds a profile version, its golden samples, and the usage classes that it names itself."""
+    """One document that holds a profile version, its golden samples, and the classes and tables that it names."""
     profile = version.profile
     return {
         "sluice_profile": FORMAT,
@@ -39,6 +41,7 @@ def export_profile(*, version: ProfileVersion) -> dict[str, Any]:
         "note": version.note,
         "spec": version.spec,
         "usage_classes": list(_classes_named_by(version.spec)),
+        "lookups": lookups_named_by(version.spec),
         "golden_samples": [
             {member: getattr(sample, member) for member in SAMPLE_MEMBERS}
             for sample in profile.golden_samples.order_by("name")
@@ -98,6 +101,8 @@ def _faults(document: Any) -> Iterator[Fault]:
         yield Fault("/spec", "must be the object that says how records are read and mapped")
     yield from _list_faults(document.get("golden_samples", []), "/golden_samples", SAMPLE_MEMBERS, {"name", "content"})
     yield from _list_faults(document.get("usage_classes", []), "/usage_classes", CLASS_MEMBERS, {"name"})
+    yield from _list_faults(document.get("lookups", []), "/lookups", lookup_documents.MEMBERS, {"name", "columns"})
+    yield from lookup_documents.faults_of_lookups(document.get("lookups", []))
     yield from _choice_faults(document.get("usage_classes", []))
 
 
@@ -128,11 +133,13 @@ def import_profile(
 ) -> ProfileVersion:
     """A draft (or active) version of what `parse_document` gave: of a new profile, or of the one with that name.
 
-    Usage classes and golden samples that are missing are added; a golden sample that differs is refused, since it is
-    changed only on purpose. Raises UnableToImportProfile, and UnableToActivate where it is to be activated.
+    Usage classes, lookup tables and golden samples that are missing are added; a golden sample that differs is refused,
+    since it is changed only on purpose. Raises UnableToImportProfile, and UnableToActivate where it is to be activated.
     """
     profile = _profile(name.strip() or document["name"].strip(), document.get("description", ""), by)
     add_usage_classes(classes=document.get("usage_classes", []), by=by)
+    if faults := list(lookup_documents.add_lookups(lookups=document.get("lookups", []), by=by, now=now)):
+        raise UnableToImportProfile(faults)
     _add_samples(profile, document.get("golden_samples", []), by, now)
     version = create_draft(profile=profile, spec=document["spec"], note=document.get("note", ""), by=by)
     if activate:

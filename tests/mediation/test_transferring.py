@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 
 from mediation.core.spec import FaultySpecError, parse_spec
-from mediation.models import DataProfile, GoldenSample, ProfileVersion, UsageClass
+from mediation.models import DataProfile, GoldenSample, LookupTable, ProfileVersion, UsageClass
 from mediation.services import UnableToActivate, activate_version, create_draft
 from mediation.services.golden_samples import check_golden_samples, keep_golden_sample
 from mediation.services.ready_made import ready_made_profile, ready_made_profiles
@@ -183,3 +183,58 @@ def test_the_shipped_profiles_are_those_that_were_promised(capsys):
 def test_a_shipped_profile_is_taken_by_its_name(capsys):
     call_command("import_profile", "--ready-made", "focus", "--activate")
     assert "Cloud bill, FOCUS 1.0 v1 is active" in capsys.readouterr().out
+
+
+# Lookup tables
+
+ZONES = {"name": "zones", "description": "By prefix", "kind": "prefix", "key_column": "prefix", "columns": ["zone"]}
+LOOKING = {
+    **SPEC,
+    "fields": {
+        **SPEC["fields"],
+        "Extensions.zone": {"source": "who", "transforms": [{"lookup": {"table": "zones", "give": "zone"}}]},
+    },
+}
+
+
+def test_lookup_tables_travel_with_the_profile_that_names_them():
+    rows = "prefix,valid_from,zone\n43,2026-01-01T00:00:00.000000Z,Austria\n4366,,mobile\n"
+    version = take(document(spec=LOOKING, lookups=[{**ZONES, "rows": rows}]))
+    exported = export_profile(version=version)
+    assert exported["lookups"] == [{**ZONES, "rows": rows}]
+    DataProfile.objects.get().versions.all().delete()
+    LookupTable.objects.all().delete()
+    assert export_profile(version=take(exported))["lookups"] == exported["lookups"]
+
+
+def test_a_table_that_is_there_stays_as_it_is():
+    take(document(spec=LOOKING, lookups=[{**ZONES, "rows": "prefix,zone\n43,Austria\n"}]))
+    take(document(spec=LOOKING, lookups=[{**ZONES, "rows": "prefix,zone\n43,elsewhere\n"}]))
+    assert LookupTable.objects.get().rows.get().values == {"zone": "Austria"}
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({}, "too large to travel"),
+        ({"rows": "prefix\n43\n"}, "no column 'zone'"),
+        ({"rows": "prefix,zone\n43,a\n43,b\n"}, "/lookups/0/rows"),
+    ],
+)
+def test_a_table_that_cannot_be_made_keeps_the_profile_out(members, words):
+    with pytest.raises(UnableToImportProfile, match=words):
+        take(document(spec=LOOKING, lookups=[{**ZONES, **members}]))
+    assert not DataProfile.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        ({"kind": "magic"}, "/lookups/0/kind"),
+        ({"columns": [1]}, "/lookups/0/columns"),
+        ({"key_column": "k" * 101}, "/lookups/0"),
+        ({"colour": "red"}, "/lookups/0"),
+    ],
+)
+def test_a_table_of_wrong_shape_is_refused_with_its_place(members, pointer):
+    assert faults(json.dumps(document(lookups=[{**ZONES, **members}]))) == [pointer]

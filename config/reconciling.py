@@ -70,6 +70,19 @@ RULES = (
           AND (i.skipped_count <> coalesce(l.skipped, 0) OR i.duplicate_count <> coalesce(l.duplicates, 0))""",
     ),
     Rule(
+        "waiting_rows_are_parts",
+        "a row that waits for the others of its record is kept as a part, and every part that waits is such a row",
+        """SELECT coalesce(l.import_id, p.import_id) AS import_id, coalesce(l.record_number, p.record_number)
+               AS record_number, l.reason, p.key
+        FROM (SELECT l.* FROM ingestion_leftoutrecord l
+              JOIN ingestion_usageimport i ON i.id = l.import_id AND i.attempt = l.attempt AND i.status = 'completed'
+              WHERE l.outcome = 'skipped' AND l.reason = 'waits for its other parts') l
+        FULL JOIN (SELECT p.* FROM ingestion_waitingpart p
+              JOIN ingestion_usageimport i ON i.id = p.import_id AND i.attempt = p.attempt AND i.status = 'completed'
+              WHERE p.record_import_id IS NULL) p USING (import_id, record_number)
+        WHERE l.import_id IS NULL OR p.import_id IS NULL""",
+    ),
+    Rule(
         "batches_are_whole",
         "a batch holds as many UDRs as it says",
         """SELECT coalesce(b.id, u.batch_id) AS batch_id, b.udr_count, u.n AS udrs

@@ -6,6 +6,7 @@ EVERY_MINUTE = {"schedule_type": Schedule.MINUTES, "minutes": 1}
 SCHEDULES = {
     "sweep": {"func": "config.tasks.sweep", **EVERY_MINUTE},
     "poll pick-up locations": {"func": "config.tasks.poll_pickups", **EVERY_MINUTE},
+    "expire parts": {"func": "config.tasks.expire_parts", **EVERY_MINUTE},
     "make partitions": {"func": "config.tasks.make_partitions", "schedule_type": Schedule.DAILY},
 }
 

@@ -51,6 +51,11 @@ def ring_again(*, rung_before: datetime) -> None:
             mediation_services.ring(name=bell.name, now=timezone.now())
 
 
+def expire_parts() -> None:
+    """Make exceptions of rows that waited long enough for the others of their record."""
+    ingestion_services.expire_waiting_parts(now=timezone.now())
+
+
 def poll_pickups() -> None:
     """Take in what lies ready in the pick-up locations."""
     ingestion_services.poll_pickup_locations(now=timezone.now())

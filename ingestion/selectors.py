@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
-from ingestion.models import Feed, ImportChunk, ImportException, UsageImport
-from mediation.models import UdrBatch
+from ingestion.models import Feed, ImportChunk, ImportException, UsageImport, WaitingPart
+from mediation.models import ProfileVersion, UdrBatch
 
 MAX_ATTEMPTS = 5
 
@@ -69,3 +69,32 @@ def replaced_batch_ids(usage_import: UsageImport) -> list[int]:
     """The UDR batches of the attempts before the current one."""
     chunks = ImportChunk.objects.filter(usage_import=usage_import, attempt__lt=usage_import.attempt)
     return [batch_id for batch_id in chunks.values_list("batch_id", flat=True) if batch_id is not None]
+
+
+def envelope_of(profile_version_id: int) -> str:
+    """What one bad record keeps out beside itself, as the profile version says: see `spec.ENVELOPES`."""
+    stated = ProfileVersion.objects.filter(pk=profile_version_id).values_list("spec__envelope", flat=True).first()
+    return stated or "record"
+
+
+def others_under_way(usage_import_id: int, feed_id: int) -> QuerySet[UsageImport]:
+    """Imports of a feed that have begun and not ended, beside this one."""
+    begun = UsageImport.objects.filter(feed_id=feed_id, started_at__isnull=False).exclude(pk=usage_import_id)
+    return begun.filter(status__in=(UsageImport.Status.WAITING, UsageImport.Status.RUNNING))
+
+
+def parts_to_expire(now: datetime) -> QuerySet[WaitingPart]:
+    """Parts that waited long enough, whose import is at rest, and for which nothing that came in time is on its way."""
+    same_feed = {"feed_id": OuterRef("feed_id")}
+    in_time = OuterRef("expires_at")
+    undecided = (ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED)
+    chunks = ImportChunk.objects.filter(status__in=undecided, usage_import__received_at__lte=in_time, **same_feed)
+    files = UsageImport.objects.filter(status=UsageImport.Status.RECEIVED, received_at__lte=in_time, **same_feed)
+    return WaitingPart.objects.filter(
+        ~Exists(chunks),
+        ~Exists(files),
+        record_import_id=None,
+        expires_at__lt=now,
+        attempt=F("usage_import__attempt"),
+        usage_import__status=UsageImport.Status.COMPLETED,
+    )

@@ -17,6 +17,7 @@ STATUS_OF = {
     "profile_not_active": http.HTTP_409_CONFLICT,
     "profile_needs_header": http.HTTP_409_CONFLICT,
     "idempotency_key_reused": http.HTTP_422_UNPROCESSABLE_ENTITY,
+    "structure_not_kept": http.HTTP_422_UNPROCESSABLE_ENTITY,
 }
 
 

@@ -5,6 +5,8 @@ file ─► receive_file  ┴─► a UsageImport and its bytes, durable before 
 folder ─► poll_pickup_locations ─► receive_file, then done/ or failed/                 pickups
 a stored file ─► plan_next_import ─► chunks of whole records                           planning
 chunks ─► mediate_next_chunks ─► one transaction each: UDRs · exceptions · left out    mediating
+rows of one record ─► combine_rows, write_parts; later expire_waiting_parts            parts, expiring
+one bad record ─► where the profile says so, nothing of its chunk or file              envelopes
 exceptions ─► correct · write off · reprocess ─► retry_next_exceptions                 exceptions
 a whole import ─► reprocess_imports: a new attempt, swapped in when it is complete     reprocessing
 """
@@ -17,6 +19,7 @@ from ingestion.services.exceptions import (
     retry_next_exceptions,
     write_off_exceptions,
 )
+from ingestion.services.expiring import expire_waiting_parts
 from ingestion.services.mediating import mediate_next_chunks
 from ingestion.services.pickups import poll_pickup_locations
 from ingestion.services.planning import plan_next_import
@@ -29,6 +32,7 @@ __all__ = [
     "UnableToReprocess",
     "UnableToWriteOff",
     "correct_exception",
+    "expire_waiting_parts",
     "mediate_next_chunks",
     "plan_next_import",
     "poll_pickup_locations",

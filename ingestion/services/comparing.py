@@ -13,6 +13,7 @@ from ingestion.core.requests import FaultyRequestError, raw_records
 from ingestion.core.unpacking import UnpackError, unpack
 from ingestion.models import Feed, ImportBody, ImportException, LeftOutRecord, UsageImport
 from ingestion.services.mediating import windows_of
+from ingestion.services.parts import combine_again
 from mediation import services as mediation
 from mediation.core import reading
 from mediation.core.comparing import Comparison, compare
@@ -45,6 +46,7 @@ def compare_version(*, version: ProfileVersion, usage_import: UsageImport, by: U
             raise UnableToCompare(f"{version} cannot read this import: {error}") from None
         except FileNotFoundError:
             raise UnableToCompare("The original is not in the file storage any more.") from None
+        records = combine_again(records=records, version=version, usage_import=usage_import)
         last = int(records["record_number"].max() or 0)  # type: ignore[arg-type]
         feed = Feed.objects.get(pk=usage_import.feed_id)
         after = states_after(
@@ -75,43 +77,52 @@ def _others(usage_import: UsageImport, last_number: int) -> pl.DataFrame:
 def _records(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame, bool]:
     """RECORDS of the import as `spec` reads it, corrected ones as they were corrected, and whether there are more."""
     header: Any = None
+    fields: reading.FileFields | None = None
     if usage_import.payload:
-        records, header, is_cut = _of_file(usage_import, spec)
+        records, header, fields, is_cut = _of_file(usage_import, spec)
     else:
-        records, is_cut = _of_body(usage_import, spec), False
+        records, fields = _of_body(usage_import, spec)
+        is_cut = False
     corrections = selectors.corrections_of(usage_import)
     met = sorted(set(records["record_number"].to_list()) & corrections.keys())
     if met:
         rows = [(usage_import.pk, number, corrections[number]) for number in met]
-        corrected = reading.read_rows(pl.DataFrame(rows, schema=ROWS, orient="row"), spec, header)
+        corrected = reading.read_rows(pl.DataFrame(rows, schema=ROWS, orient="row"), spec, header, fields)
         records = pl.concat([records.filter(~pl.col("record_number").is_in(met)), corrected], how="diagonal")
     return records.sort("record_number"), is_cut
 
 
-def _of_body(usage_import: UsageImport, spec: ProfileSpec) -> pl.DataFrame:
+def _of_body(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame, reading.FileFields | None]:
     body = bytes(ImportBody.objects.get(pk=usage_import.pk).content)
     texts = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
     rows = [(usage_import.pk, number, raw) for number, raw in enumerate(texts, start=1)]
-    return reading.read_rows(pl.DataFrame(rows, schema=ROWS, orient="row"), spec)
+    frame = pl.DataFrame(rows, schema=ROWS, orient="row")
+    claims = reading.scan_rows(frame, spec)
+    fields = {usage_import.pk: claims.fields} if claims else None
+    return reading.read_rows(frame, spec, None, fields), fields
 
 
-def _of_file(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame, Any, bool]:
+def _of_file(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame, Any, reading.FileFields | None, bool]:
     with _readable(usage_import, spec) as stream:
         header, found = reading.cut(store.blocks_of(stream), spec)
         spans = list(found)  # what parts need from above them is complete only now
+
+        def rows_of(span: reading.Span) -> pl.DataFrame:
+            stream.seek(span.start)
+            content = stream.read(span.end - span.start)
+            return reading.raw_part(
+                content, spec, import_id=usage_import.pk, first_number=span.first_number, header=header
+            )
+
+        claims = reading.scan(map(rows_of, spans), spec, header)
+        fields = {usage_import.pk: claims.fields} if claims else None
         parts: list[pl.DataFrame] = []
         for span in spans:
             if sum(part.height for part in parts) >= MAX_RECORDS:
                 break
-            stream.seek(span.start)
-            content = stream.read(span.end - span.start)
-            parts.append(
-                reading.read_part(
-                    content, spec, import_id=usage_import.pk, first_number=span.first_number, header=header
-                )
-            )
+            parts.append(reading.records_of(rows_of(span), spec, header, fields))
     records = pl.concat(parts, how="diagonal")
-    return records.head(MAX_RECORDS), header, len(parts) < len(spans) or records.height > MAX_RECORDS
+    return records.head(MAX_RECORDS), header, fields, len(parts) < len(spans) or records.height > MAX_RECORDS
 
 
 @contextmanager

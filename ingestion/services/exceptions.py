@@ -12,7 +12,9 @@ from django.db.models import F, Max, QuerySet
 
 from ingestion import selectors, store
 from ingestion.models import ExceptionRevision, Feed, ImportChunk, ImportException, UsageImport
+from ingestion.services import envelopes
 from ingestion.services.mediating import count_outcomes, windows_of
+from ingestion.services.parts import combine_rows, write_parts
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.models import ProfileVersion
@@ -141,14 +143,31 @@ def _retry(ids: Sequence[int], now: datetime) -> None:
         ImportException.objects.filter(pk__in=ids).update(status=ImportException.Status.OPEN, last_tried_at=now)
         return
     imports = [one for one in imports if one.pk in {exception.usage_import_id for exception in exceptions}]
-    outcome = mediation.mediate(
+    if whole := envelopes.reopen(imports, version):
+        ImportException.objects.filter(pk__in=ids, usage_import__in=whole).update(
+            status=ImportException.Status.OPEN, last_tried_at=now
+        )
+        exceptions = [one for one in exceptions if one.usage_import not in whole]
+        imports = [one for one in imports if one not in whole]
+    if not exceptions:
+        return
+    records, parts = combine_rows(
         records=_read(exceptions, {one.pk: one for one in imports}, version),
+        version=version,
+        imports=imports,
+        feed_id=feed.pk,
+        now=now,
+        is_retry=True,
+    )
+    outcome = mediation.mediate(
+        records=records,
         version=version,
         feed_id=feed.pk,
         windows=windows_of(feed, imports),
         now=now,
     )
     _write(exceptions, imports, outcome, version, now)
+    write_parts(parts=parts, rejected=outcome.rejected, feed_id=feed.pk)
     mediation.ring("rate", now)
 
 
@@ -176,7 +195,15 @@ def _read(
         rows = [(import_id, one.record_number, corrected.get(one.pk, one.raw)) for one in group]
         schema = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
         frame = pl.DataFrame(rows, schema=schema, orient="row")
-        frames.append(mediation.read_rows(version=version, rows=frame, header=imports[import_id].header))
+        one_import = imports[import_id]
+        frames.append(
+            mediation.read_rows(
+                version=version,
+                rows=frame,
+                header=one_import.header,
+                file_fields={import_id: one_import.file_fields or {}},
+            )
+        )
     return pl.concat(frames, how="diagonal")
 
 

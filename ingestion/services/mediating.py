@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 import polars as pl
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from ingestion import selectors, store
 from ingestion.core.requests import raw_records
 from ingestion.models import Feed, ImportBody, ImportChunk, UsageImport
+from ingestion.services import envelopes
+from ingestion.services.parts import combine_rows, release_parts, write_parts
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
 from mediation.core.spec import ProfileSpec, parse_spec
@@ -44,12 +46,12 @@ def _claim_chunks(now: datetime) -> list[int]:
     A chunk that was tried before goes alone: if it is the one that crashes, it takes no others with it.
     """
     waiting = selectors.chunks_waiting(now).select_for_update(skip_locked=True)
-    while (first := waiting.order_by("pk").first()) and first.attempts >= selectors.MAX_ATTEMPTS:
-        _park([first.pk], first.error or "Its workers died while they mediated it. Look at their log.", now)
+    first = _first_of(waiting, now)
     if first is None:
         return []
+    envelope = selectors.envelope_of(first.profile_version_id)
     claimed = [first]
-    if first.byte_start is None and first.attempts == 0 and first.attempt == 1:
+    if envelope == "record" and first.byte_start is None and first.attempts == 0 and first.attempt == 1:
         alike = waiting.filter(
             feed_id=first.feed_id,
             profile_version_id=first.profile_version_id,
@@ -73,6 +75,16 @@ def _claim_chunks(now: datetime) -> list[int]:
     return ids
 
 
+def _first_of(waiting: QuerySet[ImportChunk], now: datetime) -> ImportChunk | None:
+    """The first chunk that may be worked on; what crashed too often is parked, whose turn it is not is put off."""
+    while (first := waiting.order_by("pk").first()) is not None:
+        if first.attempts >= selectors.MAX_ATTEMPTS:
+            _park([first.pk], first.error or "Its workers died while they mediated it. Look at their log.", now)
+        elif selectors.envelope_of(first.profile_version_id) != "file" or not envelopes.postpone(first, now=now):
+            return first
+    return None
+
+
 @transaction.atomic
 def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
     """Decide every record of claimed chunks of one feed and profile version, all in this transaction.
@@ -91,17 +103,25 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
     version = ProfileVersion.objects.get(pk=chunks[0].profile_version_id)
     is_again = imports[0].attempt > 1
     records = _read(chunks, {one.pk: one for one in imports}, version)
-    outcome = mediation.mediate(
-        records=records,
-        version=version,
-        feed_id=feed.pk,
-        windows=windows_of(feed, imports),
-        now=now,
-        is_staged=is_again,
-        replaced_ids=selectors.replaced_batch_ids(imports[0]) if is_again else (),
-    )
+    envelope = selectors.envelope_of(version.pk)
+    with transaction.atomic():
+        records, parts = combine_rows(records=records, version=version, imports=imports, feed_id=feed.pk, now=now)
+        outcome = mediation.mediate(
+            records=records,
+            version=version,
+            feed_id=feed.pk,
+            windows=windows_of(feed, imports),
+            now=now,
+            is_staged=is_again or envelope == "file",
+            replaced_ids=selectors.replaced_batch_ids(imports[0]) if is_again else (),
+        )
+        if envelope == "chunk" and not outcome.rejected.is_empty():
+            transaction.set_rollback(True)
+            outcome = envelopes.refuse_chunk(records, outcome, parts)
+        else:
+            write_parts(parts=parts, rejected=outcome.rejected, feed_id=feed.pk)
     write_outcome(chunks, imports, records, outcome, now=now)
-    _finish(imports, now=now)
+    _finish(imports, envelope, now=now)
     mediation.ring("rate", now)
 
 
@@ -121,7 +141,9 @@ def _earliest(feed: Feed, received_at: datetime) -> datetime | None:
 def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: ProfileVersion) -> pl.DataFrame:
     """The RECORDS of chunks: one part of a file, or the bodies of several submissions."""
     if chunks[0].byte_start is None:
-        records = mediation.read_rows(version=version, rows=_submitted_rows(chunks, version))
+        file_fields = {one.pk: one.file_fields or {} for one in imports.values()}
+        rows = _submitted_rows(chunks, version)
+        records = mediation.read_rows(version=version, rows=rows, file_fields=file_fields)
     else:
         chunk, usage_import = chunks[0], imports[chunks[0].usage_import_id]
         records = mediation.read_part(
@@ -130,6 +152,7 @@ def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: P
             import_id=usage_import.pk,
             first_number=chunk.first_record_number,
             header=usage_import.header,
+            file_fields=usage_import.file_fields,
         )
     again = [one for one in imports.values() if one.attempt > 1]
     return _with_corrections(records, again[0], version) if again else records
@@ -162,7 +185,12 @@ def _with_corrections(records: pl.DataFrame, usage_import: UsageImport, version:
         schema={"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String},
         orient="row",
     )
-    corrected = mediation.read_rows(version=version, rows=rows, header=usage_import.header)
+    corrected = mediation.read_rows(
+        version=version,
+        rows=rows,
+        header=usage_import.header,
+        file_fields={usage_import.pk: usage_import.file_fields or {}},
+    )
     untouched = records.filter(~pl.col("record_number").is_in(list(present)))
     return pl.concat([untouched, corrected], how="diagonal").sort("record_number")
 
@@ -217,16 +245,19 @@ def count_outcomes(outcome: mediation.Outcome) -> dict[int, dict[str, int]]:
     return counts
 
 
-def _finish(imports: Sequence[UsageImport], *, now: datetime) -> None:
-    """Count, and swap in an attempt that replaces another once its last chunk is done."""
+def _finish(imports: Sequence[UsageImport], envelope: str, *, now: datetime) -> None:
+    """Count; once the last chunk is done, swap in an attempt that replaces another, or take back a refused file."""
     store.recount([usage_import.pk for usage_import in imports], now=now)
     for usage_import in imports:
-        if usage_import.attempt == 1:
+        if usage_import.attempt == 1 and envelope != "file":
             continue
         usage_import.refresh_from_db()
         if usage_import.status == UsageImport.Status.COMPLETED:
+            if envelope == "file":
+                envelopes.end_file(usage_import, now=now)
             replaced_ids = selectors.replaced_batch_ids(usage_import)
             mediation.swap_batches(import_id=usage_import.pk, replaced_ids=replaced_ids)
+            release_parts(usage_import=usage_import)
             store.close_earlier_exceptions(usage_import, now=now)
 
 

@@ -71,7 +71,7 @@ def plan_import(*, usage_import: UsageImport, now: datetime) -> None:
     ImportChunk.objects.bulk_create(chunks, batch_size=1_000)
     usage_import.status = UsageImport.Status.WAITING if chunks else UsageImport.Status.COMPLETED
     usage_import.ended_at, usage_import.error = None if chunks else now, ""
-    usage_import.save(update_fields=["status", "header", "unpacked", "ended_at", "error"])
+    usage_import.save(update_fields=["status", "header", "file_fields", "unpacked", "ended_at", "error"])
 
 
 def _unpack(usage_import: UsageImport) -> None:
@@ -92,7 +92,14 @@ def _unpack(usage_import: UsageImport) -> None:
 def _chunks(usage_import: UsageImport) -> list[ImportChunk]:
     _unpack(usage_import)
     blocks = store.payload_blocks(usage_import)
-    usage_import.header, spans = mediation.cut(version=usage_import.profile_version, blocks=blocks)
+    usage_import.header, found = mediation.cut(version=usage_import.profile_version, blocks=blocks)
+    spans = list(found)
+    usage_import.file_fields = mediation.scan_file(
+        version=usage_import.profile_version,
+        spans=spans,
+        header=usage_import.header,
+        read=lambda span: store.payload_part(usage_import, span.start, span.end),
+    )
     return [
         ImportChunk(
             usage_import=usage_import,

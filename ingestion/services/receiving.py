@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from ingestion import selectors, store
-from ingestion.core.requests import FaultyRequestError, RequestFault, count_records
+from ingestion.core.requests import FaultyRequestError, RequestFault, count_records, raw_records
 from ingestion.models import Feed, IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
@@ -60,8 +60,12 @@ def receive_usage(*, feed: Feed, body: bytes, idempotency_key: str | None, by: U
     except FaultyRequestError as error:
         raise UnableToReceive(error.faults[0].code, error.faults[0].detail, faults=error.faults) from None
     try:
+        file_fields = scan_submission(version, body)
+    except mediation.UnreadableError as error:
+        raise UnableToReceive("structure_not_kept", str(error)) from None
+    try:
         with transaction.atomic():
-            usage_import = _store_submission(feed, version, body, content_hash, record_count, by, now)
+            usage_import = _store_submission(feed, version, body, content_hash, record_count, file_fields, by, now)
             if idempotency_key is not None:
                 IdempotencyKey.objects.create(
                     feed=feed, key=idempotency_key, content_hash=content_hash, usage_import=usage_import
@@ -74,6 +78,15 @@ def receive_usage(*, feed: Feed, body: bytes, idempotency_key: str | None, by: U
             raise
         return Received(known, is_repeat=True)
     return Received(usage_import, is_repeat=False)
+
+
+def scan_submission(version: ProfileVersion, body: bytes) -> dict[str, str | None] | None:
+    """What the header and trailer rows of a request say. Raises UnreadableError where its totals disagree."""
+    spec = parse_spec(version.spec)
+    if spec.structure is None or not spec.structure.has_claims:
+        return None
+    rows = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
+    return mediation.scan_rows(version=version, rows=rows)
 
 
 def _version_to_use(feed: Feed) -> ProfileVersion:
@@ -102,6 +115,7 @@ def _store_submission(
     body: bytes,
     content_hash: str,
     record_count: int,
+    file_fields: dict[str, str | None] | None,
     by: User | None,
     now: datetime,
 ) -> UsageImport:
@@ -112,6 +126,7 @@ def _store_submission(
         status=UsageImport.Status.WAITING,
         content_hash=content_hash,
         byte_size=len(body),
+        file_fields=file_fields,
         received_at=now,
         received_by=by,
         record_count=record_count,

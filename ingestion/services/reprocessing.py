@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from ingestion.models import ImportChunk, ImportException, UsageImport
+from ingestion.services.receiving import scan_submission
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.models import ProfileVersion
@@ -36,7 +37,7 @@ def reprocess_imports(*, imports: QuerySet[UsageImport], by: User | None, now: d
     if _retried(locked):
         raise UnableToReprocess("Exceptions of these imports are being mediated right now. Try again in a moment.")
     for usage_import in locked:
-        _open_attempt(usage_import, _version_of(usage_import))
+        open_attempt(usage_import, _version_of(usage_import))
     mediation.ring("mediate", now)
     return len(locked)
 
@@ -58,10 +59,21 @@ def _version_of(usage_import: UsageImport) -> ProfileVersion:
     return version
 
 
-def _open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
+def _scanned(usage_import: UsageImport, version: ProfileVersion) -> dict[str, str | None] | None:
+    """What a request says of itself, as today's profile version reads it."""
+    try:
+        return scan_submission(version, bytes(usage_import.body.content))
+    except mediation.UnreadableError as error:
+        message = f"Import {usage_import.tracking_id} cannot be mediated with {version}: {error}"
+        raise UnableToReprocess(message) from None
+
+
+def open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
     """Set the history row back to its start; chunks and batches of the attempts before stay as they are."""
     is_api = usage_import.source == UsageImport.Source.API
     record_count = usage_import.record_count if is_api else 0
+    if is_api:
+        usage_import.file_fields = _scanned(usage_import, version)
     usage_import.attempt += 1
     usage_import.profile_version = version
     usage_import.status = UsageImport.Status.WAITING if is_api else UsageImport.Status.RECEIVED

@@ -62,6 +62,11 @@ REPEATED: dict[str, type[pl.DataType]] = {
 WINDOWS: dict[str, pl.DataType | type[pl.DataType]] = {"import_id": pl.Int64, "earliest": MOMENT, "latest": MOMENT}
 
 
+def source_column(name: str) -> str:
+    """The column of RECORDS that holds source field `name`; prefixed, since sources may use any name."""
+    return f"source:{name}"
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """The names that records use, with their ids.

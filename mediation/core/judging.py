@@ -13,6 +13,7 @@ from mediation.core.frames import KEYS, LEFT_OUT, REJECTED, REPEATED, UDRS, Cata
 from mediation.core.mapping import NO_TABLES, in_order, map_texts, rules_of_mapping, text_of, type_fields
 from mediation.core.reading import json_records, source_column
 from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FIELDS, ProfileSpec, SkipFilter
+from mediation.core.structure.aggregating import RECORD_SEPARATOR
 from mediation.core.transforms import Tables
 from mediation.core.validations import Rule, validate
 from mediation.core.wording import quoted
@@ -41,7 +42,7 @@ def mediate(
     records: RAW and the source columns that the spec reads, as `reading` gives them. windows: WINDOWS, a row an import.
     tables: what the profile's transforms look things up in.
     """
-    records = records.join(windows, on="import_id", how="left", maintain_order="left")
+    records, aside = _set_aside(records.join(windows, on="import_id", how="left", maintain_order="left"))
     readable, faulty = _apart(records, pl.col("fault").is_null())
     rejected = [_reading_faults(faulty)]
     readable, skipped = _skip(readable, spec.skip)
@@ -55,7 +56,18 @@ def mediate(
     # A key's records lie in their order, so that the first of them is the one that counts.
     firsts, repeated = _apart(kept.sort("import_id", "record_number"), pl.col("key").is_first_distinct())
     udrs = firsts.select(*_udr_columns(spec), *KEYS, "raw")
-    return Verdict(udrs, skipped, pl.concat(rejected), repeated.select(list(REPEATED)))
+    return Verdict(udrs, pl.concat([aside, skipped]), pl.concat(rejected), repeated.select(list(REPEATED)))
+
+
+def _set_aside(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records that are to be judged, and LEFT_OUT rows of headers, trailers and parts of others."""
+    if "aside" not in records.columns:
+        return records, pl.DataFrame(schema=LEFT_OUT)
+    usage, aside = _apart(records, pl.col("aside").is_null())
+    left_out = aside.select(
+        "import_id", "record_number", outcome="aside", reason="aside_reason", udr_id=pl.lit(None, pl.Int64)
+    )
+    return usage, left_out.cast(LEFT_OUT)  # type: ignore[arg-type]
 
 
 def _apart(frame: pl.DataFrame, condition: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -74,7 +86,7 @@ def _reading_faults(faulty: pl.DataFrame) -> pl.DataFrame:
 
 def _skip(records: pl.DataFrame, filters: Iterable[SkipFilter]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records that no filter matches, and LEFT_OUT rows that name the first filter that did."""
-    by = pl.coalesce(*(pl.when(_matches(skip)).then(pl.lit(skip.name)) for skip in filters), pl.lit(None, pl.String))
+    by = pl.coalesce(*(pl.when(matches(skip)).then(pl.lit(skip.name)) for skip in filters), pl.lit(None, pl.String))
     marked = records.with_columns(skipped_by=by)
     skipped = marked.filter(pl.col("skipped_by").is_not_null()).select(
         "import_id", "record_number", outcome=pl.lit("skipped"), reason="skipped_by", udr_id=pl.lit(None, pl.Int64)
@@ -82,7 +94,8 @@ def _skip(records: pl.DataFrame, filters: Iterable[SkipFilter]) -> tuple[pl.Data
     return marked.filter(pl.col("skipped_by").is_null()), skipped.cast(LEFT_OUT)  # type: ignore[arg-type]
 
 
-def _matches(skip: SkipFilter) -> pl.Expr:
+def matches(skip: SkipFilter) -> pl.Expr:
+    """Whether a filter skips a record."""
     if skip.condition is not None:
         return to_polars(skip.condition, lambda name: pl.col(source_column(name)))
     text = pl.col(source_column(skip.source)).fill_null("")
@@ -205,9 +218,11 @@ def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.Da
 
 def _add_keys(kept: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
     """Add `content_hash`, and the `key` that must be new in the feed; a null key could not be made."""
-    content = pl.col("raw")
+    # A record that several rows make is all of their texts.
+    content = pl.coalesce("content", "raw") if "content" in kept.columns else pl.col("raw")
     if not spec.is_of_rows:
-        kept = kept.with_columns(_content=pl.Series(map(json_records.canonical, kept["raw"]), dtype=pl.String))
+        texts = kept.select(content).to_series()
+        kept = kept.with_columns(_content=pl.Series(map(_canonical, texts), dtype=pl.String))
         content = pl.col("_content")
     kept = kept.with_columns(content_hash=content.chash.sha2_256().str.slice(0, 32))  # type: ignore[attr-defined]
     if not spec.uniqueness and not spec.unique_sources:
@@ -222,6 +237,11 @@ def _add_keys(kept: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
     key = pl.when(whole.str.len_chars() > MAX_KEY_CHARS).then(hashed).otherwise(whole)
     is_empty = reduce(and_, (part == "" for part in parts))
     return kept.with_columns(key=pl.when(~is_empty).then(key))
+
+
+def _canonical(content: str) -> str:
+    """One text for all spellings of the JSON objects that make a record."""
+    return RECORD_SEPARATOR.join(sorted(map(json_records.canonical, content.split(RECORD_SEPARATOR))))
 
 
 def _key_part(name: str, spec: ProfileSpec) -> pl.Expr:

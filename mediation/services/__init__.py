@@ -3,21 +3,25 @@
 lines of a CSV file ─► load_lookup_rows        lookups       what profiles look texts up in
 draft a profile ─► activate a version          profiles      what a record means, decided before it comes
 bytes of an import ─► read_part, read_rows     mediating     RECORDS: a row each, its source fields as text
+rows of one record ─► mark_rows, combine_parts combining     one record of all of them, once they are all there
 RECORDS ─► mediate                             mediating     kept · skipped · duplicate · rejected
      kept ─► UDRs and keys by COPY, one batch an import      batches     staged ─► mediated ─► rated
 an import read again ─► swap_batches           batches       the new attempt's UDRs count, the old are superseded
+a refused envelope ─► withdraw_batches         batches       what was staged is gone as if it had never been written
 work is ready ─► ring ─► answer                bells         wakes a worker, once however many ring
 """
 
 from mediation.core.reading import UnreadableError
-from mediation.services.batches import make_partitions_ahead, swap_batches
+from mediation.services.batches import make_partitions_ahead, swap_batches, withdraw_batches
 from mediation.services.bells import answer, ring, ring_now
+from mediation.services.combining import Combination, combine_parts, mark_rows, window_of
 from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
-from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows, write_out
+from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows, scan_file, scan_rows, write_out
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 
 __all__ = [
+    "Combination",
     "LineFault",
     "Outcome",
     "UnableToActivate",
@@ -25,17 +29,23 @@ __all__ = [
     "UnreadableError",
     "activate_version",
     "answer",
+    "combine_parts",
     "create_draft",
     "cut",
     "load_lookup_rows",
     "make_partitions_ahead",
+    "mark_rows",
     "mediate",
     "read_part",
     "read_rows",
     "require_permission",
     "ring",
     "ring_now",
+    "scan_file",
+    "scan_rows",
     "swap_batches",
     "update_draft",
+    "window_of",
+    "withdraw_batches",
     "write_out",
 ]

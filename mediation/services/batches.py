@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import polars as pl
 from django.db import transaction
 
 from mediation.models import Udr, UdrBatch
-from mediation.store import delete_keys_of, ensure_month_partitions, months_around
+from mediation.store import delete_keys_of, delete_udrs_of, ensure_month_partitions, months_around
 
 
 @transaction.atomic
@@ -20,6 +21,18 @@ def swap_batches(*, import_id: int, replaced_ids: Sequence[int]) -> None:
     replaced = UdrBatch.objects.filter(pk__in=replaced_ids).exclude(status__in=gone)
     replaced.update(status=UdrBatch.Status.SUPERSEDED, attempts=0, claimed_until=None)
     delete_keys_of(replaced_ids)
+
+
+@transaction.atomic
+def withdraw_batches(*, import_id: int) -> pl.DataFrame:
+    """Take back the staged batches of an import, which never counted: their UDRs and keys are gone as if never written.
+
+    Returns import_id and record_number of each record that had become a UDR of theirs.
+    """
+    staged = UdrBatch.objects.filter(import_id=import_id, status=UdrBatch.Status.STAGED)
+    gone = delete_udrs_of(list(staged.order_by("pk").values_list("pk", flat=True)))
+    staged.delete()
+    return gone
 
 
 def make_partitions_ahead(*, now: datetime, back: int = 15, ahead: int = 3) -> int:

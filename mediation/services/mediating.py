@@ -1,6 +1,6 @@
 """Records into UDRs: read, think, write, in the caller's transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
@@ -46,16 +46,65 @@ def cut(*, version: ProfileVersion, blocks: Iterable[bytes]) -> tuple[list[str] 
 
 
 def read_part(
-    *, version: ProfileVersion, content: bytes, import_id: int, first_number: int, header: Sequence[str] | None
+    *,
+    version: ProfileVersion,
+    content: bytes,
+    import_id: int,
+    first_number: int,
+    header: Sequence[str] | None,
+    file_fields: Mapping[str, str | None] | None = None,
 ) -> pl.DataFrame:
-    """The RECORDS of a span of a file, as the profile version reads them."""
+    """The RECORDS of a span of a file, as the profile version reads them. file_fields: as `scan_file` gave them."""
+    return reading.read_part(
+        content,
+        parse_spec(version.spec),
+        import_id=import_id,
+        first_number=first_number,
+        header=header,
+        file_fields={import_id: file_fields or {}},
+    )
+
+
+def read_rows(
+    *,
+    version: ProfileVersion,
+    rows: pl.DataFrame,
+    header: Sequence[str] | None = None,
+    file_fields: reading.FileFields | None = None,
+) -> pl.DataFrame:
+    """The RECORDS of rows that came one by one. rows: import_id, record_number, raw.
+
+    header: as their file named its columns; file_fields: by import id, as `scan_file` or `scan_rows` gave them.
+    """
+    return reading.read_rows(rows, parse_spec(version.spec), header, file_fields)
+
+
+def scan_file(
+    *,
+    version: ProfileVersion,
+    spans: Iterable[reading.Span],
+    header: Sequence[str] | None,
+    read: Callable[[reading.Span], bytes],
+) -> dict[str, str | None] | None:
+    """The fields of a file's header and trailer; None where the profile knows of neither, and nothing was read.
+
+    Raises UnreadableError where a header or trailer is missing or misplaced, or a control total disagrees.
+    """
     spec = parse_spec(version.spec)
-    return reading.read_part(content, spec, import_id=import_id, first_number=first_number, header=header)
+    parts = (
+        reading.raw_part(read(span), spec, import_id=0, first_number=span.first_number, header=header) for span in spans
+    )
+    claims = reading.scan(parts, spec, header)
+    return claims.fields if claims else None
 
 
-def read_rows(*, version: ProfileVersion, rows: pl.DataFrame, header: Sequence[str] | None = None) -> pl.DataFrame:
-    """The RECORDS of rows that came one by one. rows: import_id, record_number, raw; header: as their file named it."""
-    return reading.read_rows(rows, parse_spec(version.spec), header)
+def scan_rows(*, version: ProfileVersion, rows: Sequence[str]) -> dict[str, str | None] | None:
+    """The same for all the rows of a request. Raises UnreadableError."""
+    numbered = pl.DataFrame({"raw": rows}, schema={"raw": pl.String}).select(
+        import_id=pl.lit(0, pl.Int64), record_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), raw="raw"
+    )
+    claims = reading.scan_rows(numbered, parse_spec(version.spec))
+    return claims.fields if claims else None
 
 
 @transaction.atomic

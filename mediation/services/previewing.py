@@ -16,6 +16,7 @@ from mediation.core.judging import sort_repeats
 from mediation.core.previewing import Preview, named_by
 from mediation.core.previewing import preview as preview_records
 from mediation.core.spec import FaultySpecError, ProfileSpec, parse_spec
+from mediation.services.combining import combine_alone
 from mediation.services.lookups import faults_of_tables
 from mediation.store.looking import holders_of, udrs_of_batches
 from mediation.store.reading_only import reading_only
@@ -128,6 +129,7 @@ def _read(content: bytes, spec: ProfileSpec, *, as_rows: bool) -> tuple[pl.DataF
         records = _rows(content, spec) if as_rows else _file(content, spec)
     except reading.UnreadableError as error:
         raise UnableToPreview(str(error)) from None
+    records = combine_alone(spec=spec, records=records)
     return records.head(MAX_RECORDS), records.height > MAX_RECORDS
 
 
@@ -137,15 +139,16 @@ def _file(content: bytes, spec: ProfileSpec) -> pl.DataFrame:
         content = spool.getvalue()
     header, found = reading.cut(iter([content]), spec)
     spans = list(found)  # what parts need from above them is complete only now
-    parts = [
-        reading.read_part(
+    rows = [
+        reading.raw_part(
             content[span.start : span.end], spec, import_id=0, first_number=span.first_number, header=header
         )
         for span in spans
     ]
-    if not parts:
+    if not rows:
         raise UnableToPreview("The sample holds no records.")
-    return pl.concat(parts, how="diagonal")
+    claims = reading.scan(rows, spec, header)
+    return reading.records_of(pl.concat(rows, how="diagonal"), spec, header, {0: claims.fields} if claims else None)
 
 
 def _rows(content: bytes, spec: ProfileSpec) -> pl.DataFrame:

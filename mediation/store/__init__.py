@@ -3,7 +3,7 @@
 from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_array
 from mediation.store.lookups import lookup_rows, tables, tables_of
 from mediation.store.partitions import ensure_month_partitions, months_around
-from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delete_keys_of
+from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delete_keys_of, delete_udrs_of
 
 __all__ = [
     "CopyMismatchError",
@@ -13,6 +13,7 @@ __all__ = [
     "copy_in_udrs",
     "copy_out",
     "delete_keys_of",
+    "delete_udrs_of",
     "ensure_month_partitions",
     "in_array",
     "lookup_rows",

@@ -103,3 +103,18 @@ def delete_keys_of(batch_ids: Sequence[int]) -> None:
                 f"DELETE FROM {KEY_TABLE} WHERE udr_id BETWEEN %s AND %s",  # noqa: S608 - our own table name
                 [first, first + (1 << UDR_ID_BITS) - 1],
             )
+
+
+def delete_udrs_of(batch_ids: Sequence[int]) -> pl.DataFrame:
+    """Delete the UDRs of batches that never counted, and their keys; returns import_id and record_number of each."""
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {"import_id": pl.Int64, "record_number": pl.Int64}
+    parts = [pl.DataFrame(schema=schema)]
+    delete_keys_of(batch_ids)
+    for batch_id in batch_ids:
+        first = batch_id << UDR_ID_BITS
+        ids = sql.SQL("id BETWEEN {} AND {}").format(first, first + (1 << UDR_ID_BITS) - 1)
+        query = sql.SQL("SELECT import_id, record_number FROM {} WHERE {}").format(sql.Identifier(UDR_TABLE), ids)
+        parts.append(copy_out(query, schema))
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(UDR_TABLE), ids))
+    return pl.concat(parts)

@@ -12,20 +12,12 @@ from mediation.core.expressions import TEXT
 from mediation.core.reading import delimited
 from mediation.core.reading.frames import RAW, UnreadableError, source_column
 from mediation.core.spec import Delimited
-from mediation.core.structure import (
-    Format,
-    combine,
-    condition_reader,
-    file_fields_frame,
-    kinds_of,
-    mark_parts,
-    parse_structure,
-    read_structured,
-    row_sources,
-    scan_structured,
-    set_aside,
-)
+from mediation.core.structure import condition_reader, parse_structure, row_sources
+from mediation.core.structure.combining import combine
 from mediation.core.structure.controls import exact_sum
+from mediation.core.structure.marking import mark_parts
+from mediation.core.structure.rows import StructuredFormat, read_structured, scan_structured
+from mediation.core.structure.telling import file_fields_frame, kinds_of, set_aside
 
 FORMAT = Delimited(columns=("type", "caller", "amount"))
 TYPES = {"column": 1, "header": ["H"], "trailer": ["T"], "detail": ["D"]}
@@ -118,7 +110,7 @@ def read_outer(rows, names):
     return delimited.read(rows, Delimited(columns=tuple(names)), names, names)
 
 
-ROWS = Format(read_details, read_outer, delimiter=",", quote='"')
+ROWS = StructuredFormat(read_details, read_outer, delimiter=",", quote='"')
 
 
 def test_rows_of_other_types_do_not_lend_their_width_to_details():
@@ -147,7 +139,7 @@ def test_headers_of_fixed_width_are_read_by_their_places():
         "header_columns": [{"name": "created", "start": 2, "width": 4}, {"name": "number", "start": 7, "width": 9}],
     }
     structure = structure_of(document, is_delimited=False)
-    claims = scan_structured([raw("H2026 12", "D1")], structure, Format(lambda rows, _: rows, read_outer))
+    claims = scan_structured([raw("H2026 12", "D1")], structure, StructuredFormat(lambda rows, _: rows, read_outer))
     assert claims.fields == {"header.created": "2026", "header.number": "12"}
 
 
@@ -260,6 +252,7 @@ def test_a_sum_of_numbers_of_any_size_is_exact(numbers):
         ({"record_types": {"when": {"header": "CallId = 'x'"}}}, "/structure/record_types/when/header"),
         ({"combine": {"key": ["id"], "last": "f = 'Y'"}}, "/structure/combine/sequence"),
         ({"combine": {"key": ["id"], "rows": 2, "fields": {"n": "average"}}}, "/structure/combine/fields/n"),
+        ({"combine": {"key": ["id"], "roles": {"a": "f = 'x'", "b": "f = 'y'"}}}, "/structure/combine/primary"),
         ({"combine": {"key": ["id"], "rows": 2, "window_hours": 0}}, "/structure/combine/window_hours"),
     ],
 )
@@ -279,6 +272,7 @@ def test_rows_are_read_for_what_is_derived_from_them():
 CALLS = {
     "key": ["CallId"],
     "roles": {"start": "Event = 'START'", "stop": "Event = 'STOP'"},
+    "primary": "start",
     "fields": {"Octets": "sum"},
 }
 NAMES = ("CallId", "Event", "Time", "Octets", "Number", "Last")

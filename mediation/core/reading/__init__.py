@@ -6,7 +6,7 @@ field that the profile reads. A record that cannot be read keeps its text and a 
 read from their middle is written out once, by `write_out`, as what `cut` and `read_part` take.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import polars as pl
@@ -23,19 +23,30 @@ from mediation.core.reading import (
 )
 from mediation.core.reading.frames import FAULT_COLUMNS, RAW, Span, UnreadableError, source_column
 from mediation.core.spec import CloudEvents, Delimited, FixedWidth, Json, Nem, ProfileSpec, Xlsx, Xml
+from mediation.core.structure.controls import Claims
+from mediation.core.structure.rows import StructuredFormat, read_structured, scan_structured
+from mediation.core.structure.telling import file_fields_frame
 
 __all__ = [
     "FAULT_COLUMNS",
     "RAW",
+    "Claims",
+    "FileFields",
     "Span",
     "UnreadableError",
     "cut",
+    "raw_part",
     "read_part",
     "read_rows",
+    "records_of",
+    "scan",
+    "scan_rows",
     "source_column",
     "write_out",
 ]
 
+# The header and trailer fields of each import, by its id: `header.<column>` -> text.
+FileFields = Mapping[int, Mapping[str, str | None]]
 Cut = tuple[list[str] | None, Iterator[Span]]
 
 
@@ -46,7 +57,7 @@ def write_out(stream: BinaryIO, spool: BinaryIO, spec: ProfileSpec) -> bool:
     """
     if not isinstance(spec.format, Xlsx):
         return False
-    xlsx.rewrite(stream, spool, spec.format, spec.sources)
+    xlsx.rewrite(stream, spool, spec.format, spec.row_sources)
     return True
 
 
@@ -58,13 +69,13 @@ def cut(blocks: Iterable[bytes], spec: ProfileSpec) -> Cut:
     """
     match spec.format:
         case Delimited():
-            return delimited.cut(blocks, spec.format, spec.sources)
+            return delimited.cut(blocks, spec.format, spec.row_sources)
         case FixedWidth():
-            return fixed_width.cut(blocks, spec.format, spec.sources)
+            return fixed_width.cut(blocks, spec.format, spec.row_sources)
         case Xml():
             return xml_records.cut(blocks, spec.format)
         case Xlsx():
-            return xlsx.cut(blocks, spec.sources)
+            return xlsx.cut(blocks, spec.row_sources)
         case CloudEvents():
             return cloudevents.cut(blocks)
         case Nem():
@@ -76,44 +87,120 @@ def cut(blocks: Iterable[bytes], spec: ProfileSpec) -> Cut:
 
 
 def read_part(
+    content: bytes,
+    spec: ProfileSpec,
+    *,
+    import_id: int,
+    first_number: int,
+    header: Sequence[str] | None,
+    file_fields: FileFields | None = None,
+) -> pl.DataFrame:
+    """The RECORDS of a span of a file that `cut` found.
+
+    header: what `cut` said that later parts need; file_fields: what `scan` found.
+    """
+    rows = raw_part(content, spec, import_id=import_id, first_number=first_number, header=header)
+    return records_of(rows, spec, header, file_fields)
+
+
+def raw_part(
     content: bytes, spec: ProfileSpec, *, import_id: int, first_number: int, header: Sequence[str] | None
 ) -> pl.DataFrame:
-    """The RECORDS of a span of a file that `cut` found. header: what `cut` said that later parts need."""
-    sources = spec.sources
+    """The rows of a span: RAW where a row is text of which the columns are read later, RECORDS in other formats."""
+    sources, at = _sources_at_once(spec), {"import_id": import_id, "first_number": first_number}
     match spec.format:
         case Delimited():
-            raw = delimited.raw_lines(content, spec.format, header, import_id=import_id, first_number=first_number)
-            return delimited.read(raw, spec.format, header, sources)
+            return delimited.raw_lines(content, spec.format, header, **at)
         case FixedWidth():
-            raw = fixed_width.raw_records(content, spec.format, import_id=import_id, first_number=first_number)
-            return fixed_width.read(raw, spec.format, sources)
+            return fixed_width.raw_records(content, spec.format, **at)
         case Xml():
-            return xml_records.read(content, spec.format, sources, import_id=import_id, first_number=first_number)
+            return xml_records.read(content, spec.format, sources, **at)
         case Xlsx():
-            return xlsx.read(content, sources, import_id=import_id, first_number=first_number)
+            return xlsx.read(content, sources, **at)
         case CloudEvents():
-            return cloudevents.read(content, sources, import_id=import_id, first_number=first_number)
+            return cloudevents.read(content, sources, **at)
         case Nem():
-            return nem.read(content, sources, import_id=import_id, first_number=first_number, above=header)
+            return nem.read(content, sources, **at, above=header)
         case Json():
-            return json_records.read(content, sources, import_id=import_id, first_number=first_number)
+            return json_records.read(content, sources, **at)
 
 
-def read_rows(rows: pl.DataFrame, spec: ProfileSpec, header: Sequence[str] | None = None) -> pl.DataFrame:
+def read_rows(
+    rows: pl.DataFrame,
+    spec: ProfileSpec,
+    header: Sequence[str] | None = None,
+    file_fields: FileFields | None = None,
+) -> pl.DataFrame:
     """The RECORDS of rows that came one by one. rows: columns import_id, record_number, raw."""
+    return records_of(_raw_rows(rows, spec, _sources_at_once(spec)), spec, header, file_fields)
+
+
+def _raw_rows(rows: pl.DataFrame, spec: ProfileSpec, sources: Sequence[str]) -> pl.DataFrame:
+    """Rows that came one by one, as `raw_part` gives those of a file."""
     match spec.format:
-        case Delimited():
-            faulted = rows.select("import_id", "record_number", "raw").with_columns(FAULT_COLUMNS)
-            return delimited.read(faulted, spec.format, header, spec.sources)
-        case FixedWidth():
-            return fixed_width.read_rows(rows, spec.format, spec.sources)
+        case Delimited() | FixedWidth():
+            return rows.select("import_id", "record_number", "raw").with_columns(FAULT_COLUMNS)
         case Xml():
-            return xml_records.read_rows(rows, spec.format, spec.sources)
+            return xml_records.read_rows(rows, spec.format, sources)
         case Xlsx():
-            return xlsx.read_rows(rows, spec.sources)
+            return xlsx.read_rows(rows, sources)
         case CloudEvents():
-            return cloudevents.read_rows(rows, spec.sources)
+            return cloudevents.read_rows(rows, sources)
         case Nem():
-            return nem.read_rows(rows, spec.sources)
+            return nem.read_rows(rows, sources)
         case Json():
-            return json_records.read_rows(rows, spec.sources)
+            return json_records.read_rows(rows, sources)
+
+
+def scan(parts: Iterable[pl.DataFrame], spec: ProfileSpec, header: Sequence[str] | None = None) -> Claims | None:
+    """What a file says of itself in its header and trailer; None where it has neither, and no part was taken.
+
+    parts: what `raw_part` gives, in order, for the whole file. Raises UnreadableError where its totals disagree.
+    """
+    if spec.structure is None or not spec.structure.has_claims:
+        return None
+    return scan_structured(parts, spec.structure, _structured_format(spec, header))
+
+
+def scan_rows(rows: pl.DataFrame, spec: ProfileSpec) -> Claims | None:
+    """The same for the rows of a whole request. rows: columns import_id, record_number, raw."""
+    return scan([_raw_rows(rows, spec, _sources_at_once(spec))], spec)
+
+
+def records_of(
+    rows: pl.DataFrame, spec: ProfileSpec, header: Sequence[str] | None, file_fields: FileFields | None
+) -> pl.DataFrame:
+    """The RECORDS of rows as `raw_part` gives them. header, file_fields: as for `read_part`."""
+    format_ = _structured_format(spec, header)
+    if spec.structure is None:
+        return format_.read(rows, spec.sources)
+    fields = file_fields_frame(file_fields or {}, spec.file_fields) if spec.file_fields else None
+    return read_structured(rows, spec.structure, format_, spec.row_sources, fields)
+
+
+def _sources_at_once(spec: ProfileSpec) -> list[str]:
+    """What is read of a record in formats that read it in one step: also what control totals add up."""
+    controls = spec.structure.controls if spec.structure else ()
+    return list(dict.fromkeys([*spec.row_sources, *(control.of for control in controls if control.of)]))
+
+
+def _structured_format(spec: ProfileSpec, header: Sequence[str] | None) -> StructuredFormat:
+    """How the columns of rows are read."""
+    stated = spec.format
+    match stated:
+        case Delimited():
+            return StructuredFormat(
+                read=lambda rows, sources: delimited.read(rows, stated, header, sources),
+                read_outer=lambda rows, names: delimited.read(rows, stated, names, names),
+                delimiter=stated.delimiter,
+                quote=stated.quote,
+            )
+        case FixedWidth():
+            # Its headers are read by the places of their columns.
+            return StructuredFormat(
+                read=lambda rows, sources: fixed_width.read(rows, stated, sources), read_outer=lambda rows, _: rows
+            )
+        case _:
+            return StructuredFormat(
+                read=lambda rows, _: rows, read_outer=lambda rows, names: _raw_rows(rows, spec, names)
+            )

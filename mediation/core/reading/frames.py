@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from mediation.core.frames import source_column as source_column
+
 # A record as received. `fault` is the Code of a record that cannot be read, `fault_message` says what is wrong.
 RAW: dict[str, type[pl.DataType]] = {
     "import_id": pl.Int64,
@@ -29,8 +31,3 @@ class Span(NamedTuple):
 
 class UnreadableError(ValueError):
     """A file that cannot be read as a whole; the message says what is wrong, where, and what to do."""
-
-
-def source_column(name: str) -> str:
-    """The column that holds source field `name`; prefixed, since sources may use any name."""
-    return f"source:{name}"

@@ -33,6 +33,14 @@ from mediation.core.spec.formats import (
     names_of,
 )
 from mediation.core.spec.formats.cloudevents import UNIQUE_SOURCES
+from mediation.core.structure import (
+    Structure,
+    condition_reader,
+    derived_from,
+    derived_names,
+    parse_structure,
+    row_sources,
+)
 from mediation.core.transforms import AnySource
 from mediation.core.validations import Validation, parse_validations
 
@@ -60,6 +68,9 @@ __all__ = [
     "parse_spec",
 ]
 
+# What one bad record keeps out beside itself: nothing, the records of its chunk, or those of its whole file or request.
+ENVELOPES = ("record", "chunk", "file")
+
 
 @dataclass(frozen=True)
 class ProfileSpec:
@@ -71,6 +82,18 @@ class ProfileSpec:
     uniqueness: tuple[str, ...] = ()
     null_texts: tuple[str, ...] = ()
     validations: tuple[Validation, ...] = ()
+    envelope: str = "record"
+    structure: Structure | None = None
+
+    @property
+    def row_sources(self) -> list[str]:
+        """The source fields to read from each row, each once: also those that the structure needs."""
+        return row_sources(self.sources, self.structure)
+
+    @property
+    def file_fields(self) -> list[str]:
+        """What mappings and filters read of a file's header and trailer: `header.<column>`, `trailer.<column>`."""
+        return [name for name in self.sources if derived_from(name, self.structure) == ""]
 
     @property
     def sources(self) -> list[str]:
@@ -117,23 +140,29 @@ def parse_spec(document: Any) -> ProfileSpec:
     return spec
 
 
-def source_kinds(format_: Format) -> Mapping[str, Kind]:
-    """What expressions may name of a format's source fields: each is a text; any name where the format knows none."""
+def source_kinds(format_: Format, structure: Structure | None = None) -> Mapping[str, Kind]:
+    """What expressions may name of a source's fields: each is a text; any name where the format knows none.
+
+    structure: adds what it derives from the rows, such as `header.date` and `start.time`.
+    """
     names = names_of(format_)
-    return dict.fromkeys(names, TEXT) if names else AnySource()
+    return dict.fromkeys([*names, *derived_names(names, structure)], TEXT) if names else AnySource()
 
 
 class WholeDocument(Document):
     """The document with all its members, and what they must be together."""
 
     def parse(self, document: Any) -> ProfileSpec:
-        known = {"format", "fields", "skip", "validations", "uniqueness", "null_texts"}
+        known = {"format", "structure", "envelope", "fields", "skip", "validations", "uniqueness", "null_texts"}
         document = self.object(document, "", known)
         format_ = FormatDocument(self.faults).parse(document.get("format"))
-        sources = source_kinds(format_)
+        structure = self._structure(document.get("structure"), format_)
+        sources = source_kinds(format_, structure)
         fields = FieldsDocument(self.faults).parse(document.get("fields"), sources)
         spec = ProfileSpec(
             format=format_,
+            structure=structure,
+            envelope=self.choice(document, "envelope", "", ENVELOPES, "record"),
             fields=fields,
             skip=FiltersDocument(self.faults).parse(document.get("skip", []), sources),
             validations=parse_validations(
@@ -148,6 +177,16 @@ class WholeDocument(Document):
         )
         self.check(spec)
         return spec
+
+    def _structure(self, value: Any, format_: Format) -> Structure | None:
+        return parse_structure(
+            value,
+            "/structure",
+            self.fault,
+            read_condition=condition_reader(source_kinds(format_), self.fault),
+            is_text=isinstance(format_, Delimited | FixedWidth),
+            is_delimited=isinstance(format_, Delimited),
+        )
 
     def _uniqueness(self, value: Any) -> tuple[str, ...]:
         return tuple(FIELD_ALIASES.get(name, name) for name in self.texts(value, "/uniqueness"))
@@ -170,6 +209,6 @@ class WholeDocument(Document):
 
     def _check_columns(self, spec: ProfileSpec) -> None:
         place = "/fields" if isinstance(spec.format, Xml | Nem) else "/format/columns"
-        for source in spec.sources:
+        for source in spec.row_sources:
             if fault := fault_of_source(source, spec.format):
                 self.fault(place, fault)

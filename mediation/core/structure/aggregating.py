@@ -5,10 +5,10 @@ from decimal import Decimal, localcontext
 
 import polars as pl
 
-from mediation.core.reading.frames import source_column
+from mediation.core.codes import Code
+from mediation.core.frames import source_column
 from mediation.core.structure.controls import EXACT, MAX_DIGITS, NUMBER, digits_of
 from mediation.core.structure.document import Combine
-from mediation.core.structure.marking import Code
 
 RECORD_SEPARATOR = "\x1e"
 

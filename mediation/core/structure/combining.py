@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from mediation.core.codes import Code
 from mediation.core.structure.aggregating import combined_fields
 from mediation.core.structure.document import Combine, Structure, derived_from
 from mediation.core.structure.grouping import group_parts
-from mediation.core.structure.marking import MARKS, Code
+from mediation.core.structure.marking import MARKS
 from mediation.core.structure.telling import ASIDE
 
 WAITS = "waits for its other parts"
+PART_OF = "part of record "
 # A row as a part: where it stands, and its text.
 PARTS: dict[str, type[pl.DataType]] = {
     "import_id": pl.Int64,
@@ -119,7 +121,7 @@ def _carriers(done: pl.DataFrame, how: Combine, role_fields: list[tuple[str, str
 def _set_aside(rows: pl.DataFrame) -> pl.DataFrame:
     """RECORDS of the rows that carry no record, with what became of them."""
     is_conflict = pl.col("conflict").is_not_null()
-    part_of = pl.format("part of record {} of {}", "of_record_number", "of_label")
+    part_of = pl.format(PART_OF + "{} of {}", "of_record_number", "of_label")
     reason = pl.coalesce("repeated", pl.when(pl.col("group").is_not_null()).then(part_of), pl.lit(WAITS))
     outcome = pl.when(pl.col("repeated").is_not_null()).then(pl.lit("duplicate")).otherwise(pl.lit("skipped"))
     return rows.with_columns(

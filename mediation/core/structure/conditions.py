@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from mediation.core.expressions import TEXT, ExpressionError, Kind, fields_of, parse, to_polars
-from mediation.core.reading.frames import source_column
+from mediation.core.frames import source_column
 from mediation.core.structure.document import Condition, FaultSink, ReadCondition
 
 

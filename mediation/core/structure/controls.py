@@ -6,8 +6,9 @@ from decimal import Context, Decimal, localcontext
 
 import polars as pl
 
+from mediation.core.frames import source_column
 from mediation.core.numbers import sum_exact
-from mediation.core.reading.frames import UnreadableError, source_column
+from mediation.core.reading.frames import UnreadableError
 from mediation.core.structure.document import Control, PlacedColumn, Structure
 
 # Beyond what any total needs; a longer run of digits is no number here, so that nothing is added up for minutes.

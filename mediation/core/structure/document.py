@@ -78,7 +78,7 @@ class Combine:
     """
 
     key: tuple[str, ...]
-    roles: tuple[tuple[str, Condition], ...] = ()
+    roles: tuple[tuple[str, Condition], ...] = ()  # the primary one first, then by name
     primary: Condition | None = None  # without it: the row of the first role, or the first row
     rows: int | None = None
     last: Condition | None = None
@@ -124,6 +124,16 @@ def derived_from(name: str, structure: Structure | None) -> str | None:
     if column and structure.combine and of in structure.combine.role_names:
         return column
     return None
+
+
+def derived_names(names: Iterable[str], structure: Structure | None) -> list[str]:
+    """What mappings and filters may read beside the fields of a row. names: those fields."""
+    if structure is None:
+        return []
+    found = [f"header.{column.name}" for column in structure.header_columns]
+    found += [f"trailer.{column.name}" for column in structure.trailer_columns]
+    roles = structure.combine.role_names if structure.combine else ()
+    return found + [f"{role}.{name}" for role in roles for name in names]
 
 
 def row_sources(sources: Iterable[str], structure: Structure | None) -> list[str]:
@@ -231,7 +241,7 @@ class _Parser:
             column=self.whole(value.get("column"), f"{pointer}/column", 1, 10_000),
             position=self.whole(value.get("position"), f"{pointer}/position", 1, 100_000),
             width=self.whole(value.get("width"), f"{pointer}/width", 1, 1_000),
-            when=tuple((kind, condition) for kind, condition in conditions.items() if condition),
+            when=tuple((kind, condition) for kind in KINDS if (condition := conditions.get(kind))),
         )
         self.check_types(types, value, pointer)
         return types
@@ -309,10 +319,13 @@ class _Parser:
             for name, text in self.named(value.get("roles", {}), f"{pointer}/roles").items()
         }
         fields = self.named(value.get("fields", {}), f"{pointer}/fields")
+        primary = value.get("primary")
+        # A stored document keeps no order of its members, so that the order of roles can mean nothing.
+        order = sorted(roles, key=lambda name: (name != primary, name))
         combine = Combine(
             key=self.texts(value.get("key", []), f"{pointer}/key"),
-            roles=tuple((name, condition) for name, condition in roles.items() if condition),
-            primary=self.condition(value.get("primary"), f"{pointer}/primary"),
+            roles=tuple((name, condition) for name in order if (condition := roles[name])),
+            primary=None if primary in roles else self.condition(primary, f"{pointer}/primary"),
             rows=self.whole(value.get("rows"), f"{pointer}/rows", 2, MAX_PARTS),
             last=self.condition(value.get("last"), f"{pointer}/last"),
             sequence=self.name(value.get("sequence"), f"{pointer}/sequence"),
@@ -321,6 +334,9 @@ class _Parser:
             window_hours=self.whole(value.get("window_hours", 48), f"{pointer}/window_hours", 1, MAX_WINDOW_HOURS)
             or 48,
         )
+        if roles and primary is None:
+            message = "must say which row carries the main data: by the name of a role, or by an expression"
+            self.fault(f"{pointer}/primary", message)
         self.check_combine(combine, pointer)
         return combine
 

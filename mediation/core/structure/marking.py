@@ -1,30 +1,17 @@
 """What each row is to the record that it is a part of: the key, its role, its number, whether it is the primary one."""
 
-from enum import StrEnum
 from functools import reduce
 from operator import and_
 
 import polars as pl
 import polars_hash  # noqa: F401 - registers the hash expressions
 
-from mediation.core.reading.frames import source_column
+from mediation.core.codes import Code
+from mediation.core.frames import source_column
 from mediation.core.structure.document import Combine
 
 MAX_KEY_CHARS = 200
 WHOLE = r"^[0-9]{1,9}$"
-
-
-class Code(StrEnum):
-    """Why a row cannot be a record, or a part of one."""
-
-    UNKNOWN_RECORD_TYPE = "unknown_record_type"
-    MISSING_PART_KEY = "missing_part_key"
-    UNKNOWN_PART = "unknown_part"
-    BAD_PART_NUMBER = "bad_part_number"
-    CONFLICTING_PART = "conflicting_part"
-    INCOMPLETE_RECORD = "incomplete_record"
-    AMBIGUOUS_PRIMARY = "ambiguous_primary"
-    BAD_NUMBER = "bad_number"
 
 
 # What `mark_parts` adds to RECORDS. A null key: the row is no part, since it is at fault or left out.

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from mediation.core.reading.frames import RAW, source_column
+from mediation.core.frames import source_column
+from mediation.core.reading.frames import RAW
 from mediation.core.structure.controls import Claims, Scan
 from mediation.core.structure.document import PlacedColumn, Structure
 from mediation.core.structure.telling import ASIDE, add_file_fields, kinds_of, set_aside
@@ -14,7 +15,7 @@ ReadFields = Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]
 
 
 @dataclass(frozen=True)
-class Format:
+class StructuredFormat:
     """What structure needs of a format.
 
     read: RAW rows into RECORDS with these source fields; rows that have them already are left as they are. read_outer:
@@ -30,7 +31,7 @@ class Format:
 def read_structured(
     rows: pl.DataFrame,
     structure: Structure,
-    format_: Format,
+    format_: StructuredFormat,
     sources: Sequence[str],
     file_fields: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
@@ -51,7 +52,7 @@ def read_structured(
     return records if file_fields is None else add_file_fields(records, file_fields)
 
 
-def scan_structured(parts: Iterable[pl.DataFrame], structure: Structure, format_: Format) -> Claims:
+def scan_structured(parts: Iterable[pl.DataFrame], structure: Structure, format_: StructuredFormat) -> Claims:
     """What a file (or a request's rows) says of itself. Raises UnreadableError where its records do not agree.
 
     parts: RAW (or RECORDS) of the whole, in order.
@@ -75,7 +76,7 @@ def scan_structured(parts: Iterable[pl.DataFrame], structure: Structure, format_
     return scan.finish()
 
 
-def _outer_fields(row: pl.DataFrame, columns: Sequence[PlacedColumn], format_: Format) -> pl.DataFrame:
+def _outer_fields(row: pl.DataFrame, columns: Sequence[PlacedColumn], format_: StructuredFormat) -> pl.DataFrame:
     """A header or trailer record with its source columns."""
     if columns[0].start is None:
         return format_.read_outer(row, [column.name for column in columns])

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from mediation.core.reading.frames import source_column
+from mediation.core.codes import Code
+from mediation.core.frames import source_column
 from mediation.core.structure.document import KINDS, RecordTypes
 
 # Columns of RECORDS for those that are left out before mediation sees them: as what (skipped or duplicate), and why.
 ASIDE: dict[str, type[pl.DataType]] = {"aside": pl.String, "aside_reason": pl.String}
 REASONS = {"header": "header record", "trailer": "trailer record"}
-UNKNOWN_TYPE = "unknown_record_type"
 
 
 def kinds_of(rows: pl.DataFrame, types: RecordTypes, *, delimiter: str = ",", quote: str = "") -> pl.Series:
@@ -53,7 +53,10 @@ def set_aside(rows: pl.DataFrame, kinds: pl.Series, types: RecordTypes) -> tuple
     details = told.filter(pl.col("_kind") == "detail").drop("_kind")
     others = told.filter(pl.col("_kind").ne_missing("detail"))
     reason = pl.col("_kind").replace_strict(REASONS, default=None, return_dtype=pl.String)
-    fault, message = pl.lit(UNKNOWN_TYPE), pl.lit(f"the record is of no type that the profile knows: {_known(types)}")
+    fault, message = (
+        pl.lit(str(Code.UNKNOWN_RECORD_TYPE)),
+        pl.lit(f"the record is of no type that the profile knows: {_known(types)}"),
+    )
     is_strange = pl.col("_kind").is_null()
     return details, others.with_columns(
         fault=pl.when(is_strange).then(pl.coalesce("fault", fault)),

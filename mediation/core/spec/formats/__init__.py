@@ -72,4 +72,5 @@ def fault_of_source(source: str, format_: Format) -> str | None:
     if isinstance(format_, Nem):
         return nem.fault_of_source(source)
     names = names_of(format_)
-    return f"does not name {source!r}, which a mapping or filter reads" if names and source not in names else None
+    message = f"does not name {source!r}, which a mapping, a filter or the structure reads"
+    return message if names and source not in names else None

@@ -26,12 +26,15 @@ from mediation.models import (
     GoldenSample,
     GoldenSampleChange,
     IdentifierType,
+    LookupRow,
+    LookupTable,
     ProfileVersion,
     Udr,
     UdrBatch,
     UdrKey,
     UsageClass,
     UsageClassType,
+    UsageUnit,
 )
 from rating.core.frames import ENTRY_BITS
 from rating.models import (
@@ -73,6 +76,9 @@ def arrive(number: int, owner: User) -> UsageImport:
     guarded = {"profile": profile, "name": f"sample-{number}", "content": "a", "expected": []}
     GoldenSample.objects.create(created_at=MAY, created_by=owner, **guarded)
     GoldenSampleChange.objects.create(changed_at=MAY, changed_by=owner, reason="on purpose", **guarded)
+    table = LookupTable.objects.create(name=f"table-{number}", columns=["zone"], row_count=1)
+    LookupRow.objects.create(table=table, key="43", values={"zone": "near"})
+    UsageUnit.objects.create(name=f"unit-{number}", kind="data", multiplier=number)
     feed = Feed.objects.create(name=f"Feed {number}", api_name=f"feed-{number}", profile=profile)
     usage_import = UsageImport.objects.create(
         feed=feed,

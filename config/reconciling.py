@@ -47,6 +47,16 @@ RULES = (
         WHERE i.status = 'completed' AND i.imported_count <> coalesce(u.n, 0)""",
     ),
     Rule(
+        "repaired_are_udrs",
+        "the repaired of an import are its UDRs in counting batches that name the rules that repaired them",
+        """SELECT i.id AS import_id, i.repaired_count, coalesce(u.n, 0) AS repaired_udrs
+        FROM ingestion_usageimport i
+        LEFT JOIN (SELECT u.import_id, count(*) AS n FROM mediation_udr u
+                   JOIN mediation_udrbatch b ON b.id = u.id >> 17 AND b.status IN ('mediated', 'rated', 'errored')
+                   WHERE u.repairs IS NOT NULL GROUP BY u.import_id) u ON u.import_id = i.id
+        WHERE i.status = 'completed' AND i.repaired_count <> coalesce(u.n, 0)""",
+    ),
+    Rule(
         "exceptions_are_rows",
         "the exceptions of an import are its undecided and written-off exception rows",
         """SELECT i.id AS import_id, i.exception_count, coalesce(e.n, 0) AS exceptions

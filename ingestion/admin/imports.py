@@ -30,6 +30,7 @@ class ChunkInline(kit.ReadOnlyInline):
         "attempt",
         kit.status_badge(),
         kit.count("imported_count"),
+        kit.count("repaired_count"),
         kit.count("exception_count", "exceptions"),
         kit.count("skipped_count"),
         kit.count("duplicate_count", "duplicates"),
@@ -55,6 +56,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         "outcome",
         kit.count("record_count", "records"),
         kit.count("imported_count"),
+        kit.count("repaired_count"),
         "exceptions_link",
         kit.count("skipped_count"),
         kit.count("duplicate_count", "duplicates"),
@@ -210,7 +212,12 @@ def progress_of(usage_import: Any) -> dict[str, Any]:
         "at_rest": usage_import.status in AT_REST,
         "bar": marks.outcome_bar(counts),
         "record_count": marks.number(usage_import.record_count),
-        "rated": [
+        "beside": [
+            (
+                "repaired",
+                marks.number(usage_import.repaired_count),
+                marks.list_url("mediation_udr", import_id=usage_import.pk, repairs__isnull=0),
+            ),
             (
                 "rated",
                 marks.number(usage_import.rated_count),
@@ -233,6 +240,7 @@ def attempts_of(usage_import: UsageImport) -> list[Any]:
         chunks.annotate(
             chunks=Count("pk"),
             imported=Sum("imported_count"),
+            repaired=Sum("repaired_count"),
             exceptions=Sum("exception_count"),
             skipped=Sum("skipped_count"),
             duplicates=Sum("duplicate_count"),

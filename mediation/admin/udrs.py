@@ -60,7 +60,14 @@ class UdrAdmin(kit.ReadOnlyAdmin):
         ),
         (
             "Beside",
-            {"fields": ("primary_data_row", kit.moment("usage_bill_date", "usage bill date"), "extensions_shown")},
+            {
+                "fields": (
+                    "primary_data_row",
+                    kit.moment("usage_bill_date", "usage bill date"),
+                    "repairs",
+                    "extensions_shown",
+                )
+            },
         ),
     )
 

@@ -3,9 +3,12 @@
 import io
 import json
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mediation.core.spec import parse_spec
 from mediation.core.suggesting import UnableToSuggestError, feed_field, set_at, suggest
@@ -313,6 +316,9 @@ def test_columns_of_a_fixed_width_lie_between_blanks():
         (b"[1, 2, 3]", "without an object"),
         (b"{broken", "no record in it can be read"),
         (b"<a><b></a>", "cannot be read"),
+        (b"<a>" * 50_000, "nested more than 100 deep"),
+        (b'{"a":' * 50_000, "no record in it can be read"),
+        (b"," * (1 << 20), "Is this text"),
     ],
 )
 def test_what_is_no_sample_is_refused_with_what_to_do(content, words):
@@ -406,3 +412,18 @@ def test_a_sheet_without_a_header_goes_by_letters():
     suggestion = suggest(workbook(["2026-05-01 10:00", "A", "5"], ["2026-05-02 10:00", "B", "6"]))
     assert suggestion.document["format"] == {"kind": "xlsx", "columns_by": "position"}
     assert sources(suggestion)["Date"] == "A"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    start=st.sampled_from(
+        [CALLS.encode(), json.dumps(EVENTS).encode(), b"<a><b c='1'/><b c='2'/></a>", b"H,1\nD,2\nT,1"]
+    ),
+    cuts=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 30), st.binary(max_size=6)), max_size=6),
+)
+def test_any_bytes_are_a_proposal_or_a_refusal_in_words(start, cuts):
+    content = start
+    for place, length, text in cuts:
+        content = content[:place] + text + content[place + length :]
+    with suppress(UnableToSuggestError):
+        assert {"format", "fields"} <= suggest(content).document.keys()

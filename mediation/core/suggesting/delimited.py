@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from mediation.core.suggesting.proposals import Reason
+from mediation.core.suggesting.proposals import Reason, UnableToSuggestError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 LOOKED_AT = 200  # rows that decide on the delimiter
+MAX_CELLS = 200_000  # of those rows, so that a line of a million commas is not looked through for long
 MAX_HEADER_ROWS = 20
 LIKE_VALUE = re.compile(r"[+-]?[\d.,:/ -]*\d[\d.,:/ TZ+-]*")
 csv.field_size_limit(1 << 21)
@@ -84,6 +85,9 @@ def _find_delimiter(lines: Sequence[str], quote: str) -> str | None:
         table = [row for row in _parse(lines[:LOOKED_AT], delimiter, quote) if row]
         if not table:
             continue
+        if sum(map(len, table)) > MAX_CELLS:
+            told = f"The sample's first {LOOKED_AT} rows have more than {MAX_CELLS:,} columns together. Is this text?"
+            raise UnableToSuggestError(told)
         width, count = Counter(map(len, table)).most_common(1)[0]
         if width > 1:
             others = [other for other in DELIMITERS if other != delimiter]

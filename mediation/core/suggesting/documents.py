@@ -113,6 +113,8 @@ def read_xml(text: str, most: int) -> Documents:
     for event, element in _events(text):
         if event == "start":
             open_path.append(_local(element.tag))
+            if len(open_path) > json_records.MAX_DEPTH:
+                raise UnableToSuggestError(f"The sample's XML is nested more than {json_records.MAX_DEPTH} deep.")
             continue
         path = tuple(open_path)
         open_path.pop()

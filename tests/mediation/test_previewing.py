@@ -188,3 +188,28 @@ def test_a_lookup_table_that_is_not_there_is_said():
     with pytest.raises(UnableToPreview) as refusal:
         shown(spec={**SPEC, "fields": fields})
     assert "no lookup table 'zones'" in refusal.value.faults[0].message
+
+
+SWITCH = b"H,SWITCH1,20260501\nD,2026-05-01,4,A\nD,2026-05-01,6,B\nD,2026-05-02,1.5,B\nT,3,11.5\n"
+
+
+def switch_profile():
+    """What is proposed for a file with header, details and trailer, with the columns that a person chose."""
+    document = suggest(SWITCH).document
+    document["fields"] |= {
+        "UdrUsageIdentifier": {"source": "column_4"},
+        "Value": {"source": "column_3"},
+        "Extensions.switch": {"source": "header.header_2"},
+    }
+    return document
+
+
+def test_header_and_trailer_records_are_told_apart_in_a_preview():
+    records = shown(SWITCH, switch_profile(), knows_every_name=True).records
+    assert [record.outcome for record in records] == ["skipped", "imported", "imported", "imported", "skipped"]
+    assert trace(records[1], "Extensions.switch").value == "SWITCH1"
+
+
+def test_a_control_total_that_disagrees_is_said_with_the_difference():
+    with pytest.raises(UnableToPreview, match=r"0\.5 less than it says"):
+        shown(SWITCH.replace(b"11.5", b"12"), switch_profile(), knows_every_name=True)

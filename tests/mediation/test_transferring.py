@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -11,6 +12,7 @@ from mediation.core.spec import FaultySpecError, parse_spec
 from mediation.models import DataProfile, GoldenSample, LookupTable, ProfileVersion, UsageClass
 from mediation.services import UnableToActivate, activate_version, create_draft
 from mediation.services.golden_samples import check_golden_samples, keep_golden_sample
+from mediation.services.previewing import preview
 from mediation.services.ready_made import ready_made_profile, ready_made_profiles
 from mediation.services.transferring import UnableToImportProfile, export_profile, import_profile, parse_document
 from tests.mediation.people import user_who_may
@@ -238,3 +240,12 @@ def test_a_table_that_cannot_be_made_keeps_the_profile_out(members, words):
 )
 def test_a_table_of_wrong_shape_is_refused_with_its_place(members, pointer):
     assert faults(json.dumps(document(lookups=[{**ZONES, **members}]))) == [pointer]
+
+
+def test_the_shipped_focus_profile_reads_real_bills():
+    path = Path(__file__).parents[3] / "shared" / "samples" / "focus" / "focus_sample.csv"
+    if not path.exists():
+        pytest.skip("the samples are not here")
+    made = preview(spec=ready_made_profile("focus")["spec"], content=path.read_bytes(), knows_every_name=True)
+    assert made.counts["imported"] == 1_000
+    assert str(made.udrs["amount"].sum()) == "20.52022672899"

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-CASES = ("mediate", "rate", "accept")
+CASES = ("mediate", "rate", "accept", "rich")
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "wal_compression")
 
 
@@ -70,11 +70,13 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
     django.setup()
     from tests.benchmarks.accepting import measure_accept
     from tests.benchmarks.pipeline import measure_mediate, measure_rate
+    from tests.benchmarks.rich import measure_rich
 
     every: dict[str, Callable[[Any], dict[str, Any]]] = {
         "mediate": measure_mediate,
         "rate": measure_rate,
         "accept": measure_accept,
+        "rich": measure_rich,
     }
     results = {}
     for name in cases or CASES:

@@ -44,45 +44,58 @@ def measure_rate(ground: Ground) -> dict[str, Any]:
 
 
 def _run(database: psycopg.Connection, ground: Ground, *, waits_for: list[str]) -> dict[str, Any]:
+    with running_cluster(ground.workers) as cluster:
+        warm_up(database, cluster)
+        return run(database, ground, cluster, feed=FEED, waits_for=waits_for)
+
+
+def run(
+    database: psycopg.Connection,
+    ground: Ground,
+    cluster: "subprocess.Popen[bytes]",
+    *,
+    feed: str,
+    waits_for: list[str],
+) -> dict[str, Any]:
+    """Send the file into a feed, and wait until running workers have done what is waited for."""
     from ingestion import services
     from ingestion.models import Feed
 
-    with running_cluster(ground.workers) as cluster:
-        _warm_up(database, cluster)
-        memory = Memory(cluster.pid, ground.workers)
-        database.execute("CHECKPOINT")
+    memory = Memory(cluster.pid, ground.workers)
+    database.execute("CHECKPOINT")
 
-        def is_done() -> bool:
-            memory.look()
-            return all(_number(database, question) == 0 for question in waits_for)
-
-        started = time.perf_counter()
-        with ground.file.open("rb") as stream:
-            services.receive_file(
-                feed=Feed.objects.get(api_name=FEED),
-                stream=stream,
-                file_name=ground.file.name,
-                source="command",
-                by=None,
-                now=timezone.now(),
-            )
-        received = time.perf_counter() - started
-        wait_until(is_done, cluster, seconds=MOST_SECONDS, every=0.05)
-        wall = time.perf_counter() - started
+    def is_done() -> bool:
         memory.look()
+        return all(number_of(database, question) == 0 for question in waits_for)
+
+    started = time.perf_counter()
+    with ground.file.open("rb") as stream:
+        services.receive_file(
+            feed=Feed.objects.get(api_name=feed),
+            stream=stream,
+            file_name=ground.file.name,
+            source="command",
+            by=None,
+            now=timezone.now(),
+        )
+    received = time.perf_counter() - started
+    wait_until(is_done, cluster, seconds=MOST_SECONDS, every=0.05)
+    wall = time.perf_counter() - started
+    memory.look()
     return {"wall_seconds": wall, "receive_seconds": received, "worker_peak_mb": memory.peaks()}
 
 
-def _warm_up(database: psycopg.Connection, cluster: "subprocess.Popen[bytes]") -> None:
+def warm_up(database: psycopg.Connection, cluster: "subprocess.Popen[bytes]") -> None:
     """Let both workers answer something first: a worker that lives for hours has its modules and connection ready."""
     from django_q.tasks import async_task
 
     for _ in range(20):
         async_task("config.tasks.pulse")
-    wait_until(lambda: _number(database, "SELECT count(*) FROM django_q_ormq") == 0, cluster)
+    wait_until(lambda: number_of(database, "SELECT count(*) FROM django_q_ormq") == 0, cluster)
 
 
-def _number(database: psycopg.Connection, question: str) -> Any:
+def number_of(database: psycopg.Connection, question: str) -> Any:
+    """The one cell that a question is answered with."""
     return database.execute(question).fetchone()[0]
 
 
@@ -94,7 +107,7 @@ def _checks_of_import(database: psycopg.Connection, ground: Ground) -> dict[str,
     ).fetchall()
     return {
         "outcome counters are right": counters == [("completed", ground.records, ground.records, 0, 0, 0, 0)],
-        "every record is a UDR": _number(database, "SELECT count(*) FROM mediation_udr") == ground.records,
+        "every record is a UDR": number_of(database, "SELECT count(*) FROM mediation_udr") == ground.records,
         "reconcile is clean": is_reconciled(),
     }
 
@@ -110,7 +123,7 @@ def _checks_of_charges(database: psycopg.Connection, ground: Ground) -> dict[str
         "SELECT a.number, sum(c.amount) FROM rating_charge c JOIN rating_account a ON a.id = c.account_id GROUP BY 1"
     ).fetchall()
     return {
-        "every record is charged": _number(database, "SELECT count(*) FROM rating_charge") == ground.records,
+        "every record is charged": number_of(database, "SELECT count(*) FROM rating_charge") == ground.records,
         "each account's charges add up to what its rows must cost": dict(added) == ground.bills,
     }
 

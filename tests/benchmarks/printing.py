@@ -30,9 +30,21 @@ def _lines(case: dict[str, Any]) -> list[str]:
             told = ", ".join(f"{seconds:.2f}" for seconds in runs)
             lines.append(f"          {table}: {told} s for {copied['rows']:,} rows, {copied['bytes']:,} bytes")
         lines.append("memory    " + ", ".join(f"{peak} MB" for peak in case["worker_peak_mb"]) + " at most, by worker")
+    elif "plain_seconds" in case:
+        lines += _beside_plain(case)
     else:
         lines.append(f"limit     {case['limit_records_a_second']:,.0f} records/s")
         for name, rates in case["turns"].items():
             lines.append(f"          {name}: " + ", ".join(f"{rate:,.0f}" for rate in rates) + " records/s by turn")
     lines.append(f"ratio     {case['ratio']:.2f}; must be {case['must']}, aim {case['aim']}; reaches {case['reaches']}")
     return lines + [f"{'right' if is_right else 'WRONG':9} {check}" for check, is_right in case["checks"].items()]
+
+
+def _beside_plain(case: dict[str, Any]) -> list[str]:
+    lines = [f"plain     {case['plain_seconds']:.2f} s"]
+    for name, seconds in case["turns"].items():
+        told = zip(seconds, case["loads"][name], strict=True)
+        lines.append(f"          {name}: " + ", ".join(f"{each:.2f} s (load {load:.1f})" for each, load in told))
+    steps = ", ".join(f"{name} {seconds * 1_000:.0f} ms" for name, seconds in case["part_seconds"].items())
+    lines.append(f"a part    of {case['part_records']:,} rows: {steps}; mediate {case['part_ratio']:.2f} times")
+    return lines

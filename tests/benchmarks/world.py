@@ -94,12 +94,13 @@ def _make_feed() -> None:
     types = {kind: UsageClassType.objects.create(name=kind) for kind in sorted({each.kind for each in CLASSES})}
     UsageClass.objects.bulk_create(UsageClass(name=each.name, usage_class_type=types[each.kind]) for each in CLASSES)
     profile = DataProfile.objects.create(name="rows of the source document")
-    version = services.create_draft(profile=profile, spec=_spec(), note="", by=None)
+    version = services.create_draft(profile=profile, spec=spec(), note="", by=None)
     services.activate_version(version=version, by=None, now=timezone.now())
     Feed.objects.create(name="Rows", api_name=FEED, profile=profile)
 
 
-def _spec() -> dict[str, object]:
+def spec() -> dict[str, object]:
+    """The plain profile: every UDR field of a row, as it came."""
     return {
         "format": {"kind": "delimited", "columns": list(FIELDS)},
         "fields": {field: {"source": field} for field in FIELDS},

@@ -8,6 +8,7 @@ from typing import Literal
 import polars as pl
 
 from mediation.core.codes import Code
+from mediation.core.dates import read_dates
 from mediation.core.frames import MOMENT
 from mediation.core.numbers import AMOUNT, AMOUNT_SCALE, NUMBER_PATTERN, QUANTITY, QUANTITY_SCALE, round_half_away
 from mediation.core.reading import source_column
@@ -17,9 +18,7 @@ from mediation.core.validations import Rule
 from mediation.core.wording import quoted
 
 MAX_TEXT = 1_000  # characters of an identifier or a name
-ISO_PATTERN = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)? ?(?:Z|[+-]\d{2}(?::?\d{2})?)?$"
-EPOCH_PATTERN = r"^[0-9]{1,11}(?:\.[0-9]{1,6})?$"
-OFFSET_PATTERN = r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)? ?(Z|[+-]\d{2}(?::?\d{2})?)$"
+MAX_CHARACTERS = 2**31  # no text of digits is cut that has no decimals
 # Moments that PostgreSQL, Python and every time zone can hold; what lies outside is a slip of the source.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 NO_TABLES = Tables()
@@ -163,16 +162,17 @@ def _type_dates(texts: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
     if not dates:
         return texts
     # In two steps, since an expression that several columns use would be computed for each: parsing dates costs most.
-    parsed = texts.with_columns(
-        *(_naive(mapping).alias(f"naive:{mapping.name}") for mapping in dates),
-        *(_offset(mapping).alias(f"offset:{mapping.name}") for mapping in dates),
-    )
-    return parsed.with_columns(column for mapping in dates for column in _date_columns(mapping))
+    parsed = [
+        column.alias(f"{column.name}:{mapping.name}")
+        for mapping in dates
+        for column in read_dates(texts[f"text:{mapping.name}"], mapping.date_formats)
+    ]
+    return texts.with_columns(parsed).with_columns(column for mapping in dates for column in _date_columns(mapping))
 
 
 def _date_columns(mapping: FieldMapping) -> list[pl.Expr]:
     name = mapping.name
-    naive, offset = pl.col(f"naive:{name}"), pl.col(f"offset:{name}")
+    naive, offset = pl.col(f"clock:{name}"), pl.col(f"offset:{name}")
     return [
         _moment(mapping, naive, offset).alias(f"typed:{name}"),
         naive.is_not_null().alias(f"parsed:{name}"),
@@ -193,66 +193,6 @@ def _typed_columns(mapping: FieldMapping) -> list[pl.Expr]:
 
 
 # Dates
-
-
-def _naive(mapping: FieldMapping) -> pl.Expr:
-    """The wall-clock moment of the first format that fits; null where none does or the date does not exist."""
-    text = text_of(mapping.name)
-    tries: list[pl.Expr] = []
-    for format_ in mapping.date_formats:
-        if format_ == "iso":
-            clock = text.str.replace(r" ?(?:Z|[+-]\d{2}(?::?\d{2})?)$", "").str.replace("T", " ", literal=True)
-            # A date without a time is that day's midnight; its own trailing "-05" must not be taken for an offset.
-            clock = pl.when(text.str.len_chars() == 10).then(text + " 00:00").otherwise(clock)
-            is_short = clock.str.len_chars() == 16
-            full = pl.when(is_short).then(clock + ":00").otherwise(clock)
-            parsed = full.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-            tries.append(pl.when(text.str.contains(ISO_PATTERN)).then(parsed))
-        elif format_ == "epoch":
-            # Scale 6 keeps the microseconds of the text exactly; the product is a whole number of them.
-            seconds = pl.when(text.str.contains(EPOCH_PATTERN)).then(text).cast(pl.Decimal(18, 6), strict=False)
-            tries.append((seconds * 1_000_000).cast(pl.Int64).cast(pl.Datetime("us")))
-        else:
-            tries.append(_in_format(text, format_))
-    return pl.coalesce(tries)
-
-
-def _in_format(text: pl.Expr, format_: str) -> pl.Expr:
-    """The wall clock of a text in `format_`; in UTC where the format names an offset."""
-    if _names_offset(format_):
-        return text.str.to_datetime(format_, time_unit="us", strict=False, time_zone="UTC").dt.replace_time_zone(None)
-    if any(sign in format_ for sign in ("%H", "%I", "%T", "%R")):
-        return text.str.to_datetime(format_, time_unit="us", strict=False)
-    return text.str.to_date(format_, strict=False).cast(pl.Datetime("us"))
-
-
-def _names_offset(format_: str) -> bool:
-    return "%z" in format_ or "%:z" in format_
-
-
-def _offset(mapping: FieldMapping) -> pl.Expr:
-    """The offset of the wall clock that `_naive` gives, as `+02:00`; null where the date carries none.
-
-    It is that of the format which the text was read by, so the formats are asked in the same order.
-    """
-    text = text_of(mapping.name)
-    tries = pl.lit(None, pl.String)
-    for format_ in reversed(mapping.date_formats):
-        if format_ == "iso":
-            tries = pl.when(text.str.contains(ISO_PATTERN)).then(_iso_offset(text)).otherwise(tries)
-        elif format_ == "epoch":
-            tries = pl.when(text.str.contains(EPOCH_PATTERN)).then(pl.lit("+00:00")).otherwise(tries)
-        else:
-            own = pl.lit("+00:00") if _names_offset(format_) else pl.lit(None, pl.String)
-            tries = pl.when(_in_format(text, format_).is_not_null()).then(own).otherwise(tries)
-    return tries
-
-
-def _iso_offset(text: pl.Expr) -> pl.Expr:
-    found = text.str.extract(OFFSET_PATTERN)
-    digits = found.str.replace("Z", "+0000", literal=True).str.replace(":", "", literal=True)
-    padded = pl.when(digits.str.len_chars() == 3).then(digits + "00").otherwise(digits)
-    return padded.str.slice(0, 3) + ":" + padded.str.slice(3, 2)
 
 
 def _in_zone(naive: pl.Expr, mapping: FieldMapping, *, ambiguous: Literal["earliest", "null"]) -> pl.Expr:
@@ -331,11 +271,11 @@ def _number(mapping: FieldMapping) -> pl.Expr:
     plain = _plain(mapping)
     keep = scale if mapping.round_to is None else mapping.round_to
     # One decimal beyond the last kept one decides half away from zero, so nothing more of the text is needed.
-    cut = plain.str.replace(r"(\.[0-9]{" + str(keep + 1) + r"})[0-9]+$", "$1")
+    cut = plain.str.head((plain.str.find(".", literal=True) + keep + 2).fill_null(MAX_CHARACTERS))
     value = pl.when(_is_number(mapping) & ~_is_large(plain, digits)).then(cut)
     rounded = round_half_away(value.cast(pl.Decimal(38, keep + 1), strict=False), keep)
-    bounded = pl.when(rounded.abs() < pl.lit(10**digits, pl.Decimal(38, 0))).then(rounded)
-    return bounded.cast(AMOUNT if mapping.name == "Amount" else QUANTITY, strict=False)
+    # The cast gives null for what rounding made too large for the type.
+    return rounded.cast(AMOUNT if mapping.name == "Amount" else QUANTITY, strict=False)
 
 
 def _is_number(mapping: FieldMapping) -> pl.Expr:
@@ -352,7 +292,7 @@ def _is_number(mapping: FieldMapping) -> pl.Expr:
 
 
 def _is_large(plain: pl.Expr, digits: int) -> pl.Expr:
-    return plain.str.extract(r"^[+-]?0*([0-9]*)", 1).str.len_chars() > digits
+    return plain.str.contains(r"^[+-]?0*[1-9][0-9]{" + str(digits) + "}")
 
 
 def _number_form(mapping: FieldMapping) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mediation.core.codes import Code
-from mediation.core.dates import offset, wall_clock
+from mediation.core.dates import read_dates
 from mediation.core.transforms.frames import Around, Otherwise, Ran, of
 from mediation.core.transforms.options import Options
 from mediation.core.wording import quoted
@@ -26,9 +26,7 @@ class Date:
 
     def run(self, text: pl.Series, around: Around) -> Ran:
         # In two steps, since an expression that two columns use would be computed for each.
-        parts = pl.DataFrame({"text": text}).select(
-            clock=wall_clock(pl.col("text"), self.formats), offset=offset(pl.col("text"), self.formats)
-        )
+        parts = read_dates(text, self.formats)
         clock = pl.col("clock").dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
         made = parts.select(text=pl.concat_str(clock, pl.col("offset").fill_null("")))["text"]
         formats = " or ".join("ISO 8601" if format_ == "iso" else format_ for format_ in self.formats)

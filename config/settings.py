@@ -1,5 +1,6 @@
 """Settings of Sluice: secrets and addresses come from the environment, everything else is said here."""
 
+import logging
 import os
 import secrets
 import sys
@@ -178,7 +179,7 @@ REST_FRAMEWORK = {
 REST_KNOX = {
     "SECURE_HASH_ALGORITHM": "hashlib.sha512",
     "TOKEN_TTL": timedelta(days=env.int("SLUICE_TOKEN_DAYS", 365)),
-    "AUTO_REFRESH": False,
+    "AUTO_REFRESH": False,  # ingestion remembers when a token ends
 }
 
 # What browsers are told. The admin carries no inline script or style.
@@ -201,4 +202,6 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SESSION_COOKIE_AGE = 12 * 3600
 X_FRAME_OPTIONS = "DENY"
 
+# One line a request, when it ends; the line of its start would say the same again.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 LOGGING = logging_settings(env.str("SLUICE_LOG_LEVEL", "WARNING"), is_for_eyes=DEBUG or sys.stderr.isatty())

@@ -2,7 +2,9 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from django.db import connection
 from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
@@ -18,6 +20,17 @@ def feed_by(reference: str) -> Feed | None:
     if reference.isascii() and reference.isdecimal() and len(reference) < 18:
         return feeds.filter(pk=int(reference)).first()
     return feeds.filter(api_name=reference).first()
+
+
+def acceptance_stamp() -> UUID:
+    """The stamp of everything that decides whether a submission is accepted: tokens, permissions, feeds and versions.
+
+    Whoever keeps what it looked up reads the stamp first; it holds for as long as the stamp is the same.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT stamp FROM ingestion_acceptance_stamp")
+        stamp: UUID = cursor.fetchone()[0]
+    return stamp
 
 
 def history() -> QuerySet[UsageImport]:

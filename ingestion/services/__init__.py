@@ -1,6 +1,6 @@
 """The verbs of ingestion, in the order in which usage meets them.
 
-POST ─► receive_usage ┐
+POST ─► receive_usage ┐  (the sender's next ones: receive_more_usage)
 file ─► receive_file  ┴─► a UsageImport and its bytes, durable before we answer        receiving
 folder ─► poll_pickup_locations ─► receive_file, then done/ or failed/                 pickups
 a stored file ─► plan_next_import ─► chunks of whole records                           planning
@@ -23,10 +23,19 @@ from ingestion.services.expiring import expire_waiting_parts
 from ingestion.services.mediating import mediate_next_chunks
 from ingestion.services.pickups import poll_pickup_locations
 from ingestion.services.planning import plan_next_import
-from ingestion.services.receiving import UnableToReceive, receive_file, receive_usage
+from ingestion.services.receiving import (
+    Overtaken,
+    Terms,
+    UnableToReceive,
+    receive_file,
+    receive_more_usage,
+    receive_usage,
+)
 from ingestion.services.reprocessing import UnableToReprocess, reprocess_imports, retry_errored
 
 __all__ = [
+    "Overtaken",
+    "Terms",
     "UnableToCorrect",
     "UnableToReceive",
     "UnableToReprocess",
@@ -37,6 +46,7 @@ __all__ = [
     "plan_next_import",
     "poll_pickup_locations",
     "receive_file",
+    "receive_more_usage",
     "receive_usage",
     "reprocess_exceptions",
     "reprocess_imports",

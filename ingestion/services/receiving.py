@@ -1,21 +1,24 @@
 """Taking usage in: the bytes and the history row are durable before anybody is answered."""
 
 import hashlib
+import json
 import tempfile
 from datetime import datetime
 from typing import BinaryIO, NamedTuple
+from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from ingestion import selectors, store
 from ingestion.core.requests import FaultyRequestError, RequestFault, count_records, raw_records
-from ingestion.models import Feed, IdempotencyKey, ImportBody, ImportChunk, UsageImport
+from ingestion.models import Feed, IdempotencyKey, UsageImport
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.core.spec import Delimited, parse_spec
 from mediation.models import ProfileVersion
 
+PERMISSION = "ingestion.add_usageimport"
 SPOOL_BYTES = 1 << 20
 
 
@@ -36,48 +39,119 @@ class UnableToReceive(Exception):
         self.earlier = earlier
 
 
+class Overtaken(UnableToReceive):
+    """Something that the acceptance was decided by changed before it was written: look everything up and ask again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "overtaken", "Who may send what changed at this very moment; nothing was taken. Send it again."
+        )
+
+
+class Terms(NamedTuple):
+    """What an acceptance was decided on: good for the sender's next submission to the feed while the stamp holds.
+
+    has_claims: header or trailer rows say what the body holds, so that each body has to be looked through.
+    """
+
+    stamp: UUID
+    feed_id: int
+    feed_name: str
+    version_id: int
+    is_json_feed: bool
+    records_path: tuple[str, ...]
+    has_claims: bool
+    by_id: int | None
+
+
 class Received(NamedTuple):
-    """An accepted submission; a repeated one is the import that its Idempotency-Key named before."""
+    """An accepted submission; a repeated one is the import that its Idempotency-Key named before, and has no terms."""
 
     usage_import: UsageImport
     is_repeat: bool
+    terms: Terms | None
 
 
-def receive_usage(*, feed: Feed, body: bytes, idempotency_key: str | None, by: User | None, now: datetime) -> Received:
-    """Accept the body of an API submission of 1 to 1,000 records. Raises UnableToReceive."""
-    mediation.require_permission(by, "ingestion.add_usageimport")
+class Accepted(NamedTuple):
+    """What there is to say of a submission that was accepted on known terms."""
+
+    tracking_id: UUID
+    record_count: int
+
+
+def receive_usage(
+    *,
+    feed: Feed,
+    body: bytes,
+    idempotency_key: str | None,
+    by: User | None,
+    now: datetime,
+    stamp: UUID | None = None,
+) -> Received:
+    """Accept the body of an API submission of 1 to 1,000 records. Raises UnableToReceive.
+
+    stamp: the acceptance stamp as it was before `feed` and `by` were looked up; Overtaken if it is another one by now.
+    """
+    stamp = stamp or selectors.acceptance_stamp()
+    mediation.require_permission(by, PERMISSION)
     content_hash = hashlib.sha256(body).hexdigest()
     if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
-        return Received(known, is_repeat=True)
+        return Received(known, is_repeat=True, terms=None)
     version = _version_to_use(feed)
-    spec = parse_spec(version.spec)
-    is_json_feed = not spec.is_of_rows
-    if isinstance(spec.format, Delimited) and not spec.format.columns:
-        message = f"The profile of {feed} takes its columns from a file's header; name them in it to take rows here."
-        raise UnableToReceive("profile_needs_header", message)
+    terms = _terms(feed, version, by, stamp)
     try:
-        record_count = count_records(body, is_json_feed=is_json_feed, records_path=spec.records_path)
+        record_count = _count(body, terms)
     except FaultyRequestError as error:
         raise UnableToReceive(error.faults[0].code, error.faults[0].detail, faults=error.faults) from None
     try:
         file_fields = scan_submission(version, body)
     except mediation.UnreadableError as error:
         raise UnableToReceive("structure_not_kept", str(error)) from None
+    submission = _submission(terms, body, content_hash, record_count, idempotency_key, now, file_fields)
+    import_id = store.put_submission(submission, stamp=stamp)
+    if import_id is not None:
+        mediation.ring("mediate", now)
+        return Received(UsageImport.objects.get(pk=import_id), is_repeat=False, terms=terms)
+    # Its twin came at the same moment and was faster.
+    if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
+        return Received(known, is_repeat=True, terms=None)
+    raise Overtaken
+
+
+def receive_more_usage(*, terms: Terms, body: bytes, idempotency_key: str | None, now: datetime) -> Accepted | None:
+    """Accept a submission on the terms of one before it, asking nothing again.
+
+    None, and nothing written, where it is not plainly acceptable: `receive_usage` looks closely and says why.
+    """
+    if terms.has_claims:
+        return None
     try:
-        with transaction.atomic():
-            usage_import = _store_submission(feed, version, body, content_hash, record_count, file_fields, by, now)
-            if idempotency_key is not None:
-                IdempotencyKey.objects.create(
-                    feed=feed, key=idempotency_key, content_hash=content_hash, usage_import=usage_import
-                )
-            mediation.ring("mediate", now)
-    except IntegrityError:
-        # Its twin came at the same moment and was faster.
-        known = _known_submission(feed, idempotency_key or "", content_hash)
-        if known is None:
-            raise
-        return Received(known, is_repeat=True)
-    return Received(usage_import, is_repeat=False)
+        record_count = _count(body, terms)
+    except FaultyRequestError:
+        return None
+    content_hash = hashlib.sha256(body).hexdigest()
+    submission = _submission(terms, body, content_hash, record_count, idempotency_key, now)
+    if store.put_submission(submission, stamp=terms.stamp) is None:
+        return None
+    mediation.ring("mediate", now)
+    return Accepted(submission.tracking_id, record_count)
+
+
+def _terms(feed: Feed, version: ProfileVersion, by: User | None, stamp: UUID) -> Terms:
+    spec = parse_spec(version.spec)
+    if isinstance(spec.format, Delimited) and not spec.format.columns:
+        message = f"The profile of {feed} takes its columns from a file's header; name them in it to take rows here."
+        raise UnableToReceive("profile_needs_header", message)
+    return Terms(
+        stamp=stamp,
+        feed_id=feed.pk,
+        feed_name=feed.api_name,
+        version_id=version.pk,
+        is_json_feed=not spec.is_of_rows,
+        records_path=spec.records_path,
+        has_claims=spec.structure is not None and spec.structure.has_claims,
+        by_id=by.pk if by else None,
+    )
 
 
 def scan_submission(version: ProfileVersion, body: bytes) -> dict[str, str | None] | None:
@@ -109,38 +183,31 @@ def _known_submission(feed: Feed, key: str, content_hash: str) -> UsageImport | 
     return known.usage_import
 
 
-def _store_submission(
-    feed: Feed,
-    version: ProfileVersion,
+def _count(body: bytes, terms: Terms) -> int:
+    return count_records(body, is_json_feed=terms.is_json_feed, records_path=terms.records_path)
+
+
+def _submission(
+    terms: Terms,
     body: bytes,
     content_hash: str,
     record_count: int,
-    file_fields: dict[str, str | None] | None,
-    by: User | None,
+    idempotency_key: str | None,
     now: datetime,
-) -> UsageImport:
-    usage_import = UsageImport.objects.create(
-        feed=feed,
-        profile_version=version,
-        source=UsageImport.Source.API,
-        status=UsageImport.Status.WAITING,
+    file_fields: dict[str, str | None] | None = None,
+) -> store.Submission:
+    return store.Submission(
+        tracking_id=uuid4(),
+        feed_id=terms.feed_id,
+        version_id=terms.version_id,
         content_hash=content_hash,
-        byte_size=len(body),
-        file_fields=file_fields,
-        received_at=now,
-        received_by=by,
+        body=body,
         record_count=record_count,
-        waiting_count=record_count,
+        received_by_id=terms.by_id,
+        received_at=now,
+        idempotency_key=idempotency_key,
+        file_fields=None if file_fields is None else json.dumps(file_fields),
     )
-    ImportBody.objects.create(usage_import=usage_import, content=body)
-    ImportChunk.objects.create(
-        usage_import=usage_import,
-        number=1,
-        feed_id=feed.pk,
-        profile_version_id=version.pk,
-        waiting_count=record_count,
-    )
-    return usage_import
 
 
 def receive_file(
@@ -157,7 +224,7 @@ def receive_file(
 
     allow_repeat: take the file although the feed had the same bytes before; its records will be duplicates.
     """
-    mediation.require_permission(by, "ingestion.add_usageimport")
+    mediation.require_permission(by, PERMISSION)
     version = _version_to_use(feed)
     with tempfile.TemporaryFile() as spool:
         content_hash, byte_size = _spool(stream, spool)

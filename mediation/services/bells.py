@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import transaction
 from django_q.tasks import async_task
 
+from mediation import selectors
 from mediation.models import Bell
 
 # Who comes when a bell rings. Named as text: mediation knows that there are rooms above it, not what is in them.
@@ -25,9 +26,10 @@ def ring_now(name: str, now: datetime) -> bool:
 
     The flag and the task commit together: the broker is this database.
     """
+    # Most ring while it rings: for them one question, and no transaction around it.
+    if selectors.is_ringing(name):
+        return False
     with transaction.atomic():
-        if Bell.objects.filter(name=name, is_ringing=True).exists():
-            return False
         Bell.objects.get_or_create(name=name)
         if not Bell.objects.filter(name=name, is_ringing=False).update(is_ringing=True, rung_at=now):
             return False

@@ -3,19 +3,22 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 
 import polars as pl
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
-from ingestion import services
-from ingestion.models import ImportChunk, UsageImport
+from ingestion import selectors, services
+from ingestion.models import Feed, ImportChunk, UsageImport
 from ingestion.services.mediating import mediate_chunks
 from mediation import store
 from mediation.core.reading import delimited
 from mediation.models import Udr, UdrBatch, UdrKey
 
 from .factories import NOW, UsageClassFactory, counts, event, feed_of, filed, posted, work
+from .test_regulars import Sender, warm
 
 pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.usefixtures("reconciled")]
 
@@ -106,6 +109,44 @@ def test_the_same_request_at_once_is_taken_once_where_it_has_a_key_and_counted_o
     at_once(work, work)
     assert Udr.objects.count() == 1
     assert sum(UsageImport.objects.values_list("duplicate_count", flat=True)) == 3
+
+
+def test_a_known_sender_is_accepted_until_the_change_is_committed_and_not_once_after():
+    sender = warm(Sender())
+    is_changed, is_to_commit = threading.Event(), threading.Event()
+
+    def change():
+        with transaction.atomic():
+            Feed.objects.update(is_enabled=False)
+            is_changed.set()
+            is_to_commit.wait(timeout=10)
+
+    def send():
+        is_changed.wait(timeout=10)
+        answers = [sender.post().status_code for _ in range(3)]
+        is_to_commit.set()
+        return answers
+
+    assert at_once(change, send) == [None, [202] * 3]
+    assert sender.post().status_code == 409
+    assert UsageImport.objects.count() == 4
+    work(now=timezone.now())
+
+
+def test_a_known_sender_who_repeats_at_once_is_taken_once():
+    sender = warm(Sender())
+    answers = at_once(*(lambda: sender.post(**{"Idempotency-Key": "k"}).json()["tracking_id"] for _ in range(4)))
+    assert len(set(answers)) == 1
+    assert UsageImport.objects.count() == 2
+    work(now=timezone.now())
+
+
+def test_changes_at_once_wait_for_each_other_and_leave_another_stamp():
+    feeds = [feed_of() for _ in range(4)]
+    before = selectors.acceptance_stamp()
+    changes = [partial(Feed.objects.filter(pk=feed.pk).update, is_enabled=False) for feed in feeds]
+    assert at_once(*changes) == [1] * 4
+    assert selectors.acceptance_stamp() != before
 
 
 def test_exceptions_that_two_workers_retry_are_resolved_once():

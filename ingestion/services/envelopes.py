@@ -61,6 +61,8 @@ def _left_out(records: pl.DataFrame, reason: str) -> pl.DataFrame:
 
 def end_file(usage_import: UsageImport, *, now: datetime) -> None:
     """Take back what a file staged where one of its records is bad; let the feed's next file have its turn."""
+    # Whoever puts a chunk off right now has seen this file under way: wait, or that chunk would sleep through its turn.
+    store.lock_feed(usage_import.feed_id)
     postponed = ImportChunk.objects.filter(feed_id=usage_import.feed_id, status=ImportChunk.Status.CLAIMED, attempts=0)
     postponed.update(status=ImportChunk.Status.WAITING, claimed_until=None)
     bad = ImportException.objects.filter(usage_import=usage_import, attempt=usage_import.attempt)

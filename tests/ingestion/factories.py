@@ -2,10 +2,12 @@
 
 import io
 import json
+import threading
 from datetime import UTC, datetime
 
 import factory
 from django.contrib.auth.models import Permission, User
+from django.db import connections
 from factory.django import DjangoModelFactory
 
 from ingestion import services
@@ -127,3 +129,24 @@ def new_version(feed, spec):
     """Make `spec` the active version of a feed's profile."""
     feed.profile.versions.filter(status="active").update(status="retired")
     return ProfileVersionFactory(profile=feed.profile, number=feed.profile.versions.count() + 1, spec=spec)
+
+
+def in_threads(do, count):
+    """Do the same in several threads at once; returns what went wrong."""
+    errors, barrier = [], threading.Barrier(count)
+
+    def run():
+        try:
+            barrier.wait()
+            do()
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors

@@ -1,5 +1,6 @@
 """Envelopes: what one bad record keeps out beside itself."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from mediation.core.reading import delimited
 from mediation.models import Udr, UdrBatch, UdrKey
 from tests.mediation.profiles import document
 
-from .factories import BY_EVENT, NOW, counts, event, feed_of, filed, new_version, posted, work
+from .factories import BY_EVENT, NOW, counts, event, feed_of, filed, in_threads, new_version, posted, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("reconciled")]
 LATER = NOW + timedelta(hours=1)
@@ -154,3 +155,26 @@ def test_files_of_one_feed_go_one_after_the_other():
     assert counts(first) == ("completed", 3, 0, 0, 0)
     assert counts(second) == ("completed", 1, 0, 0, 0)
     assert ImportChunk.objects.get(usage_import=second).attempts == 1
+
+
+@pytest.mark.usefixtures("chunks_of_two")
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_workers_at_once_neither_lose_nor_double_what_refused_files_repeat():
+    feed = feed_of(BY_FILE)
+    names = [event(f"e{place}") for place in range(6)]
+    refused = [filed(feed, *names, BAD, event(f"r{place}")) for place in range(3)]
+    good = [filed(feed, *names, event(f"g{place}")) for place in range(3)]
+    assert in_threads(lambda: work_until_done(feed), 3) == []
+    assert {counts(one)[:3] for one in refused} == {("completed", 0, 1)}
+    assert sum(counts(one)[1] for one in good) == 9
+    assert UdrKey.objects.count() == Udr.objects.count() == 9
+
+
+def work_until_done(feed):
+    """Do what waits until every file of the feed is through: a file that waits for another is no longer to be seen."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        work()
+        if not UsageImport.objects.filter(feed=feed).exclude(status="completed").exists():
+            return
+        time.sleep(0.05)

@@ -1,10 +1,8 @@
 """Rows of several chunks and imports that make one record, and files whose totals must agree."""
 
-import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connections
 
 from ingestion import services
 from ingestion.models import ImportChunk, ImportException, LeftOutRecord, UsageImport, WaitingPart
@@ -14,7 +12,7 @@ from mediation.models import Udr, UdrBatch
 from mediation.services.previewing import UnableToPreview, preview
 from tests.mediation.profiles import document
 
-from .factories import NOW, counts, feed_of, filed, new_version, posted, work
+from .factories import NOW, counts, feed_of, filed, in_threads, new_version, posted, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("reconciled")]
 CALLS = document(
@@ -334,27 +332,6 @@ def test_two_workers_with_the_halves_of_many_records_neither_lose_nor_double():
     assert not ImportChunk.objects.exclude(status="done").exists()
     assert not WaitingPart.objects.filter(record_import_id=None).exists()
     assert not ImportException.objects.exists()
-
-
-def in_threads(do, count):
-    """Do the same in several threads at once; returns what went wrong."""
-    errors, barrier = [], threading.Barrier(count)
-
-    def run():
-        try:
-            barrier.wait()
-            do()
-        except Exception as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return errors
 
 
 # Files that say what is in them

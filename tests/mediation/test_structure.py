@@ -516,3 +516,66 @@ def _contents(chunks, structure):
         waits = rows.join(result.waiting.select("record_number"), on="record_number", how="semi")
         stored = pl.concat([stored.join(gone, on="record_number", how="anti"), waits]).sort("record_number")
     return sorted(found), others, stored["record_number"].to_list()
+
+
+# Whatever comes
+
+ANY = Delimited(columns=("type", "CallId", "Event", "Octets"))
+MIXED = {
+    "record_types": {"column": 1, "header": ["H"], "trailer": ["T"], "detail": ["D"]},
+    "header_columns": ["type", "created"],
+    "combine": {
+        "key": ["CallId"],
+        "roles": {"start": "Event = 'START'", "stop": "Event = 'STOP'"},
+        "primary": "start",
+        "fields": {"Octets": "sum"},
+    },
+}
+cells = st.one_of(
+    st.sampled_from(["H", "T", "D", "START", "STOP", "c1", "c2", "", '"', '"a,b"', "1", "9" * 40, "-1.5", "\0"]),
+    st.text(max_size=6),
+)
+
+
+@given(rows=st.lists(st.lists(cells, max_size=6).map(",".join), max_size=12), cut=st.integers(0, 12))
+@settings(max_examples=300, deadline=None)
+def test_every_row_is_accounted_for_once(rows, cut):
+    structure = structure_of(MIXED)
+    how = StructuredFormat(
+        lambda frame, sources: delimited.read(frame, ANY, ANY.columns, sources),
+        lambda frame, names: delimited.read(frame, ANY, names, names),
+        delimiter=",",
+        quote='"',
+    )
+    frame = raw(*rows)
+    sources = row_sources(["CallId", "start.Octets"], structure)
+    marked = mark_parts(read_structured(frame, structure, how, sources), structure.combine)
+    stored = marked.head(cut).filter(pl.col("part_key").is_not_null())
+    fresh = marked.slice(cut)
+    labels = pl.DataFrame({"import_id": [1], "label": ["one"]})
+    result = combine(fresh, stored, structure, names=["start.Octets"], labels=labels)
+    records = result.records
+    assert records["record_number"].to_list() == fresh["record_number"].to_list()
+    assert records["raw"].to_list() == fresh["raw"].to_list()
+    # One state each: at fault, left out, or a record that the rows of its key make.
+    assert not records.filter(pl.col("fault").is_not_null() & pl.col("aside").is_not_null()).height
+    usage = records.filter(pl.col("fault").is_null() & pl.col("aside").is_null())
+    assert usage["content"].null_count() == 0
+    # Each row of a record has one carrier, and no row is in two.
+    joined = result.joined.select("record_number")
+    assert joined.is_unique().all()
+    assert not joined.join(usage.select("record_number"), on="record_number").height
+
+
+@given(lines=st.lists(st.lists(cells, max_size=4).map(",".join), max_size=12), at=st.integers(0, 12))
+@settings(max_examples=150, deadline=None)
+def test_a_scan_agrees_or_refuses_wherever_the_file_was_cut(lines, at):
+    def found(*parts):
+        try:
+            return scan_structured(
+                [raw(*part, first=first) for first, part in parts if part], structure_of(TOTALS), ROWS
+            )
+        except UnreadableError as error:
+            return str(error)
+
+    assert found((1, lines)) == found((1, lines[:at]), (at + 1, lines[at:]))

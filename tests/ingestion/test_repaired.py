@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from config.reconciling import RULES, differences
 from ingestion import services
-from ingestion.models import UsageImport
+from ingestion.models import ImportException, UsageImport
 from mediation.models import Udr
 from tests.mediation.profiles import document
 
@@ -51,6 +51,30 @@ def test_a_new_attempt_counts_its_own_repairs(reconciled, admin_client):
     assert counts(taken)[:2] == ("completed", 3)
     assert taken.repaired_count == 0
     assert "<th>repaired</th>" in page_of(admin_client, "ingestion_usageimport", taken.pk)
+
+
+def test_a_corrected_record_that_is_repaired_counts(reconciled):
+    taken = posted(feed_of(CAPPED), event("a", value="x"), event("b", value="500"))
+    work()
+    by = user_with("ingestion.correct_importexception")
+    refused = ImportException.objects.get()
+    services.correct_exception(exception=refused, raw=event("a", value="600"), reason="typo", by=by, now=NOW)
+    work()
+    assert counts(taken) == ("completed", 2, 0, 0, 0)
+    assert taken.repaired_count == 2
+
+
+def test_what_a_refused_file_would_have_repaired_does_not_count_until_it_is_corrected(reconciled):
+    taken = filed(feed_of({**CAPPED, "envelope": "file"}), event("a", value="500"), event("b", value="x"))
+    work()
+    assert counts(taken)[:3] == ("completed", 0, 1)
+    assert taken.repaired_count == 0
+    by = user_with("ingestion.correct_importexception")
+    refused = ImportException.objects.get()
+    services.correct_exception(exception=refused, raw=event("b", value="2"), reason="typo", by=by, now=NOW)
+    work()
+    assert counts(taken)[:3] == ("completed", 2, 0)
+    assert taken.repaired_count == 1
 
 
 @pytest.mark.parametrize("counted", [0, 2])

@@ -14,25 +14,26 @@ OFFSET_PATTERN = r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)? ?(Z|[+-]\d{2}(?::?\d{2})?)$"
 
 
 def read_dates(texts: pl.Series, formats: Sequence[str]) -> pl.DataFrame:
-    """The wall clock (`clock`) of each text and the offset beside it (`offset`)."""
-    # Most sources name no offset, and looking for one costs as much as reading the date.
+    """The wall clock of each text (`clock`), and the offset that it names beside it (`offset`), as `+02:00`.
+
+    Both are those of the first format that fits; null where none does, the date does not exist, or it has no offset.
+    """
     frame, text = pl.DataFrame({"text": texts}), pl.col("text")
-    beside = offset(text, formats) if _may_have_offsets(texts, formats) else pl.lit(None, pl.String)
-    return frame.select(clock=wall_clock(text, formats), offset=beside)
+    # Most sources name no offset, and looking for one costs as much as reading the date.
+    has_iso_offsets = "iso" in formats and bool(texts.str.contains(OFFSET_PATTERN).any())
+    if "iso" in formats:
+        frame = frame.with_columns(_in_iso(texts, has_offsets=has_iso_offsets).alias("iso"))
+    has_offsets = has_iso_offsets or any(format_ == "epoch" or _names_offset(format_) for format_ in formats)
+    beside = _offset(text, formats) if has_offsets else pl.lit(None, pl.String)
+    return frame.select(clock=_wall_clock(text, formats), offset=beside)
 
 
-def _may_have_offsets(texts: pl.Series, formats: Sequence[str]) -> bool:
-    if any(format_ == "epoch" or names_offset(format_) for format_ in formats):
-        return True
-    return "iso" in formats and bool(texts.str.contains(OFFSET_PATTERN).any())
-
-
-def wall_clock(text: pl.Expr, formats: Sequence[str]) -> pl.Expr:
-    """The wall-clock moment of the first format that fits; null where none does or the date does not exist."""
+def _wall_clock(text: pl.Expr, formats: Sequence[str]) -> pl.Expr:
+    """The wall clock, beside a column `iso` of what ISO 8601 makes of the text."""
     tries: list[pl.Expr] = []
     for format_ in formats:
         if format_ == "iso":
-            tries.append(_in_iso(text))
+            tries.append(pl.col("iso"))
         elif format_ == "epoch":
             # Scale 6 keeps the microseconds of the text exactly; the product is a whole number of them.
             seconds = pl.when(text.str.contains(EPOCH_PATTERN)).then(text).cast(pl.Decimal(18, 6), strict=False)
@@ -42,16 +43,19 @@ def wall_clock(text: pl.Expr, formats: Sequence[str]) -> pl.Expr:
     return pl.coalesce(tries)
 
 
-def _in_iso(text: pl.Expr) -> pl.Expr:
-    clock = text.str.replace(r" ?(?:Z|[+-]\d{2}(?::?\d{2})?)$", "").str.replace("T", " ", literal=True)
+def _in_iso(texts: pl.Series, *, has_offsets: bool) -> pl.Series:
+    """The wall clock in ISO 8601, in steps, since polars computes an expression for each of its uses."""
+    text, clock, length = pl.col("text"), pl.col("clock"), pl.col("text").str.len_bytes()
+    without = text.str.replace(r" ?(?:Z|[+-]\d{2}(?::?\d{2})?)$", "") if has_offsets else text
     # A date without a time is that day's midnight; its own trailing "-05" must not be taken for an offset.
-    length = text.str.len_bytes()
-    clock = pl.when(length == 10).then(text).otherwise(clock)
+    without = pl.when(length == 10).then(text).otherwise(without) if has_offsets else without
+    frame = pl.DataFrame({"text": texts}).with_columns(clock=without.str.replace("T", " ", literal=True))
     # Filled up to one form, since polars reads a fixed count of decimals three times as fast as `%.f`.
     missing = pl.when(length == 10).then(pl.lit(" 00:00:00.")).otherwise(_missing(clock.str.len_bytes()))
-    full = pl.concat_str(clock, missing).str.pad_end(26, "0").str.head(26)
-    parsed = full.str.to_datetime("%Y-%m-%d %H:%M:%S.%6f", time_unit="us", strict=False)
-    return pl.when(text.str.contains(ISO_PATTERN)).then(parsed)
+    frame = frame.with_columns(clock=pl.concat_str(clock, missing).str.pad_end(26, "0").str.head(26))
+    # Hardly two records have one moment, so that remembering them costs more than reading them.
+    read = clock.str.to_datetime("%Y-%m-%d %H:%M:%S.%6f", time_unit="us", strict=False, cache=False)
+    return frame.select(clock=pl.when(text.str.contains(ISO_PATTERN)).then(read)).to_series()
 
 
 def _missing(length: pl.Expr) -> pl.Expr:
@@ -61,19 +65,19 @@ def _missing(length: pl.Expr) -> pl.Expr:
 
 def _in_format(text: pl.Expr, format_: str) -> pl.Expr:
     """The wall clock of a text in `format_`; in UTC where the format names an offset."""
-    if names_offset(format_):
+    if _names_offset(format_):
         return text.str.to_datetime(format_, time_unit="us", strict=False, time_zone="UTC").dt.replace_time_zone(None)
     if any(sign in format_ for sign in ("%H", "%I", "%T", "%R")):
         return text.str.to_datetime(format_, time_unit="us", strict=False)
     return text.str.to_date(format_, strict=False).cast(pl.Datetime("us"))
 
 
-def names_offset(format_: str) -> bool:
+def _names_offset(format_: str) -> bool:
     return "%z" in format_ or "%:z" in format_
 
 
-def offset(text: pl.Expr, formats: Sequence[str]) -> pl.Expr:
-    """The offset of the wall clock that `wall_clock` gives, as `+02:00`; null where the date carries none.
+def _offset(text: pl.Expr, formats: Sequence[str]) -> pl.Expr:
+    """The offset of the wall clock that `_wall_clock` gives, as `+02:00`; null where the date carries none.
 
     It is that of the format which the text was read by, so the formats are asked in the same order.
     """
@@ -84,7 +88,7 @@ def offset(text: pl.Expr, formats: Sequence[str]) -> pl.Expr:
         elif format_ == "epoch":
             tries = pl.when(text.str.contains(EPOCH_PATTERN)).then(pl.lit("+00:00")).otherwise(tries)
         else:
-            own = pl.lit("+00:00") if names_offset(format_) else pl.lit(None, pl.String)
+            own = pl.lit("+00:00") if _names_offset(format_) else pl.lit(None, pl.String)
             tries = pl.when(_in_format(text, format_).is_not_null()).then(own).otherwise(tries)
     return tries
 

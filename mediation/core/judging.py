@@ -19,6 +19,7 @@ from mediation.core.validations import Rule, validate
 from mediation.core.wording import quoted
 
 MAX_KEY_CHARS = 200
+ASKED_BY_RULES = ("came:", "failed:", "failure:", "clock:", "offset:", "parsed:", "in_gap:")
 TEXT_FIELDS = {
     "OriginatingIdentifier": "originating_identifier",
     "TerminatingIdentifier": "terminating_identifier",
@@ -54,7 +55,7 @@ def mediate(
     kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)])
     rejected.append(without_key)
     # A key's records lie in their order, so that the first of them is the one that counts.
-    firsts, repeated = _apart(kept.sort("import_id", "record_number"), pl.col("key").is_first_distinct())
+    firsts, repeated = _apart(_in_order_of_records(kept), pl.col("key").is_first_distinct())
     udrs = firsts.select(*_udr_columns(spec), *KEYS, "raw")
     return Verdict(udrs, pl.concat([aside, skipped]), pl.concat(rejected), repeated.select(list(REPEATED)))
 
@@ -71,8 +72,15 @@ def _set_aside(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _apart(frame: pl.DataFrame, condition: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
-    marked = frame.with_columns(_mark=condition.fill_null(False))
-    return marked.filter("_mark").drop("_mark"), marked.filter(~pl.col("_mark")).drop("_mark")
+    mark = frame.select(condition.fill_null(False)).to_series()
+    # Nearly always all of them: a frame that nothing is taken from need not be copied.
+    return (frame, frame.clear()) if mark.all() else (frame.filter(mark), frame.filter(~mark))
+
+
+def _in_order_of_records(kept: pl.DataFrame) -> pl.DataFrame:
+    """By import and record; a part of a file is so already, and sorting it would copy every column."""
+    is_one = kept["import_id"].min() == kept["import_id"].max()
+    return kept if is_one and kept["record_number"].is_sorted() else kept.sort("import_id", "record_number")
 
 
 def _reading_faults(faulty: pl.DataFrame) -> pl.DataFrame:
@@ -87,11 +95,11 @@ def _reading_faults(faulty: pl.DataFrame) -> pl.DataFrame:
 def _skip(records: pl.DataFrame, filters: Iterable[SkipFilter]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records that no filter matches, and LEFT_OUT rows that name the first filter that did."""
     by = pl.coalesce(*(pl.when(matches(skip)).then(pl.lit(skip.name)) for skip in filters), pl.lit(None, pl.String))
-    marked = records.with_columns(skipped_by=by)
-    skipped = marked.filter(pl.col("skipped_by").is_not_null()).select(
+    kept, matched = _apart(records.with_columns(skipped_by=by), pl.col("skipped_by").is_null())
+    skipped = matched.select(
         "import_id", "record_number", outcome=pl.lit("skipped"), reason="skipped_by", udr_id=pl.lit(None, pl.Int64)
     )
-    return marked.filter(pl.col("skipped_by").is_null()), skipped.cast(LEFT_OUT)  # type: ignore[arg-type]
+    return kept.drop("skipped_by"), skipped.cast(LEFT_OUT)  # type: ignore[arg-type]
 
 
 def matches(skip: SkipFilter) -> pl.Expr:
@@ -197,8 +205,10 @@ def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.Da
     broken = frame.with_columns(
         broken=pl.coalesce(pl.when(rule.broken).then(pl.lit(place, pl.Int16)) for place, rule in enumerate(rules))
     )
-    kept = broken.filter(pl.col("broken").is_null()).drop("broken")
-    refused = broken.filter(pl.col("broken").is_not_null())
+    is_kept = broken["broken"].is_null()
+    # What only rules ask for is not copied along.
+    done_with = [name for name in broken.columns if name.startswith(ASKED_BY_RULES)]
+    kept, refused = broken.drop("broken", *done_with).filter(is_kept), broken.filter(~is_kept)
     parts = [
         refused.filter(pl.col("broken") == place).select(
             "import_id",
@@ -227,8 +237,7 @@ def _add_keys(kept: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
     kept = kept.with_columns(content_hash=content.chash.sha2_256().str.slice(0, 32))  # type: ignore[attr-defined]
     if not spec.uniqueness and not spec.unique_sources:
         # The day in front keeps keys of one time together in the index; it belongs to the content anyway.
-        day = pl.col("typed:Date").dt.strftime("%Y%m%d")
-        return kept.with_columns(key=day + "-" + pl.col("content_hash"))
+        return kept.with_columns(key=pl.concat_str(_days(kept["typed:Date"]), pl.lit("-"), "content_hash"))
     parts = [_key_part(name, spec) for name in spec.uniqueness]
     parts += [pl.col(source_column(name)).fill_null("") for name in spec.unique_sources]
     # A unit separator cannot be mistaken for a part's own text by length: each part but the last is counted.
@@ -242,6 +251,13 @@ def _add_keys(kept: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
 def _canonical(content: str) -> str:
     """One text for all spellings of the JSON objects that make a record."""
     return RECORD_SEPARATOR.join(sorted(map(json_records.canonical, content.split(RECORD_SEPARATOR))))
+
+
+def _days(moments: pl.Series) -> pl.Series:
+    """Days as 20260501. Written once each: a file has few, and writing one costs more than finding it."""
+    days = moments.dt.date()
+    distinct = days.unique().drop_nulls()
+    return days.replace_strict(distinct, distinct.dt.strftime("%Y%m%d"), default=None, return_dtype=pl.String)
 
 
 def _key_part(name: str, spec: ProfileSpec) -> pl.Expr:

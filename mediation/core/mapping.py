@@ -13,7 +13,7 @@ from mediation.core.frames import MOMENT
 from mediation.core.numbers import AMOUNT, AMOUNT_SCALE, NUMBER_PATTERN, QUANTITY, QUANTITY_SCALE, round_half_away
 from mediation.core.reading import source_column
 from mediation.core.spec import EXTENSION_PREFIX, FieldMapping, ProfileSpec
-from mediation.core.transforms import Around, Tables, cleaned, run_chain
+from mediation.core.transforms import Around, Tables, present, run_chain, trimmed
 from mediation.core.validations import Rule
 from mediation.core.wording import quoted
 
@@ -34,16 +34,32 @@ def text_of(name: str) -> pl.Expr:
 def map_texts(records: pl.DataFrame, spec: ProfileSpec, tables: Tables = NO_TABLES) -> pl.DataFrame:
     """Add a column `text:<field>` for every mapped field: trimmed, transformed, translated, defaulted; empty is null.
 
-    A field that transforms make also gets `came:` (its text before it is translated), `failed:` and `failure:` (the
-    code and message of a transform that could not take its text). Dates come first and are typed at once, since
-    lookups may ask at their moment.
+    A field with a value map or with transforms also gets `came:`, its text before it is translated; one with transforms
+    `failed:` and `failure:`, the code and message of a transform that could not take its text. Dates come first and are
+    typed at once, since lookups may ask at their moment.
     """
-    plain = [mapping for mapping in spec.fields if not mapping.is_rich]
-    frame = records.with_columns(_text(mapping, spec).alias(f"text:{mapping.name}") for mapping in plain)
+    frame = _map_plain(records, spec)
     rich = [mapping for mapping in spec.fields if mapping.is_rich]
     for mapping in in_order(rich):
         frame = _map_rich(_type_dates(frame, spec), mapping, spec, tables)
     return frame
+
+
+def _map_plain(records: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
+    """In steps over all fields of one source each, since polars computes an expression for each of its uses."""
+    plain = [mapping for mapping in spec.fields if not mapping.is_rich]
+    columns = {mapping.name: pl.col(f"came:{mapping.name}") for mapping in plain if mapping.literal is None}
+    sourced = [mapping for mapping in plain if mapping.name in columns]
+    frame = records.with_columns(
+        trimmed(pl.col(source_column(mapping.source or "")), trim=mapping.trim).alias(f"came:{mapping.name}")
+        for mapping in sourced
+    )
+    frame = frame.with_columns(present(column, spec.null_texts) for column in columns.values())
+    frame = frame.with_columns(_in_case(columns[mapping.name], mapping) for mapping in sourced if mapping.case)
+    texts = {mapping.name: _translated(columns[mapping.name], mapping) for mapping in sourced}
+    texts |= {mapping.name: pl.lit(mapping.literal, pl.String) for mapping in plain if mapping.literal is not None}
+    frame = frame.with_columns(text.alias(f"text:{name}") for name, text in texts.items())
+    return frame.drop(f"came:{mapping.name}" for mapping in sourced if not mapping.value_map)
 
 
 def in_order(mappings: Iterable[FieldMapping]) -> list[FieldMapping]:
@@ -71,8 +87,8 @@ def _begin(around: Around, mapping: FieldMapping, spec: ProfileSpec) -> pl.Serie
         return mapping.head.text(around, trim=mapping.trim, null_texts=spec.null_texts)
     if mapping.literal is not None:
         return pl.Series([mapping.literal], dtype=pl.String).new_from_index(0, around.records.height)
-    column = pl.col(source_column(mapping.source or ""))
-    return around.records.select(cleaned(column, trim=mapping.trim, null_texts=spec.null_texts)).to_series()
+    column = trimmed(pl.col(source_column(mapping.source or "")), trim=mapping.trim)
+    return around.records.select(text=column).select(present(pl.col("text"), spec.null_texts)).to_series()
 
 
 def _failures(faults: pl.DataFrame, height: int) -> tuple[pl.Series, pl.Series]:
@@ -85,25 +101,11 @@ def _failures(faults: pl.DataFrame, height: int) -> tuple[pl.Series, pl.Series]:
     return codes, nothing.clone().scatter(faults["place"], faults["message"])
 
 
-def _text(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
-    if mapping.literal is not None:
-        return pl.lit(mapping.literal, pl.String)
-    return _translated(_cased(mapping, spec), mapping)
-
-
 def _translated(text: pl.Expr, mapping: FieldMapping) -> pl.Expr:
     if mapping.value_map is not None:
-        keys, values = list(mapping.value_map), list(mapping.value_map.values())
+        keys, values = list(mapping.value_map), [value or None for value in mapping.value_map.values()]
         text = text.replace_strict(keys, values, default=None, return_dtype=pl.String) if keys else text
-        text = pl.when(text != "").then(text)
     return text.fill_null(pl.lit(mapping.default, pl.String)) if mapping.default is not None else text
-
-
-def _cased(mapping: FieldMapping, spec: ProfileSpec) -> pl.Expr:
-    """The source's text before it is translated."""
-    assert mapping.source is not None  # noqa: S101 - parse_spec made sure of it
-    column = pl.col(source_column(mapping.source))
-    return _in_case(cleaned(column, trim=mapping.trim, null_texts=spec.null_texts), mapping)
 
 
 def _in_case(text: pl.Expr, mapping: FieldMapping) -> pl.Expr:
@@ -121,8 +123,10 @@ def rules_of_mapping(mapping: FieldMapping, spec: ProfileSpec) -> list[Rule]:
         # A default, or a repair, stands in for a text that a transform could not take.
         rules.append(Rule(failed, name, failed.is_not_null() & text.is_null(), pl.col(f"failure:{name}")))
     if mapping.value_map and mapping.default is None and mapping.literal is None:
-        came = pl.col(f"came:{name}") if mapping.is_rich else _cased(mapping, spec)
-        is_unmapped = came.is_not_null() & ~came.is_in(list(mapping.value_map)) & text.is_null()
+        came = pl.col(f"came:{name}")
+        emptied = [key for key, value in mapping.value_map.items() if not value]
+        is_unmapped = came.is_not_null() & text.is_null()
+        is_unmapped = is_unmapped & ~came.is_in(emptied) if emptied else is_unmapped
         rules.append(
             Rule(Code.UNMAPPED_VALUE, name, is_unmapped, pl.format("{} has no entry in the value map", quoted(came)))
         )

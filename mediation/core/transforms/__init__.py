@@ -7,7 +7,7 @@ a fault of its record, unless the profile says otherwise: null, keep, or a text.
 
 from mediation.core.transforms.fields import DATE_FIELDS, HEADS, MEMBERS, parse_head_and_chain
 from mediation.core.transforms.frames import FAULTS, THIS, Around, Ran, Tables, Transform, Unit
-from mediation.core.transforms.heads import Head, cleaned, parse_choose, parse_combine, parse_formula_head
+from mediation.core.transforms.heads import Head, parse_choose, parse_combine, parse_formula_head, present, trimmed
 from mediation.core.transforms.options import AnySource, Scope, read_expression
 from mediation.core.transforms.parsing import NAMES, parse_transforms
 from mediation.core.transforms.running import run_chain, steps
@@ -28,15 +28,16 @@ __all__ = [
     "Tables",
     "Transform",
     "Unit",
-    "cleaned",
     "lookups_of",
     "parse_choose",
     "parse_combine",
     "parse_formula_head",
     "parse_head_and_chain",
     "parse_transforms",
+    "present",
     "read_expression",
     "run_chain",
     "steps",
+    "trimmed",
     "units_of",
 ]

@@ -26,9 +26,21 @@ class Head(Protocol):
 
 
 def cleaned(text: pl.Expr, *, trim: bool, null_texts: tuple[str, ...]) -> pl.Expr:
-    """A source field's text, where it says anything."""
-    text = text.str.strip_chars() if trim else text
-    return pl.when(~text.is_in(["", *null_texts])).then(text)
+    """A source field's text, where it says anything: `trimmed`, then `present`.
+
+    Over whole columns it costs less to do both one after the other: polars computes an expression for each of its uses.
+    """
+    return present(trimmed(text, trim=trim), null_texts)
+
+
+def trimmed(text: pl.Expr, *, trim: bool) -> pl.Expr:
+    """A source field's text without the white space around it."""
+    return text.str.strip_chars() if trim else text
+
+
+def present(text: pl.Expr, null_texts: tuple[str, ...]) -> pl.Expr:
+    """A text, where it says anything."""
+    return pl.when(~text.is_in(["", *null_texts]) if null_texts else text != "").then(text)
 
 
 @dataclass(frozen=True)
@@ -84,9 +96,8 @@ class Combine:
 
     def text(self, around: Around, *, trim: bool, null_texts: tuple[str, ...]) -> pl.Series:
         names = list(dict.fromkeys(self.parts))
-        clean = around.records.select(
-            cleaned(pl.col(source_column(name)), trim=trim, null_texts=null_texts) for name in names
-        )
+        clean = around.records.select(trimmed(pl.col(source_column(name)), trim=trim) for name in names)
+        clean = clean.select(present(pl.col(source_column(name)), null_texts) for name in names)
         parts = [pl.col(source_column(name)) for name in self.parts]
         filled = parts if self.skip_empty else [part.fill_null("") for part in parts]
         joined = pl.concat_str(filled, separator=self.separator, ignore_nulls=True)
@@ -107,7 +118,8 @@ class Computed:
     def text(self, around: Around, *, trim: bool, null_texts: tuple[str, ...]) -> pl.Series:
         nothing = pl.Series("text", [None], dtype=pl.String).new_from_index(0, around.records.height)
         made = written(computed(nothing, around, self.expression)).alias("text")
-        return made.to_frame().select(cleaned(pl.col("text"), trim=trim, null_texts=())).to_series()
+        text = pl.col("text")
+        return made.to_frame().select(trimmed(text, trim=trim)).select(present(text, ())).to_series()
 
 
 def parse_choose(value: Any, pointer: str, scope: Scope) -> Choose | None:

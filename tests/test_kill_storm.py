@@ -102,7 +102,7 @@ class Killer:
 
     def strike(self, kind):
         """SIGKILL one process of a kind, or of another one where none comes up in time."""
-        target = self._wait_for(kind, 10)
+        target = self._wait_for(kind, 30)
         if target is None:
             kind, target = next((kind, pid) for kind in sorted(set(KINDS)) if (pid := self._find(kind)))
         with suppress(ProcessLookupError):
@@ -124,8 +124,9 @@ class Killer:
         members = [child for pid in sentinel for child in children_of(pid)]
         if kind.endswith("ing worker") or kind == "busy worker":
             before = {pid: ticks_of(pid) for pid in members}
-            time.sleep(0.1)
-            members = [pid for pid in members if (ticks_of(pid) - before[pid] > 2) == (kind == "busy worker")]
+            # Where others use the processors too, a busy one gets little of them.
+            time.sleep(0.2)
+            members = [pid for pid in members if (ticks_of(pid) - before[pid] > 0) == (kind == "busy worker")]
         else:
             time.sleep(0.02)
         found = {

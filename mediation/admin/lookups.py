@@ -18,7 +18,7 @@ from mediation.services.lookup_tables import profiles_asking, write_lookup_rows
 
 MAX_COLUMNS = 100
 MAX_COLUMN_CHARACTERS = 100
-FACTS = (kit.count("row_count", "rows"), "version", kit.moment("changed_at"))
+FACTS = (kit.count("row_count", "rows"), kit.moment("changed_at"))
 RANGES = (LookupTable.Kind.RANGE, LookupTable.Kind.TEXT_RANGE)
 
 

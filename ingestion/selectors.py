@@ -17,6 +17,8 @@ MAX_ATTEMPTS = 5
 def feed_by(reference: str) -> Feed | None:
     """The feed with this API name, or with this number."""
     feeds = Feed.objects.select_related("profile")
+    if "\0" in reference:
+        return None  # no text of PostgreSQL
     if reference.isascii() and reference.isdecimal() and len(reference) < 18:
         return feeds.filter(pk=int(reference)).first()
     return feeds.filter(api_name=reference).first()
@@ -91,9 +93,15 @@ def envelope_of(profile_version_id: int) -> str:
 
 
 def others_under_way(usage_import_id: int, feed_id: int) -> QuerySet[UsageImport]:
-    """Imports of a feed that have begun and not ended, beside this one."""
+    """Imports of a feed that have begun and not ended, and that this one has to wait for.
+
+    Of several that have begun, as an errored one that is tried again may find, the oldest goes on; else each would wait
+    for the other.
+    """
     begun = UsageImport.objects.filter(feed_id=feed_id, started_at__isnull=False).exclude(pk=usage_import_id)
-    return begun.filter(status__in=(UsageImport.Status.WAITING, UsageImport.Status.RUNNING))
+    under_way = begun.filter(status__in=(UsageImport.Status.WAITING, UsageImport.Status.RUNNING))
+    has_begun = UsageImport.objects.filter(pk=usage_import_id, started_at__isnull=False)
+    return under_way.filter(Q(pk__lt=usage_import_id) | ~Exists(has_begun))
 
 
 def parts_to_expire(now: datetime) -> QuerySet[WaitingPart]:

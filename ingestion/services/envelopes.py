@@ -72,7 +72,8 @@ def end_file(usage_import: UsageImport, *, now: datetime) -> None:
     reason = refusal(first.record_number, first.code)
     chunks = ImportChunk.objects.filter(usage_import=usage_import, attempt=usage_import.attempt)
     batch_ids = [batch_id for batch_id in chunks.values_list("batch_id", flat=True) if batch_id is not None]
-    refused = mediation.withdraw_batches(import_id=usage_import.pk)
+    # Of this attempt only: an attempt before that was given up half-way has staged the same records.
+    refused = mediation.withdraw_batches(batch_ids=batch_ids)
     store.copy_in_left_out(_left_out(refused, reason), attempts=store.attempts_frame([usage_import]))
     repeated = store.skip_duplicates_of(usage_import, batch_ids, reason=reason)
     repeated += store.refuse_parts(usage_import, reason=reason)

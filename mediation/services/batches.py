@@ -5,31 +5,41 @@ from datetime import datetime
 
 import polars as pl
 from django.db import transaction
+from django.db.models import Case, Q, Value, When
 
 from mediation.models import Udr, UdrBatch
 from mediation.store import delete_keys_of, delete_udrs_of, ensure_month_partitions, months_around
+
+# An errored batch that was finished before was parked while its charges were being reversed.
+WAS_RATED = Q(status=UdrBatch.Status.RATED) | Q(status=UdrBatch.Status.ERRORED, finished_at__isnull=False)
 
 
 @transaction.atomic
 def swap_batches(*, import_id: int, replaced_ids: Sequence[int]) -> None:
     """Let the staged batches of an import count and supersede the replaced ones, in one step.
 
-    Keys that the new attempt did not take over are forgotten: their records did not become UDRs this time.
+    Keys that the new attempt did not take over are forgotten: their records did not become UDRs this time. What was
+    never rated has nothing to take back and is reversed at once: parked, it would pass for what is still to be rated.
     """
     UdrBatch.objects.filter(import_id=import_id, status=UdrBatch.Status.STAGED).update(status=UdrBatch.Status.MEDIATED)
     gone = (UdrBatch.Status.SUPERSEDED, UdrBatch.Status.REVERSED)
     replaced = UdrBatch.objects.filter(pk__in=replaced_ids).exclude(status__in=gone)
-    replaced.update(status=UdrBatch.Status.SUPERSEDED, attempts=0, claimed_until=None)
+    # A worker that is rating one right now is waited for, and the row looked at anew.
+    replaced.update(
+        status=Case(When(WAS_RATED, then=Value(UdrBatch.Status.SUPERSEDED)), default=Value(UdrBatch.Status.REVERSED)),
+        attempts=0,
+        claimed_until=None,
+    )
     delete_keys_of(replaced_ids)
 
 
 @transaction.atomic
-def withdraw_batches(*, import_id: int) -> pl.DataFrame:
-    """Take back the staged batches of an import, which never counted: their UDRs and keys are gone as if never written.
+def withdraw_batches(*, batch_ids: Sequence[int]) -> pl.DataFrame:
+    """Take back staged batches, which never counted: their UDRs and keys are gone as if never written.
 
     Returns import_id and record_number of each record that had become a UDR of theirs.
     """
-    staged = UdrBatch.objects.filter(import_id=import_id, status=UdrBatch.Status.STAGED)
+    staged = UdrBatch.objects.filter(pk__in=batch_ids, status=UdrBatch.Status.STAGED)
     gone = delete_udrs_of(list(staged.order_by("pk").values_list("pk", flat=True)))
     staged.delete()
     return gone

@@ -178,3 +178,34 @@ def work_until_done(feed):
         if not UsageImport.objects.filter(feed=feed).exclude(status="completed").exists():
             return
         time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("chunks_of_two")
+def test_a_file_that_was_staged_in_part_can_be_mediated_again_and_refused():
+    usage_import = filed(feed_of(BY_FILE), event("a"), event("b"), BAD)
+    services.plan_next_import(now=NOW)
+    services.mediate_next_chunks(now=NOW)
+    ImportChunk.objects.filter(status="waiting").update(status="errored")
+    UsageImport.objects.update(status="errored")
+    services.reprocess_imports(imports=UsageImport.objects.all(), by=None, now=LATER)
+    work(LATER)
+    assert counts(usage_import) == ("completed", 0, 1, 2, 0)
+    assert (usage_import.attempt, UdrKey.objects.count()) == (2, 0)
+    assert set(UdrBatch.objects.values_list("status", flat=True)) <= {"superseded", "reversed"}
+
+
+@pytest.mark.usefixtures("chunks_of_two")
+def test_two_files_that_were_both_begun_are_both_finished():
+    feed = feed_of(BY_FILE)
+    first = filed(feed, event("a"), event("b"), event("c"))
+    services.plan_next_import(now=NOW)
+    services.mediate_next_chunks(now=NOW)
+    ImportChunk.objects.filter(status="waiting").update(status="errored")
+    UsageImport.objects.update(status="errored")
+    second = filed(feed, event("d"), event("e"), event("f"))
+    services.plan_next_import(now=NOW)
+    services.mediate_next_chunks(now=NOW)
+    services.retry_errored(imports=UsageImport.objects.filter(pk=first.pk), by=None, now=LATER)
+    work(LATER)
+    assert counts(first) == ("completed", 3, 0, 0, 0)
+    assert counts(second) == ("completed", 3, 0, 0, 0)

@@ -84,7 +84,7 @@ def test_an_attempt_counts_only_when_its_last_chunk_is_done(monkeypatch):
     assert statuses() == ["mediated", "mediated", "staged"]
     assert counting() == [("a", 10), ("b", 10)]
     work()
-    assert statuses() == ["superseded", "superseded", "mediated", "mediated"]
+    assert statuses() == ["reversed", "reversed", "mediated", "mediated"]
     assert counting() == [("a", 2), ("b", 2)]
 
 
@@ -125,7 +125,7 @@ def test_an_attempt_that_imports_nothing_takes_the_old_udrs_back():
     reprocess(usage_import)
     work()
     assert counts(usage_import) == ("completed", 0, 0, 1, 0)
-    assert (counting(), statuses(), UdrKey.objects.count()) == ([], ["superseded"], 0)
+    assert (counting(), statuses(), UdrKey.objects.count()) == ([], ["reversed"], 0)
 
 
 def test_duplicates_of_others_stay_duplicates_and_repeats_within_the_import_too():

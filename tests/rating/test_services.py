@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Sum
 
 from mediation.models import Udr, UdrBatch
+from mediation.services import swap_batches
 from rating import selectors, services
 from rating.models import (
     Account,
@@ -594,3 +595,16 @@ def test_charges_by_account_adds_up():
     assert selectors.charges_by_account() == [
         {"number": account.number, "name": account.name, "currency": "EUR", "record_count": 2, "total": Decimal(14)}
     ]
+
+
+def test_a_batch_that_never_counted_is_not_charged_when_its_parked_reversal_is_retried():
+    rate = RateFactory()
+    batch = waiting(used(rate, subscriber(rate.group.plan)))
+    swap_batches(import_id=batch.import_id, replaced_ids=[batch.pk])
+    # Its workers died five times over.
+    UdrBatch.objects.filter(status="superseded").update(attempts=5)
+    rate_all()
+    services.retry_batches(batches=UdrBatch.objects.all(), by=None, now=NOW)
+    rate_all()
+    batch.refresh_from_db()
+    assert (batch.status, Charge.objects.count()) == ("reversed", 0)

@@ -6,9 +6,10 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import status as http
-from rest_framework.exceptions import APIException, Throttled, ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import APIException, NotFound, Throttled, ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
@@ -95,6 +96,13 @@ class NewestFirst(CursorPagination):
     page_size = 100
     page_size_query_param = "page_size"
     max_page_size = 1_000
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Where a page starts; a cursor that none of our pages gave out would be asked of the database as it is."""
+        cursor: Cursor | None = super().decode_cursor(request)
+        if cursor and cursor.position and not (cursor.position.isascii() and cursor.position.isdecimal()):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
 
 
 class ModelPermissions(DjangoModelPermissions):

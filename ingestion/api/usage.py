@@ -99,7 +99,8 @@ class SubmitUsage(APIView):
             raise Problem(http.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
         key = request.headers.get("Idempotency-Key")
         if not _is_key(key):
-            raise Problem(http.HTTP_400_BAD_REQUEST, "bad_idempotency_key", "Idempotency-Key has 1 to 255 characters.")
+            detail = f"Idempotency-Key has 1 to {MAX_KEY_CHARS} characters, none of them NUL."
+            raise Problem(http.HTTP_400_BAD_REQUEST, "bad_idempotency_key", detail)
         assert isinstance(request.user, User)  # noqa: S101 - IsAuthenticated let it pass
         try:
             # The body as it came: parsing it into Python numbers first would send them through a float.
@@ -143,7 +144,7 @@ def _is_json(content_type: str) -> bool:
 
 
 def _is_key(key: str | None) -> bool:
-    return key is None or 1 <= len(key) <= MAX_KEY_CHARS
+    return key is None or (1 <= len(key) <= MAX_KEY_CHARS and "\0" not in key)
 
 
 def _problem(refusal: services.UnableToReceive) -> Problem:

@@ -243,7 +243,7 @@ def test_half_of_a_surrogate_pair_in_a_json_record_spoils_that_record(client):
     assert "\\ud800" in ImportException.objects.get().raw
 
 
-@pytest.mark.parametrize("feed", ["nothing", "999999", "9" * 40, "٣"])
+@pytest.mark.parametrize("feed", ["nothing", "999999", "9" * 40, "٣", "%00"])
 def test_an_unknown_feed(client, feed):
     refused(post(client, feed, RAW_BODY), 404, "unknown_feed")
 
@@ -342,7 +342,7 @@ def test_the_same_key_with_another_body_is_refused_and_with_another_feed_is_not(
     post(client, feed.pk, {"data": [event("a")]}, **{"Idempotency-Key": "k"})
     refused(post(client, feed.pk, {"data": [event("b")]}, **{"Idempotency-Key": "k"}), 422, "idempotency_key_reused")
     assert post(client, feed_of().pk, {"data": [event("b")]}, **{"Idempotency-Key": "k"}).status_code == 202
-    for key in ("", "k" * 256):
+    for key in ("", "k" * 256, "k\0"):
         refused(post(client, feed.pk, {"data": [event("b")]}, **{"Idempotency-Key": key}), 400, "bad_idempotency_key")
     work(now=timezone.now())
 
@@ -383,7 +383,8 @@ def test_the_history_is_listed_filtered_and_paged(client):
         **{"skipped_count": 0, "duplicate_count": 0, "attempts": 1},
     }.items() <= detail.items()
     refused(client.get("/api/v1/imports", {"status": "happy"}), 400, "invalid")
-    refused(client.get("/api/v1/imports", {"cursor": "nonsense"}), 404, "not_found")
+    for cursor in ("nonsense", "cD1hYmM=", "cD0tNQ=="):  # of the latter two the texts are p=abc and p=-5
+        refused(client.get("/api/v1/imports", {"cursor": cursor}), 404, "not_found")
     refused(client.get(f"/api/v1/imports/{UsageImport().tracking_id}"), 404, "not_found")
 
 

@@ -575,7 +575,7 @@ def test_a_scan_agrees_or_refuses_wherever_the_file_was_cut(lines, at):
             return scan_structured(
                 [raw(*part, first=first) for first, part in parts if part], structure_of(TOTALS), ROWS
             )
-        except UnreadableError as error:
-            return str(error)
+        except UnreadableError:
+            return "refused"  # for the first of its faults that a part shows, which need not be the same
 
     assert found((1, lines)) == found((1, lines[:at]), (at + 1, lines[at:]))

@@ -55,7 +55,9 @@ def _in_iso(texts: pl.Series, *, has_offsets: bool) -> pl.Series:
     frame = frame.with_columns(clock=pl.concat_str(clock, missing).str.pad_end(26, "0").str.head(26))
     # Hardly two records have one moment, so that remembering them costs more than reading them.
     read = clock.str.to_datetime("%Y-%m-%d %H:%M:%S.%6f", time_unit="us", strict=False, cache=False)
-    return frame.select(clock=pl.when(text.str.contains(ISO_PATTERN)).then(read)).to_series()
+    # A space before no offset is none of a date; behind many decimals it would be cut off unseen.
+    is_iso = text.str.contains(ISO_PATTERN) & ~text.str.ends_with(" ")
+    return frame.select(clock=pl.when(is_iso).then(read)).to_series()
 
 
 def _missing(length: pl.Expr) -> pl.Expr:

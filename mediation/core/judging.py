@@ -74,7 +74,12 @@ def _set_aside(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _apart(frame: pl.DataFrame, condition: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
     mark = frame.select(condition.fill_null(False)).to_series()
     # Nearly always all of them: a frame that nothing is taken from need not be copied.
-    return (frame, frame.clear()) if mark.all() else (frame.filter(mark), frame.filter(~mark))
+    return frame if mark.all() else _those(frame, mark), _those(frame, ~mark)
+
+
+def _those(frame: pl.DataFrame, mark: pl.Series) -> pl.DataFrame:
+    """The marked rows, in one piece: `format` of polars 2.1.0 panics at a column whose first piece is empty."""
+    return frame.filter(mark).rechunk()
 
 
 def _in_order_of_records(kept: pl.DataFrame) -> pl.DataFrame:
@@ -208,7 +213,7 @@ def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.Da
     is_kept = broken["broken"].is_null()
     # What only rules ask for is not copied along.
     done_with = [name for name in broken.columns if name.startswith(ASKED_BY_RULES)]
-    kept, refused = broken.drop("broken", *done_with).filter(is_kept), broken.filter(~is_kept)
+    kept, refused = _those(broken.drop("broken", *done_with), is_kept), _those(broken, ~is_kept)
     parts = [
         refused.filter(pl.col("broken") == place).select(
             "import_id",

@@ -19,6 +19,7 @@ from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
 from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows, scan_file, scan_rows, write_out
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
+from mediation.services.specs import spec_of
 
 __all__ = [
     "Combination",
@@ -43,6 +44,7 @@ __all__ = [
     "ring_now",
     "scan_file",
     "scan_rows",
+    "spec_of",
     "swap_batches",
     "update_draft",
     "window_of",

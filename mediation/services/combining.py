@@ -7,25 +7,26 @@ from operator import or_
 import polars as pl
 
 from mediation.core import judging
-from mediation.core.spec import ProfileSpec, parse_spec
+from mediation.core.spec import ProfileSpec
 from mediation.core.structure import derived_from
 from mediation.core.structure.combining import PART_OF, WAITS, Combination
 from mediation.core.structure.combining import combine as combine_marked
 from mediation.core.structure.marking import mark_parts
 from mediation.models import ProfileVersion
+from mediation.services.specs import spec_of
 
 __all__ = ["PART_OF", "WAITS", "Combination", "combine_parts", "mark_rows", "window_of"]
 
 
 def window_of(*, version: ProfileVersion) -> timedelta | None:
     """How long a row waits for the others of its record; None where every row is a record."""
-    structure = parse_spec(version.spec).structure
+    structure = spec_of(version).structure
     return timedelta(hours=structure.combine.window_hours) if structure and structure.combine else None
 
 
 def mark_rows(*, version: ProfileVersion, records: pl.DataFrame) -> pl.DataFrame:
     """RECORDS with MARKS: which record each row is a part of, and as what. A row that a filter skips is no part."""
-    spec = parse_spec(version.spec)
+    spec = spec_of(version)
     combine = spec.structure.combine if spec.structure else None
     assert combine is not None  # noqa: S101 - `window_of` said so
     return mark_parts(records, combine, is_skipped=_is_skipped(spec))
@@ -41,7 +42,7 @@ def combine_parts(
     *, version: ProfileVersion, rows: pl.DataFrame, stored: pl.DataFrame, labels: pl.DataFrame
 ) -> Combination:
     """Combine marked rows with each other and with stored parts. labels: import_id, and label to call an import by."""
-    spec = parse_spec(version.spec)
+    spec = spec_of(version)
     assert spec.structure is not None  # noqa: S101 - `window_of` said so
     return combine_marked(rows, stored, spec.structure, names=spec.sources, labels=labels)
 

@@ -13,8 +13,9 @@ from mediation.core import reading
 from mediation.core.frames import REPEATED
 from mediation.core.judging import mediate as sort_records
 from mediation.core.judging import sort_repeats
-from mediation.core.spec import ProfileSpec, parse_spec
+from mediation.core.spec import ProfileSpec
 from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch
+from mediation.services.specs import spec_of
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ def write_out(*, version: ProfileVersion, stream: BinaryIO, spool: BinaryIO) -> 
 
     Returns False, having written nothing, where it can be cut as it is.
     """
-    return reading.write_out(stream, spool, parse_spec(version.spec))
+    return reading.write_out(stream, spool, spec_of(version))
 
 
 def cut(*, version: ProfileVersion, blocks: Iterable[bytes]) -> tuple[list[str] | None, Iterator[reading.Span]]:
     """A file's column names (where it names them) and the spans it can be read in. Raises UnreadableError."""
-    return reading.cut(blocks, parse_spec(version.spec))
+    return reading.cut(blocks, spec_of(version))
 
 
 def read_part(
@@ -57,7 +58,7 @@ def read_part(
     """The RECORDS of a span of a file, as the profile version reads them. file_fields: as `scan_file` gave them."""
     return reading.read_part(
         content,
-        parse_spec(version.spec),
+        spec_of(version),
         import_id=import_id,
         first_number=first_number,
         header=header,
@@ -76,7 +77,7 @@ def read_rows(
 
     header: as their file named its columns; file_fields: by import id, as `scan_file` or `scan_rows` gave them.
     """
-    return reading.read_rows(rows, parse_spec(version.spec), header, file_fields)
+    return reading.read_rows(rows, spec_of(version), header, file_fields)
 
 
 def scan_file(
@@ -90,7 +91,7 @@ def scan_file(
 
     Raises UnreadableError where a header or trailer is missing or misplaced, or a control total disagrees.
     """
-    spec = parse_spec(version.spec)
+    spec = spec_of(version)
     parts = (
         reading.raw_part(read(span), spec, import_id=0, first_number=span.first_number, header=header) for span in spans
     )
@@ -103,7 +104,7 @@ def scan_rows(*, version: ProfileVersion, rows: Sequence[str]) -> dict[str, str 
     numbered = pl.DataFrame({"raw": rows}, schema={"raw": pl.String}).select(
         import_id=pl.lit(0, pl.Int64), record_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), raw="raw"
     )
-    claims = reading.scan_rows(numbered, parse_spec(version.spec))
+    claims = reading.scan_rows(numbered, spec_of(version))
     return claims.fields if claims else None
 
 
@@ -123,7 +124,7 @@ def mediate(
     windows: WINDOWS. is_staged: the batches do not count until `swap_batches`. replaced_ids: the batches that these
     records replace; a key that one of them holds is taken over, not a duplicate.
     """
-    spec: ProfileSpec = parse_spec(version.spec)
+    spec: ProfileSpec = spec_of(version)
     verdict = sort_records(
         records, spec=spec, catalogue=selectors.catalogue(), windows=windows, tables=store.tables_of(spec)
     )

@@ -54,8 +54,14 @@ def open_original(usage_import: UsageImport) -> Any:
 
 
 def keep_file(spool: IO[bytes], content_hash: str, byte_size: int) -> str:
-    """Store a file under the hash of its content, once for the same bytes; returns its name."""
+    """Store a file under the hash of its content, once for the same bytes; returns its name.
+
+    To be called in a transaction: until it ends, nobody else stores the same bytes. Whoever found them half written
+    would take them for the remains of a crash, and write over them.
+    """
     name = f"{content_hash[:2]}/{content_hash}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"file:{content_hash}"])
     if default_storage.exists(name):
         if default_storage.size(name) == byte_size:
             return name

@@ -1,5 +1,6 @@
 """Two at once: workers on the same import, the same keys, the same file, the same request."""
 
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -7,10 +8,12 @@ from functools import partial
 
 import polars as pl
 import pytest
+from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.utils import timezone
 
 from ingestion import selectors, services
+from ingestion import store as ingestion_store
 from ingestion.models import Feed, ImportChunk, UsageImport
 from ingestion.services.mediating import mediate_chunks
 from mediation import store
@@ -98,6 +101,44 @@ def test_the_same_file_at_once_is_taken_once():
     assert sorted(type(result).__name__ for result in results) == ["UnableToReceive", "UnableToReceive", "UsageImport"]
     assert UsageImport.objects.count() == 1
     work()
+
+
+class Stalling(io.BytesIO):
+    """A file whose second block comes only when it may."""
+
+    def __init__(self, content):
+        super().__init__(content)
+        self.is_begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def read(self, size=-1):
+        if self.tell():
+            self.is_begun.set()
+            self.may_go_on.wait(timeout=10)
+        return super().read(size)
+
+
+def test_the_same_bytes_for_two_feeds_at_once_are_not_written_over_each_other():
+    content = b"x" * 200_000
+
+    def keep(spool):
+        try:
+            with transaction.atomic():
+                return ingestion_store.keep_file(spool, *ingestion_store.hash_of(io.BytesIO(content)))
+        finally:
+            connection.close()
+
+    first, second = Stalling(content), Stalling(content)
+    with ThreadPoolExecutor(2) as pool:
+        kept = pool.submit(keep, first)
+        assert first.is_begun.wait(timeout=10)
+        pool.submit(keep, second)
+        second.is_begun.wait(timeout=1)
+        first.may_go_on.set()
+        name = kept.result(timeout=10)
+        found = default_storage.open(name).read()
+        second.may_go_on.set()
+    assert found == content
+    assert default_storage.open(name).read() == content
 
 
 def test_the_same_request_at_once_is_taken_once_where_it_has_a_key_and_counted_once_anyhow():

@@ -278,7 +278,12 @@ def test_a_changed_or_cut_document_is_refused_or_read_and_never_crashes(changes,
     except UnreadableError as error:
         assert str(error).endswith(".")  # noqa: PT017
         return
-    root = ElementTree.fromstring(document.replace(b"t:", b""))  # noqa: S314
+    try:
+        root = ElementTree.fromstring(document.replace(b"t:", b""))  # noqa: S314
+    except ElementTree.ParseError as error:
+        # We read names without their prefixes, so that one that stands for nothing is no fault.
+        assert "unbound prefix" in str(error)  # noqa: PT017
+        return
     assert frame.height == len(outermost(root, ["Call"]))
 
 

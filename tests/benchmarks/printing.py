@@ -46,5 +46,5 @@ def _beside_plain(case: dict[str, Any]) -> list[str]:
         told = zip(seconds, case["loads"][name], strict=True)
         lines.append(f"          {name}: " + ", ".join(f"{each:.2f} s (load {load:.1f})" for each, load in told))
     steps = ", ".join(f"{name} {seconds * 1_000:.0f} ms" for name, seconds in case["part_seconds"].items())
-    lines.append(f"a part    of {case['part_records']:,} rows: {steps}; mediate {case['part_ratio']:.2f} times")
+    lines.append(f"a part    of {case['part_records']:,} rows, CPU: {steps}; together {case['part_ratio']:.2f} times")
     return lines

@@ -49,7 +49,17 @@ def _poll(feed: Feed, now: datetime) -> list[Taken]:
     system.invalidate_cache()
     found = sorted(system.ls(folder, detail=True), key=lambda entry: entry["name"])
     files = [entry for entry in found if entry["type"] == "file" and _is_wanted(feed, entry, now)]
-    return [_take(feed, system, folder, entry["name"], now) for entry in files]
+    return [_take_alone(feed, system, folder, entry["name"], now) for entry in files]
+
+
+def _take_alone(feed: Feed, system: Any, folder: str, path: str, now: datetime) -> Taken:
+    """Take a file; its trouble must not keep those after it in the folder from being taken, now and each time."""
+    try:
+        return _take(feed, system, folder, path, now)
+    except OSError as error:
+        # It may not be read, or another poll that began before was faster and moved it.
+        log.warning("file_left_in_pickup", feed=feed.api_name, file=path, refusal=str(error))
+        return Taken(feed, path, None, str(error))
 
 
 def _is_wanted(feed: Feed, entry: dict[str, Any], now: datetime) -> bool:

@@ -183,6 +183,25 @@ def test_a_crash_between_recording_and_moving_takes_no_file_twice(folder):
     work()
 
 
+def _take_or_crash(crash, *, file_name, **given):
+    if file_name == "april.csv":
+        raise crash
+    return services.receive_file(file_name=file_name, **given)
+
+
+def test_a_file_that_cannot_be_opened_keeps_no_other_from_being_taken(folder):
+    feed_of(pickup_location=str(folder))
+    drop(folder, "april.csv", event("a"))
+    drop(folder, "may.csv", event("b"))
+    crash = PermissionError("april.csv: permission denied")
+    with patch.object(pickups, "receive_file", side_effect=lambda **given: _take_or_crash(crash, **given)):
+        refused, taken = poll()
+    assert (refused.usage_import, "permission denied" in refused.refusal) == (None, True)
+    assert taken.usage_import is not None
+    assert files(folder) == ["april.csv", "done/may.csv"]
+    assert poll()[0].usage_import is not None
+
+
 def test_a_file_waits_where_the_feed_cannot_take_it_yet(folder):
     feed = feed_of(pickup_location=str(folder))
     drop(folder, "may.csv", event("a"))

@@ -187,7 +187,7 @@ class Udr(models.Model):
 class UdrKey(models.Model):
     """What was seen, for ever: one row for every live UDR under its feed's uniqueness key.
 
-    The key is the source's own text, or a day and a hash where the whole content is the key, so that keys that come
+    The key is the source's own text, or its day and a hash where the whole content is the key, so that keys that come
     together lie together in the index (random keys cost six-fold at 20 million). The table's key is (feed_id, key).
     """
 

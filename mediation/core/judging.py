@@ -19,6 +19,8 @@ from mediation.core.validations import Rule, validate
 from mediation.core.wording import quoted
 
 MAX_KEY_CHARS = 200
+# What looks like a date in a record's text; a number that does is as good.
+A_DAY = r"((?:19|20)[0-9]{2}-?[0-9]{2}-?[0-9]{2}|[0-9]{1,2}[./][0-9]{1,2}[./](?:19|20)[0-9]{2})"
 ASKED_BY_RULES = ("came:", "failed:", "failure:", "clock:", "offset:", "parsed:", "in_gap:")
 TEXT_FIELDS = {
     "OriginatingIdentifier": "originating_identifier",
@@ -241,8 +243,11 @@ def _add_keys(kept: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
         content = pl.col("_content")
     kept = kept.with_columns(content_hash=content.chash.sha2_256().str.slice(0, 32))  # type: ignore[attr-defined]
     if not spec.uniqueness and not spec.unique_sources:
-        # The day in front keeps keys of one time together in the index; it belongs to the content anyway.
-        return kept.with_columns(key=pl.concat_str(_days(kept["typed:Date"]), pl.lit("-"), "content_hash"))
+        # The day in front keeps keys of one time together in the index. It is taken from the text and not from what the
+        # profile makes of it: a version that reads the date in another zone must know the record again.
+        return kept.with_columns(
+            key=pl.concat_str(content.str.extract(A_DAY).fill_null(""), pl.lit("-"), "content_hash")
+        )
     parts = [_key_part(name, spec) for name in spec.uniqueness]
     parts += [pl.col(source_column(name)).fill_null("") for name in spec.unique_sources]
     # A unit separator cannot be mistaken for a part's own text by length: each part but the last is counted.
@@ -256,13 +261,6 @@ def _add_keys(kept: pl.DataFrame, spec: ProfileSpec) -> pl.DataFrame:
 def _canonical(content: str) -> str:
     """One text for all spellings of the JSON objects that make a record."""
     return RECORD_SEPARATOR.join(sorted(map(json_records.canonical, content.split(RECORD_SEPARATOR))))
-
-
-def _days(moments: pl.Series) -> pl.Series:
-    """Days as 20260501. Written once each: a file has few, and writing one costs more than finding it."""
-    days = moments.dt.date()
-    distinct = days.unique().drop_nulls()
-    return days.replace_strict(distinct, distinct.dt.strftime("%Y%m%d"), default=None, return_dtype=pl.String)
 
 
 def _key_part(name: str, spec: ProfileSpec) -> pl.Expr:

@@ -286,3 +286,15 @@ def test_charges_follow_the_new_attempt():
             pass
         assert Charge.objects.aggregate(total=Sum("amount"))["total"] == total
         assert set(statuses()) <= {"rated", "reversed"}
+
+
+def test_a_record_that_comes_again_is_a_duplicate_though_a_new_version_reads_its_date_in_another_zone():
+    zoned = {"source": "date", "date_format": "%Y-%m-%d %H:%M:%S", "time_zone": "UTC"}
+    feed = feed_of(document(fields={"Date": zoned}))
+    row = event("a", date="2026-05-02 05:00:00")
+    posted(feed, row)
+    work()
+    new_version(feed, document(fields={"Date": {**zoned, "time_zone": "Australia/Sydney"}}))
+    again = posted(feed, row)
+    work()
+    assert counts(again) == ("completed", 0, 0, 0, 1)

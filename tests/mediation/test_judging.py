@@ -435,11 +435,24 @@ def test_a_filter_reads_what_no_field_does_and_a_missing_json_value_is_empty():
 
 # Uniqueness
 
+LOCAL = {"source": "date", "date_format": "%Y-%m-%d %H:%M:%S"}
+
 
 def test_the_whole_content_makes_a_record_unique_unless_the_profile_says_else():
     verdict = judge_rows([row("1"), row("2"), row("1")])
     assert outcomes(verdict) == [(1, "kept"), (2, "kept"), (3, "repeated")]
-    assert kept(verdict, "key")[0].startswith("20260501-")
+    assert kept(verdict, "key")[0].startswith("2026-05-01-")
+
+
+def test_a_record_keeps_its_key_whatever_a_version_makes_of_its_date():
+    keys = [
+        kept(
+            judge_rows(["2026-05-02 05:00:00,a,1,calls"], document(fields={"Date": {**LOCAL, "time_zone": zone}})),
+            "key",
+        )
+        for zone in ("UTC", "Australia/Sydney")
+    ]
+    assert keys[0] == keys[1]
 
 
 def test_json_records_are_the_same_however_they_are_spelt():

@@ -6,11 +6,15 @@ from django.views.generic import RedirectView
 
 from config import views
 from ingestion import api as ingestion_api
+from mediation import api as mediation_api
+from rating import api as rating_api
+
+api_patterns = [*ingestion_api.urlpatterns, *mediation_api.urlpatterns, *rating_api.urlpatterns]
 
 urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),
-    path("api/v1/", include((ingestion_api.urlpatterns, "api"))),
+    path("api/v1/", include((api_patterns, "api"))),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

@@ -3,15 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+import django_filters
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db.models import QuerySet
 from django.http import Http404
+from django.urls import path
+from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.exceptions import APIException, NotFound, Throttled, ValidationError
+from rest_framework.generics import ListAPIView
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
+
+from mediation import selectors
+from mediation.models import Udr
 
 TYPE = "application/problem+json"
 
@@ -109,3 +117,38 @@ class ModelPermissions(DjangoModelPermissions):
     """A reader needs the view permission too; other verbs are asked for by the view that has them."""
 
     perms_map = DjangoModelPermissions.perms_map | {"GET": ["%(app_label)s.view_%(model_name)s"]}
+
+
+class UdrSerializer(serializers.ModelSerializer[Udr]):
+    """A UDR; numbers are texts of all their digits."""
+
+    usage_class = serializers.CharField(source="usage_class.name")
+    identifier_type = serializers.CharField(source="identifier_type.name")
+
+    class Meta:
+        model = Udr
+        exclude = ("feed_id", "import_id")
+
+
+class UdrFilter(django_filters.FilterSet):
+    """By feed (its number), usage class (its name) and date."""
+
+    feed = django_filters.NumberFilter(field_name="feed_id")
+    usage_class = django_filters.CharFilter(field_name="usage_class__name")
+    date = django_filters.IsoDateTimeFromToRangeFilter()
+
+
+class UdrList(ListAPIView[Udr]):
+    """What mediation made of records, newest first; UDRs that a reprocess replaced are left out."""
+
+    queryset = Udr.objects.select_related("usage_class", "identifier_type")
+    serializer_class = UdrSerializer
+    filterset_class = UdrFilter
+    pagination_class = NewestFirst
+    permission_classes = (ModelPermissions,)
+
+    def get_queryset(self) -> QuerySet[Udr]:
+        return selectors.counting_udrs(super().get_queryset())
+
+
+urlpatterns = [path("udrs", UdrList.as_view(), name="udrs")]

@@ -2,9 +2,13 @@
 
 import polars as pl
 from django.db import connection
+from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, QuerySet
 
 from mediation.core.frames import Catalogue
-from mediation.models import IdentifierType, ProfileVersion, UdrBatch, UsageClass
+from mediation.models import UDR_ID_BITS, IdentifierType, ProfileVersion, Udr, UdrBatch, UsageClass
+
+# Batches whose UDRs count: neither staged nor replaced.
+COUNTING = (UdrBatch.Status.MEDIATED, UdrBatch.Status.RATED, UdrBatch.Status.ERRORED)
 
 
 def active_version(profile_id: int) -> ProfileVersion | None:
@@ -28,10 +32,16 @@ def catalogue() -> Catalogue:
     )
 
 
+def counting_udrs(udrs: QuerySet[Udr]) -> QuerySet[Udr]:
+    """Those of `udrs` that count: their batch is neither staged nor replaced."""
+    batch_id = ExpressionWrapper(F("id").bitrightshift(UDR_ID_BITS), output_field=BigIntegerField())
+    counting = UdrBatch.objects.filter(pk=OuterRef("batch_id"), status__in=COUNTING)
+    return udrs.annotate(batch_id=batch_id).filter(Exists(counting))
+
+
 def batch_ids_of_import(import_id: int) -> list[int]:
     """The batches of an import whose UDRs count today."""
-    counting = [UdrBatch.Status.MEDIATED, UdrBatch.Status.RATED, UdrBatch.Status.ERRORED]
-    return list(UdrBatch.objects.filter(import_id=import_id, status__in=counting).values_list("pk", flat=True))
+    return list(UdrBatch.objects.filter(import_id=import_id, status__in=COUNTING).values_list("pk", flat=True))
 
 
 def is_ringing(name: str) -> bool:

@@ -63,6 +63,26 @@ def _line(period: BillingPeriod, usage_class: UsageClass, sums: dict[str, Any]) 
     )
 
 
+def usage_by_class(charges: QuerySet[Charge]) -> list[dict[str, Any]]:
+    """The usage_class, currency, record_count, quantity and exact amount of each class among `charges`."""
+    sums = (
+        charges.order_by()
+        .values("currency", class_name=F("usage_class__name"))
+        .annotate(record_count=RECORDS, used=Sum("quantity"), owed=Sum("amount"))
+        .order_by("class_name", "currency")
+    )
+    return [
+        {
+            "usage_class": one["class_name"],
+            "currency": one["currency"],
+            "record_count": one["record_count"],
+            "quantity": one["used"],
+            "amount": one["owed"],
+        }
+        for one in sums
+    ]
+
+
 def charges_by_account(charges: QuerySet[Charge] | None = None) -> list[dict[str, Any]]:
     """The number, name, currency, record_count and exact total of each charged account; of all charges by default."""
     rows = Charge.objects.all() if charges is None else charges

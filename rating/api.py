@@ -1,0 +1,84 @@
+"""Charges over HTTP, and what an account used and owes."""
+
+from typing import Any
+
+import django_filters
+from django.urls import path
+from rest_framework import serializers
+from rest_framework import status as http
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mediation.api import ModelPermissions, NewestFirst, Problem
+from rating import selectors
+from rating.models import Account, Charge
+
+
+class ChargeSerializer(serializers.ModelSerializer[Charge]):
+    """A charge or a reversal, with what led to it; numbers are texts of all their digits."""
+
+    account = serializers.CharField(source="account.number")
+    service = serializers.CharField(source="service.name")
+    usage_class = serializers.CharField(source="usage_class.name")
+    plan = serializers.CharField(source="plan.name")
+    rate_group = serializers.CharField(source="rate_group.name")
+    bucket = serializers.CharField(source="bucket.name", default=None)
+
+    class Meta:
+        model = Charge
+        fields = (
+            *("id", "udr_id", "kind", "date", "account", "service", "usage_class", "plan", "rate_group", "rate"),
+            *("bucket", "quantity", "rated_quantity", "bucket_quantity", "tier_position", "amount", "currency"),
+            *("period", "rated_at"),
+        )
+
+
+class ChargeFilter(django_filters.FilterSet):
+    """By account (its number), usage class (its name), period, and the date of the usage."""
+
+    account = django_filters.CharFilter(field_name="account__number")
+    usage_class = django_filters.CharFilter(field_name="usage_class__name")
+    period = django_filters.NumberFilter(field_name="period_id")
+    date = django_filters.IsoDateTimeFromToRangeFilter()
+
+
+class ChargeList(ListAPIView[Charge]):
+    """Charges and reversals, newest first."""
+
+    queryset = Charge.objects.select_related("account", "service", "usage_class", "plan", "rate_group", "bucket")
+    serializer_class = ChargeSerializer
+    filterset_class = ChargeFilter
+    pagination_class = NewestFirst
+    permission_classes = (ModelPermissions,)
+
+
+class UsageSummary(APIView):
+    """What one account used and owes, by usage class: `?account=NUMBER`, and `date_after`, `date_before` if wanted."""
+
+    def get(self, request: Request) -> Response:
+        if not request.user.has_perm("rating.view_charge"):
+            self.permission_denied(request)
+        number = request.query_params.get("account", "")
+        account = Account.objects.filter(number=number).first()
+        if account is None:
+            detail = f"There is no account {number!r}. Name one by its number, as ?account=NUMBER."
+            raise Problem(http.HTTP_404_NOT_FOUND, "unknown_account", detail)
+        found = ChargeFilter(request.query_params, Charge.objects.filter(account=account))
+        if not found.is_valid():
+            raise serializers.ValidationError(found.errors)
+        return Response({"account": account.number, "name": account.name, "lines": _lines(found.qs)})
+
+
+def _lines(charges: Any) -> list[dict[str, Any]]:
+    return [
+        {**line, "quantity": str(line["quantity"]), "amount": str(line["amount"])}
+        for line in selectors.usage_by_class(charges)
+    ]
+
+
+urlpatterns = [
+    path("charges", ChargeList.as_view(), name="charges"),
+    path("usage-summary", UsageSummary.as_view(), name="usage-summary"),
+]

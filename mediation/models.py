@@ -131,10 +131,11 @@ class UdrBatch(models.Model):
         verbose_name = "UDR batch"
         verbose_name_plural = "UDR batches"
         indexes = [
+            # Every closing of a period asks for these; those that are ready to be rated are among them.
             models.Index(
                 fields=["id"],
-                condition=Q(status__in=["mediated", "superseded"]),
-                name="udr_batch_ready",
+                condition=Q(status__in=["staged", "mediated", "superseded", "errored"]),
+                name="udr_batch_unfinished",
             )
         ]
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
 from mediation.models import Udr, UdrBatch
@@ -608,3 +608,10 @@ def test_a_batch_that_never_counted_is_not_charged_when_its_parked_reversal_is_r
     rate_all()
     batch.refresh_from_db()
     assert (batch.status, Charge.objects.count()) == ("reversed", 0)
+
+
+def test_what_is_unfinished_and_what_is_ready_is_found_by_an_index():
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    for batches in (selectors.batches_unfinished(), selectors.batches_waiting(NOW)):
+        assert "udr_batch_unfinished" in batches.explain()

@@ -43,7 +43,8 @@ def activate_version(*, version: ProfileVersion, by: User | None, now: datetime)
     """Make a draft the version that new imports use; the one before is retired. Raises UnableToActivate."""
     require_permission(by, "mediation.change_profileversion")
     DataProfile.objects.select_for_update().get(pk=version.profile_id)
-    version.refresh_from_db()
+    # Until we are through nobody changes the draft: what is checked is what becomes active.
+    version.refresh_from_db(from_queryset=ProfileVersion.objects.select_for_update(of=("self",)))
     if version.status != ProfileVersion.Status.DRAFT:
         raise UnableToActivate([Fault("/", f"{version} is {version.status}; make a new draft from it")])
     try:

@@ -2,9 +2,11 @@
 
 import io
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import date
 from functools import partial
+from hashlib import sha256
+from unittest.mock import patch
 
 import polars as pl
 import pytest
@@ -18,7 +20,8 @@ from ingestion.models import Feed, ImportChunk, UsageImport
 from ingestion.services.mediating import mediate_chunks
 from mediation import store
 from mediation.core.reading import delimited
-from mediation.models import Udr, UdrBatch, UdrKey
+from mediation.models import ProfileVersion, Udr, UdrBatch, UdrKey
+from mediation.services import profiles
 
 from .factories import NOW, UsageClassFactory, counts, event, feed_of, filed, posted, work
 from .test_regulars import Sender, warm
@@ -123,7 +126,7 @@ def test_the_same_bytes_for_two_feeds_at_once_are_not_written_over_each_other():
     def keep(spool):
         try:
             with transaction.atomic():
-                return ingestion_store.keep_file(spool, *ingestion_store.hash_of(io.BytesIO(content)))
+                return ingestion_store.keep_file(spool, sha256(content).hexdigest(), len(content))
         finally:
             connection.close()
 
@@ -139,6 +142,25 @@ def test_the_same_bytes_for_two_feeds_at_once_are_not_written_over_each_other():
         second.may_go_on.set()
     assert found == content
     assert default_storage.open(name).read() == content
+
+
+def test_a_draft_that_changes_while_it_is_activated_is_what_was_checked():
+    version = feed_of().profile.versions.get()
+    ProfileVersion.objects.update(status="draft")
+    checked, changed = version.spec, {"is": "no profile"}
+
+    def change():
+        try:
+            profiles.update_draft(version=version, spec=changed, note="")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool, patch.object(profiles, "check_golden_samples") as check:
+        # The change comes after the spec was read; it is done, or waits for the activation.
+        check.side_effect = lambda **_: wait([pool.submit(change)], timeout=1) and []
+        profiles.activate_version(version=version, by=None, now=NOW)
+    version.refresh_from_db()
+    assert (version.status, version.spec) == ("active", checked)
 
 
 def test_the_same_request_at_once_is_taken_once_where_it_has_a_key_and_counted_once_anyhow():

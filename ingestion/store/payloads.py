@@ -58,7 +58,8 @@ def hash_of(stream: Any) -> tuple[str, int]:
     """The SHA-256 of what a seekable file holds, and its length."""
     stream.seek(0)
     digest = hashlib.file_digest(stream, "sha256")
-    return digest.hexdigest(), stream.tell()
+    # Not where the digest left off: bytes in memory are digested without being read through.
+    return digest.hexdigest(), stream.seek(0, 2)
 
 
 def payload_part(usage_import: UsageImport, start: int, end: int) -> bytes:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from django.core.exceptions import PermissionDenied
 
-from ingestion import selectors, services
+from ingestion import selectors, services, store
 from ingestion.models import ImportBody, UsageImport
 from ingestion.services import pickups
 from mediation.models import Udr
@@ -229,3 +229,7 @@ def test_a_folder_that_cannot_be_reached_keeps_no_other_feed_waiting(folder):
     feed_of(pickup_location=str(folder / "off"), is_enabled=False)
     drop(folder, "may.csv", event("a"))
     assert [one.usage_import.file_name for one in poll()] == ["may.csv"]
+
+
+def test_the_length_of_a_file_in_memory_is_known_like_any_other():
+    assert store.hash_of(io.BytesIO(b"ab")) == (hashlib.sha256(b"ab").hexdigest(), 2)

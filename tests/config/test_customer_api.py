@@ -73,8 +73,9 @@ def test_charges_of_an_account_add_up_to_its_summary(usage):
 
 
 def test_an_unknown_account_and_a_bad_date_are_problems(usage):
-    unknown = get("usage-summary?account=1", "rating.view_charge")
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_account")
+    for number in ("1", "%00"):
+        unknown = get(f"usage-summary?account={number}", "rating.view_charge")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_account")
     bad = get("usage-summary?account=100041&date_after=yesterday", "rating.view_charge")
     assert bad.status_code == 400
     assert bad["Content-Type"] == "application/problem+json"

@@ -50,6 +50,15 @@ class TierInline(kit.EditInline):
     ordering = ("up_to",)
     verbose_name_plural = "tiers, for the graduated model only"
 
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.is_used) and super().has_add_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.is_used) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.is_used) and super().has_delete_permission(request, obj)
+
 
 @admin.register(RatePlan)
 class RatePlanAdmin(kit.ModelAdmin):
@@ -95,9 +104,18 @@ class RateAdmin(kit.ModelAdmin):
     export_also = {"usage_class": "usage_class__name", "group": "group__name", "plan": "group__plan__name"}
     empty_text = "No rate yet. Rates are made inside a rate group, one for each usage class."
 
+    readonly_fields = ("is_used",)
+
     @admin.display(description="price", ordering="price")
     def price_text(self, rate: Any) -> str:
         return marks.exact(rate.price)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A rate that charges name explains them: end its group and price anew in another, instead of changing it."""
+        return not (obj and obj.is_used) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.is_used) and super().has_delete_permission(request, obj)
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         return [("Rate group", reverse("admin:rating_rategroup_change", args=[target.group_id]))]

@@ -93,6 +93,9 @@ class Rate(models.Model):
         blank=True,
         help_text="Usage above the minimum is rounded up by steps of this. Empty: it stays as measured.",
     )
+    is_used = models.BooleanField(
+        "used", default=False, editable=False, help_text="Charges were made with it, so it stays as it is."
+    )
 
     class Meta:
         constraints = [
@@ -102,6 +105,11 @@ class Rate(models.Model):
                 condition=Q(model__in=["per_unit", "fixed"], price__isnull=False)
                 | Q(model__in=["pass_through", "graduated"], price__isnull=True),
                 violation_error_message="Per-unit and fixed rates need a price; the others have none of their own.",
+            ),
+            models.CheckConstraint(
+                name="rate_price_is_not_negative",
+                condition=Q(price__isnull=True) | Q(price__gte=0),
+                violation_error_message="A price is zero or more; a negative one would pay whoever uses most.",
             ),
             models.CheckConstraint(
                 name="rate_rounding_is_positive",
@@ -126,6 +134,11 @@ class Tier(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["rate", "up_to"], name="tier_bound_once_a_rate", nulls_distinct=False),
+            models.CheckConstraint(
+                name="tier_price_is_not_negative",
+                condition=Q(price__gte=0),
+                violation_error_message="A price is zero or more; a negative one would pay whoever uses most.",
+            ),
             models.CheckConstraint(name="tier_bound_is_positive", condition=Q(up_to__isnull=True) | Q(up_to__gt=0)),
         ]
 

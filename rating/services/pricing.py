@@ -56,6 +56,7 @@ def _step(
 
 def _write(outcome: Charged, tariff: Tariff, now: datetime) -> None:
     store.copy_in_charges(outcome.charged)
+    store.mark_used(outcome.charged["rate_id"].unique().to_list())
     store.put_positions(charging.positions_after(outcome.charged))
     store.put_balances(charging.balances_after(outcome.charged, tariff))
     store.put_exceptions(outcome.refused, now)

@@ -25,6 +25,16 @@ def copy_in_charges(charges: pl.DataFrame) -> int:
     return copy_in(charges, CHARGE_TABLE)
 
 
+def mark_used(rate_ids: Sequence[int]) -> None:
+    """Let rates that charges are made with stay as they are: the database refuses to change them from now on."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE rating_rate SET is_used = true WHERE id IN"
+            " (SELECT id FROM rating_rate WHERE id = ANY(%s) AND NOT is_used ORDER BY id FOR UPDATE)",
+            [list(rate_ids)],
+        )
+
+
 def require_total(batch_ids: Sequence[int], total: Decimal) -> None:
     """Raise CopyMismatchError unless PostgreSQL, whose sums have no bound, adds the batches' charges to `total`."""
     query = sql.SQL("SELECT coalesce(sum(amount), 0) FROM rating_charge WHERE {batches}").format(

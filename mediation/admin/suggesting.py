@@ -98,6 +98,7 @@ class _Wizard:
         self.typed = ""  # a document that is no JSON, as it was typed
         self.refusal: Any = None
         self.answers: dict[str, int] = {}
+        self.chosen: set[str] = set()  # fields whose column or fixed text differs from what the page showed
         self.adds_classes = not form.is_bound or bool(form.data.get("add_classes"))
 
     # What was posted
@@ -120,24 +121,37 @@ class _Wizard:
             if column in {one.name for one in self.suggestion.columns}:
                 fields.setdefault(f"Extensions.{column}", {"source": column})
         for question in open_questions(self.document, self.suggestion):
-            choice = request.POST.get(f"answer:{question.pointer}", "")
-            if choice.isdecimal() and int(choice) < len(question.choices):
-                answer(self.document, question, int(choice))
-                self.answers[question.pointer] = int(choice)
+            self._take_answer(request, question)
 
     def _take_field(self, request: HttpRequest, name: str, fields: dict[str, Any]) -> None:
         """A column or a fixed text that differs from what the page showed; else the document holds."""
         source, text = request.POST.get(f"source:{name}"), request.POST.get(f"text:{name}", "")
         if source is None:
             return
-        if text and (text != request.POST.get(f"text-was:{name}") or source == ""):
+        shown_text = request.POST.get(f"text-was:{name}", "")
+        is_other_source = source != request.POST.get(f"source-was:{name}")
+        if text and (text != shown_text or (is_other_source and source == "")):
             fields[name] = {"literal": text}
-        elif source != request.POST.get(f"source-was:{name}"):
+        elif is_other_source:
             fields.pop(name, None)
             if source not in ("", AS_WRITTEN):
                 fields[name] = feed_field(name, source, self.suggestion)
-        elif not text and request.POST.get(f"text-was:{name}") and fields.get(name, {}).keys() == {"literal"}:
+        elif not text and shown_text and fields.get(name, {}).keys() == {"literal"}:
             fields.pop(name)
+        else:
+            return
+        self.chosen.add(name)
+
+    def _take_answer(self, request: HttpRequest, question: Question) -> None:
+        """An answer, unless it stood there already: then the document holds it, or what was typed in its place."""
+        name = f"answer:{question.pointer}"
+        choice = request.POST.get(name, "")
+        if not choice.isdecimal() or int(choice) >= len(question.choices):
+            return
+        is_new = choice != request.POST.get(f"{name}-was")
+        if is_new or question.pointer.removeprefix("/fields/") in self.chosen:
+            answer(self.document, question, int(choice))
+        self.answers[question.pointer] = int(choice)
 
     # What is saved
 
@@ -217,7 +231,8 @@ class _Wizard:
     def _question(self, question: Question) -> dict[str, Any]:
         chosen = self.answers.get(question.pointer)
         choices = [(place, words, place == chosen) for place, (_, words) in enumerate(question.choices)]
-        return {"name": f"answer:{question.pointer}", "text": question.text, "choices": choices}
+        name = f"answer:{question.pointer}"
+        return {"name": name, "was": "" if chosen is None else chosen, "text": question.text, "choices": choices}
 
     def _missing(self) -> list[str]:
         """What was missing and still is."""

@@ -195,6 +195,11 @@ def posted(page):
         name = field["name"]
         fields |= {f"source:{name}": field["source"], f"source-was:{name}": field["source"]}
         fields |= {f"text:{name}": field["text"], f"text-was:{name}": field["text"]}
+    for question in context["questions"]:
+        chosen = [place for place, _, is_chosen in question["choices"] if is_chosen]
+        fields[f"{question['name']}-was"] = question["was"]
+        if chosen:
+            fields[question["name"]] = chosen[0]
     return fields | {
         "sample": context["sample"],
         "document": context["document"],
@@ -240,6 +245,33 @@ def test_the_document_is_edited_by_hand(admin_client):
     page = admin_client.post(reverse(WIZARD), posted(first) | {"document": json.dumps(document), "_preview": "1"})
     assert json.loads(page.context["document"])["null_texts"] == ["voice"]
     assert "missing_value" in text_of(page)
+
+
+def edited(client, content, **mappings):
+    """The second page after the document alone was edited: its mappings, by the name of their field."""
+    first = proposal(client, content)
+    document = json.loads(first.context["document"])
+    document["fields"] |= mappings
+    page = client.post(reverse(WIZARD), posted(first) | {"document": json.dumps(document), "_preview": "1"})
+    return json.loads(page.context["document"])["fields"]
+
+
+def test_an_edited_document_wins_over_cells_that_nobody_touched(admin_client):
+    mapped = {"Value": {"source": "weight"}, "UsageClassName": {"source": "shape", "case": "lower"}}
+    content = "start_time,account,weight,shape\n2026-05-01,A,7,Round\n2026-05-02,B,8,Round"
+    fields = edited(admin_client, content, **mapped, UdrUsageIdentifier={"literal": "A-7"})
+    assert {name: fields[name] for name in mapped} == mapped
+    assert fields["UdrUsageIdentifier"] == {"literal": "A-7"}
+
+
+def test_an_edited_document_wins_over_an_answer_that_was_given_before(admin_client):
+    content = "start_time,quantity,account\n05/06/2026,1,A\n07/08/2026,2,B"
+    page = proposal(admin_client, content, _preview="1", **{"answer:/fields/Date": "0"})
+    document = json.loads(page.context["document"])
+    assert document["fields"]["Date"]["date_format"] == "%d/%m/%Y"
+    document["fields"]["Date"]["date_format"] = "%m/%d/%Y"
+    page = admin_client.post(reverse(WIZARD), posted(page) | {"document": json.dumps(document), "_preview": "1"})
+    assert json.loads(page.context["document"])["fields"]["Date"]["date_format"] == "%m/%d/%Y"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Count, Min, QuerySet, Sum
 from django.utils import timezone
 
+from ingestion import selectors
+from ingestion.admin.imports import not_rated
 from ingestion.models import ImportChunk, ImportException, UsageImport
 from mediation.admin import marks
 from mediation.core.codes import Code
@@ -51,7 +53,7 @@ def outcomes_today() -> dict[str, Any]:
 
 
 def last_imports() -> list[dict[str, Any]]:
-    newest = UsageImport.objects.select_related("feed").order_by("-pk")[:LAST_IMPORTS]
+    newest = selectors.history().order_by("-pk")[:LAST_IMPORTS]
     return [
         {
             "received": marks.moment(usage_import.received_at),
@@ -63,6 +65,7 @@ def last_imports() -> list[dict[str, Any]]:
             "feed": usage_import.feed.name,
             "badge": marks.badge(usage_import.status, usage_import.get_status_display()),
             "records": marks.number(usage_import.record_count),
+            "not_rated": not_rated(usage_import),
             "bar": marks.outcome_bar(marks.outcomes(usage_import)),
         }
         for usage_import in newest

@@ -56,11 +56,9 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         kit.status_badge(),
         "outcome",
         kit.count("record_count", "records"),
-        "imported_text",
         "exceptions_link",
-        kit.count("skipped_count"),
-        kit.count("duplicate_count", "duplicates"),
         "rated",
+        "not_rated",
     )
     list_filter = ("feed", "status", "source", ("received_at", filters.DayRangeFilter))
     search_fields = ("file_name", "=tracking_id")
@@ -104,15 +102,10 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
 
     @admin.display(description="outcome")
     def outcome(self, usage_import: UsageImport) -> Any:
-        return marks.outcome_bar(marks.outcomes(usage_import))
-
-    @admin.display(description="imported")
-    def imported_text(self, usage_import: UsageImport) -> Any:
-        """With how many of them were repaired, where any were: a column of its own would push the last one out."""
-        imported = marks.number(usage_import.imported_count)
-        if not usage_import.repaired_count:
-            return imported
-        return format_html("{}<br>{} repaired", imported, marks.number(usage_import.repaired_count))
+        """The bar, and in words what has no column: with a column for each count the last ones left a small screen."""
+        counts = marks.outcomes(usage_import) | {"repaired": usage_import.repaired_count}
+        said = " · ".join(f"{count:,} {name}" for name, count in counts.items() if count and name != "exceptions")
+        return format_html('{}<span class="quiet">{}</span>', marks.outcome_bar(marks.outcomes(usage_import)), said)
 
     @admin.display(description="exceptions")
     def exceptions_link(self, usage_import: UsageImport) -> Any:
@@ -124,6 +117,10 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="rated")
     def rated(self, usage_import: Any) -> str:
         return marks.number(usage_import.rated_count)
+
+    @admin.display(description="not rated")
+    def not_rated(self, usage_import: Any) -> Any:
+        return not_rated(usage_import)
 
     @admin.display(description="feed")
     def feed_link(self, usage_import: UsageImport) -> Any:
@@ -202,6 +199,12 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         body = get_object_or_404(ImportBody, pk=pk)
         headers = {"Content-Disposition": f'attachment; filename="{usage_import.tracking_id}.json"'}
         return HttpResponse(bytes(body.content), content_type="application/octet-stream", headers=headers)
+
+
+def not_rated(usage_import: Any) -> Any:
+    """How many of its UDRs stand uncharged, as a badge that leads to them; a row of `selectors.history`."""
+    still_open = {"import_id": usage_import.pk, "status__exact": "open"}
+    return marks.alarm(usage_import.rating_exception_count, "rating_ratingexception", **still_open)
 
 
 def progress_of(usage_import: Any) -> dict[str, Any]:

@@ -111,6 +111,13 @@ def list_link(text: Any, model: str, **filters: Any) -> SafeString:
     return format_html('<a href="{}">{}</a>', list_url(model, **filters), text)
 
 
+def alarm(count: int, model: str, **filters: Any) -> SafeString | str:
+    """A count of what should not be: where there is any, a badge that leads to it."""
+    if not count:
+        return "0"
+    return format_html('<a class="badge badge-bad" href="{}">{}</a>', list_url(model, **filters), f"{count:,}")
+
+
 def row_link(text: Any, model: str, pk: Any) -> SafeString | str:
     if pk is None:
         return NOTHING

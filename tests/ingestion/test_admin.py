@@ -284,3 +284,14 @@ def test_the_history_is_exported_with_what_rating_made_of_it(feed, admin_client)
     (row,) = csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode()))
     assert (row["feed"], row["record_count"], row["imported_count"]) == ("Core", "2", "1")
     assert (row["rated_count"], row["rating_exception_count"]) == ("0", "1")
+
+
+def test_an_import_whose_udrs_were_not_rated_catches_the_eye_and_leads_to_them(feed, admin_client):
+    taken = mediated(feed)
+    address = f"/admin/rating/ratingexception/?import_id={taken.pk}&amp;status__exact=open"
+    badge = f'<a class="badge badge-bad" href="{address}">1</a>'
+    for page in (f"admin:{IMPORTS}_changelist", "admin:index"):
+        UdrBatch.objects.update(status="rated", uncharged_count=0)
+        assert badge not in admin_client.get(reverse(page)).content.decode()
+        UdrBatch.objects.update(uncharged_count=1)
+        assert badge in admin_client.get(reverse(page)).content.decode()

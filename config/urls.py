@@ -1,7 +1,7 @@
 """Every address of Sluice."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from config import views
@@ -15,6 +15,7 @@ urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("api/v1/", include((api_patterns, "api"))),
+    re_path("^api/", views.NoSuchAddress.as_view()),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

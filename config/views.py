@@ -1,4 +1,6 @@
-"""What load balancers and monitors ask: does the process live, and can it work."""
+"""What load balancers and monitors ask (does the process live, can it work), and what machines hear at no address."""
+
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
@@ -8,7 +10,11 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from rest_framework import status as http
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
+from mediation.api import Problem
 from mediation.models import Bell
 
 # Without any one of these, a record that we acknowledged could be lost with the power.
@@ -49,3 +55,14 @@ def oldest_bell_seconds() -> float | None:
     """For how long the bell that rings longest has been waiting for a worker; none rings: nothing."""
     rung_at = Bell.objects.filter(is_ringing=True).aggregate(oldest=Min("rung_at"))["oldest"]
     return rung_at and round((timezone.now() - rung_at).total_seconds(), 3)
+
+
+class NoSuchAddress(APIView):
+    """Any other address below /api/: machines get a problem, never a page."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        detail = f"There is nothing at {request.path}. Addresses have no slash at their end."
+        raise Problem(http.HTTP_404_NOT_FOUND, "not_found", detail)

@@ -12,8 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ingestion import services
+from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.models import ExceptionRevision, ImportException, UsageImport
-from mediation.api import ModelPermissions, NewestFirst, Problem
+from mediation.api import NewestFirst, Problem
 
 
 class RevisionSerializer(serializers.ModelSerializer[ExceptionRevision]):
@@ -69,14 +70,18 @@ class ExceptionList(ListAPIView[ImportException]):
     filter_backends = (django_filters.rest_framework.DjangoFilterBackend,)
     filterset_class = ExceptionFilter
     pagination_class = NewestFirst
-    permission_classes = (ModelPermissions,)
+    permission_classes = (SendersSeeTheirOwn,)
+
+    def get_queryset(self) -> QuerySet[ImportException]:
+        return seen_exceptions(super().get_queryset(), self.request.user)
 
 
 class ImportExceptionList(ExceptionList):
     """Exceptions of one import, of every attempt."""
 
     def get_queryset(self) -> QuerySet[ImportException]:
-        usage_import = get_object_or_404(UsageImport, tracking_id=self.kwargs["tracking_id"])
+        own = seen_imports(UsageImport.objects.all(), self.request.user)
+        usage_import = get_object_or_404(own, tracking_id=self.kwargs["tracking_id"])
         return super().get_queryset().filter(usage_import=usage_import)
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_filters
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from rest_framework import serializers
@@ -13,8 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ingestion import selectors, services
+from ingestion.api.seeing import SendersSeeTheirOwn, seen_imports
 from ingestion.models import UsageImport
-from mediation.api import ModelPermissions, NewestFirst, Problem
+from mediation.api import NewestFirst, Problem
 
 
 class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
@@ -73,7 +75,10 @@ class ImportList(ListAPIView[UsageImport]):
     filter_backends = (django_filters.rest_framework.DjangoFilterBackend,)
     filterset_class = UsageImportFilter
     pagination_class = NewestFirst
-    permission_classes = (ModelPermissions,)
+    permission_classes = (SendersSeeTheirOwn,)
+
+    def get_queryset(self) -> QuerySet[UsageImport]:
+        return seen_imports(super().get_queryset(), self.request.user)
 
 
 class ImportDetail(RetrieveAPIView[UsageImport]):
@@ -82,7 +87,10 @@ class ImportDetail(RetrieveAPIView[UsageImport]):
     queryset = selectors.history()
     serializer_class = UsageImportSerializer
     lookup_field = "tracking_id"
-    permission_classes = (ModelPermissions,)
+    permission_classes = (SendersSeeTheirOwn,)
+
+    def get_queryset(self) -> QuerySet[UsageImport]:
+        return seen_imports(super().get_queryset(), self.request.user)
 
 
 @api_view(["POST"])

@@ -446,3 +446,26 @@ def test_lists_ask_the_database_a_fixed_number_of_questions(client, django_asser
     for address in ("imports", "exceptions"):
         with django_assert_max_num_queries(8):
             assert client.get(f"/api/v1/{address}").json()["results"]
+
+
+def test_who_may_only_send_follows_what_he_sent_and_nothing_else():
+    feed = feed_of()
+    sender, other = user_with("ingestion.add_usageimport"), user_with("ingestion.add_usageimport")
+    mine = posted(feed, event("e1"), by=sender, now=timezone.now())
+    theirs = posted(feed, event("e2", value="x"), by=other, now=timezone.now())
+    work(now=timezone.now())
+    client = APIClient()
+    client.force_authenticate(sender)
+    assert client.get(f"/api/v1/imports/{mine.tracking_id}").status_code == 200
+    assert client.get(f"/api/v1/imports/{mine.tracking_id}/exceptions").json()["results"] == []
+    assert client.get(f"/api/v1/imports/{theirs.tracking_id}").status_code == 404
+    assert client.get(f"/api/v1/imports/{theirs.tracking_id}/exceptions").status_code == 404
+    assert [one["tracking_id"] for one in client.get("/api/v1/imports").json()["results"]] == [str(mine.tracking_id)]
+    assert client.get("/api/v1/exceptions").json()["results"] == []
+
+
+@pytest.mark.parametrize("address", ["/api/v1/nowhere", "/api/v1/imports/", "/api/", "/api/v2/feeds/rows/usage"])
+def test_an_address_with_nothing_at_it_is_a_problem_too(client, address):
+    answer = client.get(address)
+    assert (answer.status_code, answer["Content-Type"]) == (404, PROBLEM)
+    assert answer.json()["code"] == "not_found"

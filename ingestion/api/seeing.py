@@ -1,0 +1,26 @@
+"""Who sees what of the history: with the right to view, all of it; who may only send, what he sent himself."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+
+class SendersSeeTheirOwn(BasePermission):
+    """Lets in who may view imports, and who may send usage; what is shown is narrowed by `seen_imports` and its kin."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        rights = ("ingestion.view_usageimport", "ingestion.view_importexception", "ingestion.add_usageimport")
+        return any(request.user.has_perm(right) for right in rights)
+
+
+def seen_imports(imports: QuerySet[Any], by: Any) -> QuerySet[Any]:
+    """Those of `imports` that a person or service user may see."""
+    return imports if by.has_perm("ingestion.view_usageimport") else imports.filter(received_by=by)
+
+
+def seen_exceptions(exceptions: QuerySet[Any], by: Any) -> QuerySet[Any]:
+    """Those of `exceptions` that a person or service user may see."""
+    may_see_all = by.has_perm("ingestion.view_importexception")
+    return exceptions if may_see_all else exceptions.filter(usage_import__received_by=by)

@@ -14,7 +14,8 @@ from django.utils.html import format_html
 
 from ingestion import services
 from ingestion.models import Feed, ImportException, UsageImport
-from mediation.admin import filters, kit, marks
+from mediation.admin import filters, kit, marks, versions
+from mediation.models import ProfileVersion
 
 
 def feed_names() -> dict[int, str]:
@@ -131,3 +132,11 @@ def _with_earlier(refusal: services.UnableToReceive) -> str:
     if refusal.earlier is None:
         return str(refusal)
     return format_html("{} {}", refusal, marks.row_link("See it.", "ingestion_usageimport", refusal.earlier.pk))
+
+
+def feeds_of_version(version: ProfileVersion) -> list[str]:
+    """The feeds whose usage an active version of this profile reads."""
+    return [str(feed) for feed in Feed.objects.filter(profile_id=version.profile_id).order_by("name")]
+
+
+versions.VERSION_USERS.append(feeds_of_version)

@@ -17,6 +17,7 @@ from ingestion import selectors, services
 from ingestion.admin.comparing import address_for, compare_page
 from ingestion.models import IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from mediation.admin import filters, kit, marks
+from mediation.models import ProfileVersion
 
 Status = UsageImport.Status
 AT_REST = (Status.COMPLETED, Status.FAILED, Status.ERRORED)
@@ -135,14 +136,18 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     def byte_size_text(self, usage_import: UsageImport) -> str:
         return marks.number(usage_import.byte_size)
 
-    @admin.action(description="Reprocess", permissions=["reprocess"])
-    def reprocess(self, request: HttpRequest, imports: QuerySet[UsageImport]) -> None:
+    @admin.action(description="Reprocess…", permissions=["reprocess"])
+    def reprocess(self, request: HttpRequest, imports: QuerySet[UsageImport]) -> HttpResponse | None:
+        if "is_confirmed" not in request.POST:
+            lines = told_of_reprocessing(imports)
+            return kit.ask_first(self, request, imports, action="reprocess", lines=lines, button="Reprocess")
         try:
             count = services.reprocess_imports(imports=imports, by=kit.person(request), now=timezone.now())
         except services.UnableToReprocess as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
         else:
             kit.tell(self, request, count, "import", "will be read again")
+        return None
 
     @admin.action(description="Try errored work again", permissions=["reprocess"])
     def retry_errored(self, request: HttpRequest, imports: QuerySet[UsageImport]) -> None:
@@ -199,6 +204,20 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         body = get_object_or_404(ImportBody, pk=pk)
         headers = {"Content-Disposition": f'attachment; filename="{usage_import.tracking_id}.json"'}
         return HttpResponse(bytes(body.content), content_type="application/octet-stream", headers=headers)
+
+
+def told_of_reprocessing(imports: QuerySet[UsageImport]) -> list[str]:
+    """What reading imports again does, for the page that asks first; `imports` out of `selectors.history`."""
+    sums = imports.order_by().aggregate(records=Sum("record_count", default=0), rated=Sum("rated_count", default=0))
+    profiles = imports.order_by().values("feed__profile_id")
+    active = ProfileVersion.objects.filter(status=ProfileVersion.Status.ACTIVE, profile_id__in=profiles)
+    names = ", ".join(str(version) for version in active.select_related("profile").order_by("profile__name"))
+    return [
+        f"{kit.counted(sums['records'], 'record')} will be read again from the original, with corrections kept.",
+        f"They are read by what is active now: {names or 'no version, so it will be refused'}.",
+        f"The charges of {kit.counted(sums['rated'], 'UDR')} will be reversed, and the new UDRs rated.",
+        "What was made of an import before counts until its new attempt is complete.",
+    ]
 
 
 def not_rated(usage_import: Any) -> Any:

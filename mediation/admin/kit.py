@@ -196,18 +196,33 @@ def ask_reason(
     model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet, *, action: str, question: str, button: str
 ) -> TemplateResponse:
     """The page between an action and its doing: how many rows, and why. It posts back to the action as `reason`."""
+    more = {"question": question, "was_asked": "reason" in request.POST}
+    return _page_between(model_admin, request, rows, action=action, button=button, more=more)
+
+
+def ask_first(
+    model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet, *, action: str, lines: list[str], button: str
+) -> TemplateResponse:
+    """The page between an action and its doing: what will happen. It posts back to the action as `is_confirmed`."""
+    return _page_between(model_admin, request, rows, action=action, button=button, more={"lines": lines})
+
+
+def _page_between(
+    model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet, *, action: str, button: str, more: dict[str, Any]
+) -> TemplateResponse:
+    selected, from_object = request.POST.getlist("_selected_action"), "_from_object" in request.POST
     context = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
         "title": button,
-        "question": question,
         "button": button,
         "action": action,
         "count": rows.count(),
-        "selected": request.POST.getlist("_selected_action"),
+        "selected": selected,
         "select_across": request.POST.get("select_across", "0"),
-        "from_object": "_from_object" in request.POST,
-        "was_asked": "reason" in request.POST,
+        "from_object": from_object,
+        "cancel_url": model_admin.object_url(selected[0]) if from_object else request.get_full_path(),
+        **more,
     }
     return TemplateResponse(request, "admin/ask_reason.html", context)
 

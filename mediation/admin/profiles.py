@@ -193,15 +193,19 @@ class ProfileVersionAdmin(kit.ModelAdmin):
     def offers(self, action: str, target: Any) -> bool:
         return target.status == ProfileVersion.Status.DRAFT
 
-    @admin.action(description="Activate", permissions=["activate"])
-    def activate(self, request: HttpRequest, versions: QuerySet[ProfileVersion]) -> None:
-        for version in versions.select_related("profile"):
+    @admin.action(description="Activate…", permissions=["activate"])
+    def activate(self, request: HttpRequest, chosen: QuerySet[ProfileVersion]) -> HttpResponse | None:
+        if "is_confirmed" not in request.POST:
+            lines = [versions.told_of_activation(version) for version in chosen.select_related("profile")]
+            return kit.ask_first(self, request, chosen, action="activate", lines=lines, button="Activate")
+        for version in chosen.select_related("profile"):
             try:
                 services.activate_version(version=version, by=kit.person(request), now=timezone.now())
             except services.UnableToActivate as refusal:
                 self.message_user(request, _all_faults(version, refusal), messages.ERROR)
             else:
                 self.message_user(request, f"{version} is active. Imports from now on are read by it.")
+        return None
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         links = [

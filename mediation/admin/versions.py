@@ -30,6 +30,8 @@ from mediation.services.transferring import (
 
 # Set by rooms above: where one goes from a version to what they know of it, as (text, address).
 VERSION_LINKS: list[Callable[[HttpRequest, ProfileVersion], list[tuple[str, str]]]] = []
+# Set by rooms above: the names of what reads by a version's profile, such as feeds.
+VERSION_USERS: list[Callable[[ProfileVersion], list[str]]] = []
 
 # The order in which the parts of a spec are explained; the database keeps none.
 SPEC_ORDER = (
@@ -108,6 +110,18 @@ def _sorted(value: Any, depth: int = 0) -> Any:
 
 def _shown(value: Any) -> str:
     return "–" if value is MISSING else json.dumps(value, ensure_ascii=False)
+
+
+# What activating does
+
+
+def told_of_activation(version: ProfileVersion) -> str:
+    """Which version it replaces, and whose usage it reads from then on; for the page that asks first."""
+    active = version.profile.versions.filter(status=ProfileVersion.Status.ACTIVE).first()
+    begins = f"{version} replaces {active}, which is retired" if active else f"{version} is the first to be active"
+    names = [name for users in VERSION_USERS for name in users(version)]
+    reads = f"It will read the usage of {', '.join(names)}" if names else "No feed uses this profile yet"
+    return f"{begins}. {reads}. Once active it never changes; imports that came before keep what they have."
 
 
 # Out and in

@@ -236,7 +236,7 @@ def person(*permissions: str) -> Client:
 def do(client: Client, model: str, action: str, *keys: int, query: str = "", **answers: str) -> str:
     """Run an action on rows of a list as its form would, and return the page that follows."""
     chosen = {"action": action, "_selected_action": [str(key) for key in keys], "select_across": "0", "index": "0"}
-    if "reason" in answers:
+    if answers.keys() & {"reason", "is_confirmed"}:
         chosen.pop("index")
     response = client.post(reverse(f"admin:{model}_changelist") + query, chosen | answers, follow=True)
     assert response.status_code == 200

@@ -82,6 +82,8 @@ def test_cloud_bills_go_from_upload_to_active_in_less_than_ten_clicks(walk):
     walk.click("button", "Preview")
     assert "5 records" in walk.text
     walk.click("button", "Activate")
+    assert "is the first to be active" in walk.text
+    walk.click("button", "Activate")
     assert "is active" in walk.page.inner_text("#container")
     version = ProfileVersion.objects.get(profile__name="My source")
     assert (version.status, UsageClass.objects.count()) == ("active", 10)

@@ -91,21 +91,32 @@ def test_an_upload_needs_its_permission(feed):
 
 def test_a_completed_import_is_read_again(feed):
     taken = mediated(feed)
-    page = do(person(SEE_IMPORTS, "ingestion.reprocess_usageimport"), IMPORTS, "reprocess", taken.pk)
+    page = do(person(SEE_IMPORTS, "ingestion.reprocess_usageimport"), IMPORTS, "reprocess", taken.pk, is_confirmed="1")
     assert "1 import will be read again" in page
     taken.refresh_from_db()
     assert taken.attempt == 2
 
 
+def test_reading_again_says_first_what_will_happen(feed, admin_client):
+    taken = mediated(feed)
+    UdrBatch.objects.update(status="rated")
+    page = do(admin_client, IMPORTS, "reprocess", taken.pk)
+    assert "2 records will be read again" in page
+    assert "what is active now: Four columns v1" in page
+    assert "The charges of 1 UDR will be reversed" in page
+    taken.refresh_from_db()
+    assert taken.attempt == 1
+
+
 def test_an_import_at_work_is_not_read_again(feed, admin_client):
     upload(admin_client, feed)
-    page = do(admin_client, IMPORTS, "reprocess", UsageImport.objects.get().pk)
+    page = do(admin_client, IMPORTS, "reprocess", UsageImport.objects.get().pk, is_confirmed="1")
     assert "have not ended" in page
 
 
 def test_reading_again_needs_its_permission(feed):
     taken = mediated(feed)
-    do(person(SEE_IMPORTS), IMPORTS, "reprocess", taken.pk)
+    do(person(SEE_IMPORTS), IMPORTS, "reprocess", taken.pk, is_confirmed="1")
     taken.refresh_from_db()
     assert taken.attempt == 1
 

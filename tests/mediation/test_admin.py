@@ -5,6 +5,7 @@ import json
 import pytest
 from django.urls import reverse
 
+from ingestion.models import Feed
 from mediation.models import DataProfile, ProfileVersion
 from tests.config.crowd import crowd, do, person
 
@@ -75,15 +76,26 @@ def test_an_activated_version_never_changes(profile, admin_client):
 
 def test_a_draft_is_activated(profile):
     version = draft(profile)
-    assert "is active" in do(person(SEE, CHANGE), VERSIONS, "activate", version.pk)
+    assert "is active" in do(person(SEE, CHANGE), VERSIONS, "activate", version.pk, is_confirmed="1")
     version.refresh_from_db()
     assert version.status == "active"
+
+
+def test_activating_says_first_what_it_replaces_and_whose_usage_it_reads(profile, admin_client):
+    ProfileVersion.objects.create(profile=profile, number=2, spec=SPEC, status="active")
+    Feed.objects.create(name="Core", api_name="core", profile=profile)
+    version = draft(profile)
+    page = do(admin_client, VERSIONS, "activate", version.pk)
+    assert "Four columns v1 replaces Four columns v2" in page
+    assert "It will read the usage of Core." in page
+    version.refresh_from_db()
+    assert version.status == "draft"
 
 
 def test_a_faulty_draft_is_refused_with_all_its_faults(profile, admin_client):
     fields = {name: mapping for name, mapping in SPEC["fields"].items() if name not in ("Date", "Value")}
     version = draft(profile, spec={**SPEC, "fields": fields, "surprise": 1})
-    page = do(admin_client, VERSIONS, "activate", version.pk)
+    page = do(admin_client, VERSIONS, "activate", version.pk, is_confirmed="1")
     assert "<code>/surprise</code>" in page
     assert page.count('class="fault"') >= 3
     version.refresh_from_db()
@@ -92,7 +104,7 @@ def test_a_faulty_draft_is_refused_with_all_its_faults(profile, admin_client):
 
 def test_activation_needs_its_permission(profile):
     version = draft(profile)
-    do(person(SEE), VERSIONS, "activate", version.pk)
+    do(person(SEE), VERSIONS, "activate", version.pk, is_confirmed="1")
     version.refresh_from_db()
     assert version.status == "draft"
 

@@ -123,7 +123,7 @@ def test_changing_and_removing_a_sample_need_their_permissions(sample):
 
 def test_a_version_that_breaks_a_sample_is_refused_on_the_screen(sample, version, admin_client):
     ProfileVersion.objects.update(spec={**SPEC, "null_texts": []})
-    page = html.unescape(do(admin_client, "mediation_profileversion", "activate", version.pk))
+    page = html.unescape(do(admin_client, "mediation_profileversion", "activate", version.pk, is_confirmed="1"))
     assert "/golden_samples/a day/3/fields/UdrUsageIdentifier" in page
 
 
@@ -262,6 +262,22 @@ def test_an_edited_document_wins_over_cells_that_nobody_touched(admin_client):
     fields = edited(admin_client, content, **mapped, UdrUsageIdentifier={"literal": "A-7"})
     assert {name: fields[name] for name in mapped} == mapped
     assert fields["UdrUsageIdentifier"] == {"literal": "A-7"}
+
+
+def test_a_column_that_tells_records_apart_does_so_where_it_is_chosen_by_hand(admin_client):
+    content = "start_time,account,ref\n2026-05-01,A,x1\n2026-05-02,B,x2"
+    page = proposal(admin_client, content, _preview="1", **{"source:UniquenessIdentifier": "ref"})
+    assert json.loads(page.context["document"])["uniqueness"] == ["UniquenessIdentifier"]
+    answers = {"source:UniquenessIdentifier": "", "_preview": "1"}
+    page = admin_client.post(reverse(WIZARD), posted(page) | answers)
+    assert "uniqueness" not in json.loads(page.context["document"])
+
+
+def test_what_was_missing_is_no_longer_said_once_it_is_chosen(admin_client):
+    content = "start_time,quantity,holder\n2026-05-01,1,A\n2026-05-02,2,B"
+    assert "No column says whose usage it is" in text_of(proposal(admin_client, content))
+    page = proposal(admin_client, content, _preview="1", **{"source:UdrUsageIdentifier": "holder"})
+    assert "No column says whose usage it is" not in text_of(page)
 
 
 def test_an_edited_document_wins_over_an_answer_that_was_given_before(admin_client):

@@ -25,8 +25,10 @@ from mediation.core.suggesting import (
     UnableToSuggestError,
     answer,
     feed_field,
+    missing_of,
     open_questions,
     previewable,
+    settle_uniqueness,
     suggest,
 )
 from mediation.models import DataProfile, ProfileVersion
@@ -117,6 +119,8 @@ class _Wizard:
         fields = self.document.setdefault("fields", {})
         for name in {*FIELD_KINDS, *fields}:
             self._take_field(request, name, fields)
+        if "UniquenessIdentifier" in self.chosen:
+            settle_uniqueness(self.document)
         for column in request.POST.getlist("keep"):
             if column in {one.name for one in self.suggestion.columns}:
                 fields.setdefault(f"Extensions.{column}", {"source": column})
@@ -236,8 +240,8 @@ class _Wizard:
 
     def _missing(self) -> list[str]:
         """What was missing and still is."""
-        fields = self.document.get("fields", {})
-        return [text for text in self.suggestion.missing if text.partition(":")[0] not in fields]
+        now = missing_of(self.document.get("fields", {}))
+        return [text for text in self.suggestion.missing if text in now]
 
     def _field_rows(self) -> Iterable[dict[str, Any]]:
         fields = self.document.get("fields", {})

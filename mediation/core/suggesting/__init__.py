@@ -12,7 +12,7 @@ from mediation.core.reading import json_records
 from mediation.core.spec import FIELD_KINDS
 from mediation.core.suggesting.kinds import Column, look_at
 from mediation.core.suggesting.layouts import find_layout
-from mediation.core.suggesting.names import ask_reading, field_document, map_fields
+from mediation.core.suggesting.names import ask_reading, field_document, map_fields, missing_of
 from mediation.core.suggesting.proposals import Question, Reason, Suggestion, UnableToSuggestError
 from mediation.core.suggesting.sampling import MAX_SAMPLE_BYTES
 
@@ -25,9 +25,11 @@ __all__ = [
     "UnableToSuggestError",
     "answer",
     "feed_field",
+    "missing_of",
     "open_questions",
     "previewable",
     "set_at",
+    "settle_uniqueness",
     "suggest",
 ]
 
@@ -49,8 +51,7 @@ def suggest(content: bytes, *, is_whole: bool = True) -> Suggestion:
         document["structure"] = layout.structure
     if layout.uniqueness:
         document["uniqueness"] = list(layout.uniqueness)
-    elif "UniquenessIdentifier" in fields:
-        document["uniqueness"] = ["UniquenessIdentifier"]
+    settle_uniqueness(document)
     if null_texts:
         document["null_texts"] = list(null_texts)
         reasons = [_null_reason(null_texts), *reasons]
@@ -73,6 +74,16 @@ def feed_field(name: str, source: str, suggestion: Suggestion) -> dict[str, Any]
     """The mapping that feeds UDR field `name` from a column of the sample, as that column's values want it."""
     column = next((column for column in suggestion.columns if column.name == source), None)
     return {"source": source} if column is None else field_document(name, column)
+
+
+def settle_uniqueness(document: dict[str, Any]) -> None:
+    """Let the field that tells records apart do so, where nothing else is said to; and no longer once it is gone."""
+    own = ["UniquenessIdentifier"]
+    if own[0] not in document["fields"]:
+        if document.get("uniqueness") == own:
+            del document["uniqueness"]
+    elif not document.get("uniqueness"):
+        document["uniqueness"] = own
 
 
 def open_questions(document: dict[str, Any], suggestion: Suggestion) -> list[Question]:

@@ -215,13 +215,18 @@ def _fill_gaps(fields: dict[str, Any], columns: dict[str, Column], reasons: list
     if "Value" not in fields:
         fields["Value"] = {"literal": "1"}
         reasons.append(Reason("/fields/Value", "1", "guess", "no column looks like a quantity; a record counts as one"))
-    missing = []
-    if "Date" not in fields:
-        missing.append("Date: no column of the sample looks like the moment of the usage. Choose one.")
     if "UsageClassName" not in fields:
         fields["UsageClassName"] = {"literal": "usage"}
         words = "no column names kinds of usage; every record is of one class, which you may name"
         reasons.append(Reason("/fields/UsageClassName", "usage", "guess", words))
+    return missing_of(fields)
+
+
+def missing_of(fields: dict[str, Any]) -> list[str]:
+    """What the `fields` of a document do not give and no literal can stand for."""
+    missing = []
+    if "Date" not in fields:
+        missing.append("Date: no column of the sample looks like the moment of the usage. Choose one.")
     if not any(name in fields for name in IDENTIFIER_FIELDS):
         missing.append("No column says whose usage it is. Choose one for the usage identifier.")
     if "Amount" in fields and "Currency" not in fields:

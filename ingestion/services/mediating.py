@@ -1,5 +1,6 @@
 """Chunks into outcomes: claim, read, mediate, write, count, in one transaction a group of chunks."""
 
+import time
 import traceback
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -91,6 +92,7 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
 
     The rows stay locked while it runs: a sweeper skips them, and a second worker finds them done.
     """
+    began = time.monotonic()
     chunks = list(
         ImportChunk.objects.select_for_update()
         .filter(pk__in=chunk_ids, status=ImportChunk.Status.CLAIMED)
@@ -120,8 +122,10 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
             outcome = envelopes.refuse_chunk(records, outcome, parts)
         else:
             write_parts(parts=parts, rejected=outcome.rejected, feed_id=feed.pk)
-    write_outcome(chunks, imports, records, outcome, now=now)
-    _finish(imports, envelope, now=now)
+    # The history says when the work was done, not when it was taken up.
+    done_at = now + timedelta(seconds=time.monotonic() - began)
+    write_outcome(chunks, imports, records, outcome, now=done_at)
+    _finish(imports, envelope, began_at=now, now=done_at)
     mediation.ring("rate", now)
 
 
@@ -245,9 +249,9 @@ def count_outcomes(outcome: mediation.Outcome) -> dict[int, dict[str, int]]:
     return counts
 
 
-def _finish(imports: Sequence[UsageImport], envelope: str, *, now: datetime) -> None:
+def _finish(imports: Sequence[UsageImport], envelope: str, *, began_at: datetime, now: datetime) -> None:
     """Count; once the last chunk is done, swap in an attempt that replaces another, or take back a refused file."""
-    store.recount([usage_import.pk for usage_import in imports], now=now)
+    store.recount([usage_import.pk for usage_import in imports], now=now, began_at=began_at)
     for usage_import in imports:
         if usage_import.attempt == 1 and envelope != "file":
             continue

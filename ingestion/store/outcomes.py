@@ -46,15 +46,16 @@ def copy_in_left_out(left_out: pl.DataFrame, *, attempts: pl.DataFrame) -> int:
     return copy_in(rows, LeftOutRecord._meta.db_table)
 
 
-def recount(import_ids: Iterable[int], *, now: datetime) -> None:
+def recount(import_ids: Iterable[int], *, now: datetime, began_at: datetime | None = None) -> None:
     """Derive the counters and the status of imports from the chunks of their current attempt.
 
-    The rows are locked first: two workers that finish chunks of one import must not count past each other.
+    began_at: when the work on a chunk of them began, where that is not now. The rows are locked first: two workers that
+    finish chunks of one import must not count past each other.
     """
     ids = sorted(import_ids)
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM ingestion_usageimport WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [ids])
-        cursor.execute(RECOUNT, {"ids": ids, "now": now})
+        cursor.execute(RECOUNT, {"ids": ids, "now": now, "began_at": began_at or now})
 
 
 RECOUNT = """
@@ -74,7 +75,7 @@ SET imported_count = imported, exception_count = exceptions, skipped_count = ski
     waiting_count = waiting, record_count = imported + exceptions + skipped + duplicates + waiting,
     repaired_count = repaired,
     status = CASE WHEN all_done THEN 'completed' WHEN any_errored THEN 'errored' ELSE 'running' END,
-    started_at = coalesce(started_at, %(now)s),
+    started_at = coalesce(started_at, %(began_at)s),
     ended_at = CASE WHEN all_done THEN coalesce(i.ended_at, %(now)s) END
 FROM counted WHERE counted.import_id = i.id
 """

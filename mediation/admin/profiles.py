@@ -183,7 +183,7 @@ class ProfileVersionAdmin(kit.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: forms.Form, change: bool) -> None:
         try:
             if change:
-                services.update_draft(version=obj, spec=obj.spec, note=obj.note)
+                services.update_draft(version=obj, spec=obj.spec, note=obj.note, by=kit.person(request))
             else:
                 draft = services.create_draft(profile=obj.profile, spec=obj.spec, note=obj.note, by=kit.person(request))
                 obj.__dict__.update(draft.__dict__)

@@ -31,8 +31,9 @@ def create_draft(*, profile: DataProfile, spec: Any, note: str, by: User | None)
     return ProfileVersion.objects.create(profile=profile, number=last + 1, spec=spec, note=note, created_by=by)
 
 
-def update_draft(*, version: ProfileVersion, spec: Any, note: str) -> None:
-    """Change a draft. Raises UnableToActivate's kin for a version that was activated: those never change."""
+def update_draft(*, version: ProfileVersion, spec: Any, note: str, by: User | None) -> None:
+    """Change a draft. Raises UnableToActivate for a version that was activated: those never change."""
+    require_permission(by, "mediation.change_profileversion")
     drafts = ProfileVersion.objects.filter(pk=version.pk, status=ProfileVersion.Status.DRAFT)
     if not drafts.update(spec=spec, note=note):
         raise UnableToActivate([Fault("/", f"{version} was activated and never changes; make a new draft from it")])

@@ -151,7 +151,7 @@ def test_a_draft_that_changes_while_it_is_activated_is_what_was_checked():
 
     def change():
         try:
-            profiles.update_draft(version=version, spec=changed, note="")
+            profiles.update_draft(version=version, spec=changed, note="", by=None)
         finally:
             connection.close()
 

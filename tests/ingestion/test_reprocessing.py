@@ -65,7 +65,8 @@ def test_the_new_attempt_replaces_the_old(door):
     assert counting() == [("a", 10), ("b", 10)]
     work(now=LATER)
     assert counts(usage_import) == ("completed", 3, 0, 0, 0)
-    assert (usage_import.attempt, usage_import.profile_version, usage_import.ended_at) == (2, version, LATER)
+    assert (usage_import.attempt, usage_import.profile_version) == (2, version)
+    assert usage_import.ended_at > LATER
     assert counting() == [("a", 2), ("b", 2), ("c", 2)]
     assert statuses() == ["superseded", "mediated"]
     assert ImportException.objects.get().status == "superseded"

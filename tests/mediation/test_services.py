@@ -62,14 +62,14 @@ def test_a_profile_with_faults_cannot_be_activated_and_says_all_of_them():
 
 def test_drafts_change_and_activated_versions_never_do():
     version = draft()
-    services.update_draft(version=version, spec=document(null_texts=["-"]), note="second")
+    services.update_draft(version=version, spec=document(null_texts=["-"]), note="second", by=None)
     version.refresh_from_db()
     assert (version.spec["null_texts"], version.note) == (["-"], "second")
     activate(version)
     for status in ("active", "retired"):
         ProfileVersion.objects.filter(pk=version.pk).update(status=status)
         with pytest.raises(services.UnableToActivate, match="never changes"):
-            services.update_draft(version=version, spec={}, note="third")
+            services.update_draft(version=version, spec={}, note="third", by=None)
     with pytest.raises(services.UnableToActivate, match="is retired; make a new draft"):
         activate(version)
 

@@ -13,6 +13,7 @@ GROUPS = {
         "ingestion.UsageImport",
         "ingestion.ImportException",
         "ingestion.LeftOutRecord",
+        "ingestion.WaitingPart",
         "ingestion.IdempotencyKey",
     ),
     "Mediation": (

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from ingestion import selectors
 from ingestion.admin.imports import not_rated
-from ingestion.models import ImportChunk, ImportException, UsageImport
+from ingestion.models import ImportChunk, ImportException, UsageImport, WaitingPart
 from mediation.admin import marks
 from mediation.core.codes import Code
 from mediation.models import UdrBatch
@@ -111,6 +111,8 @@ def waiting() -> list[dict[str, Any]]:
     chunk_facts = chunks.aggregate(n=Count("pk"), at=Min("usage_import__received_at"))
     retries = ImportException.objects.filter(status=ImportException.Status.REPROCESSING)
     retry_facts = retries.aggregate(n=Count("pk"), at=Min("last_tried_at"))
+    parts = WaitingPart.objects.filter(record_import_id=None)
+    part_facts = parts.aggregate(n=Count("pk"), at=Min("received_at"))
     batches = UdrBatch.objects.filter(status__in=[UdrBatch.Status.MEDIATED, UdrBatch.Status.SUPERSEDED])
     batch_facts = batches.aggregate(n=Count("pk"), at=Min("mediated_at"))
     lines = (
@@ -120,6 +122,11 @@ def waiting() -> list[dict[str, Any]]:
             "records to be mediated again",
             retry_facts,
             marks.list_url("ingestion_importexception", status__exact="reprocessing"),
+        ),
+        (
+            "parts of records that wait for the others",
+            part_facts,
+            marks.list_url("ingestion_waitingpart", state="waiting"),
         ),
         ("UDR batches to be rated", batch_facts, marks.list_url("mediation_udrbatch", status__exact="mediated")),
     )

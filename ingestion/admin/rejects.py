@@ -1,4 +1,4 @@
-"""Screens of what did not become a UDR: import exceptions with their correction, and records left out."""
+"""Screens of what did not become a UDR: import exceptions with their correction, records left out, waiting parts."""
 
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from ingestion import services
-from ingestion.models import ExceptionRevision, ImportException, LeftOutRecord
+from ingestion.models import ExceptionRevision, ImportException, LeftOutRecord, WaitingPart
 from mediation.admin import filters, kit, marks
 
 
@@ -205,3 +205,52 @@ class LeftOutRecordAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="repeats UDR")
     def udr_link(self, left_out: LeftOutRecord) -> Any:
         return marks.row_link(left_out.udr_id, "mediation_udr", left_out.udr_id)
+
+
+class PartStateFilter(admin.SimpleListFilter):
+    title = parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("waiting", "waits for the others"), ("taken", "has its record")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(record_import_id__isnull=self.value() == "waiting") if self.value() else queryset
+
+
+@admin.register(WaitingPart)
+class WaitingPartAdmin(kit.ReadOnlyAdmin):
+    list_display = (
+        "part",
+        "key_text",
+        "role",
+        "raw_text",
+        "import_link",
+        kit.moment("received_at"),
+        kit.moment("expires_at"),
+        "record_link",
+    )
+    list_filter = (PartStateFilter, ("usage_import", filters.NamedNumberFilter))
+    empty_text = "No part waits. Rows that make a record only together appear here until the others have come."
+
+    @admin.display(description="row")
+    def part(self, part: WaitingPart) -> str:
+        return f"row {part.record_number:,}"
+
+    @admin.display(description="key")
+    def key_text(self, part: WaitingPart) -> Any:
+        return marks.clipped(part.key)
+
+    @admin.display(description="row as received")
+    def raw_text(self, part: WaitingPart) -> Any:
+        return marks.raw(part.raw, 80)
+
+    @admin.display(description="import")
+    def import_link(self, part: WaitingPart) -> Any:
+        return marks.row_link(f"import {part.usage_import_id}", "ingestion_usageimport", part.usage_import_id)
+
+    @admin.display(description="its record")
+    def record_link(self, part: WaitingPart) -> Any:
+        if part.record_import_id is None:
+            return marks.badge("waiting")
+        text = f"row {part.record_row:,} of import {part.record_import_id}"
+        return marks.row_link(text, "ingestion_usageimport", part.record_import_id)

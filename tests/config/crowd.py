@@ -18,6 +18,7 @@ from ingestion.models import (
     ImportException,
     LeftOutRecord,
     UsageImport,
+    WaitingPart,
 )
 from mediation.models import (
     UDR_ID_BITS,
@@ -128,6 +129,16 @@ def arrive(number: int, owner: User) -> UsageImport:
         LeftOutRecord.objects.create(
             usage_import=usage_import, attempt=1, record_number=place, outcome=outcome, reason="why", udr_id=udr_id
         )
+    WaitingPart.objects.create(
+        feed_id=feed.pk,
+        key=f"call-{number}",
+        usage_import=usage_import,
+        attempt=1,
+        record_number=1,
+        raw="a,1",
+        received_at=MAY,
+        expires_at=JUNE,
+    )
     IdempotencyKey.objects.create(feed=feed, key=f"key-{number}", content_hash="0" * 64, usage_import=usage_import)
     Udr.objects.create(
         id=udr_id,

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from knox.models import AuthToken
 
-from ingestion.models import Feed
+from ingestion.models import Feed, WaitingPart
 from mediation.admin import kit
 from tests.config.crowd import crowd, person
 
@@ -162,6 +162,16 @@ def test_the_front_page_opens_with_few_queries(rows, admin_client):
         page = admin_client.get(reverse("admin:index")).content.decode()
     assert len(queries) <= 12
     assert ("bad number" in page) == (rows > 0)
+
+
+@pytest.mark.django_db
+def test_the_front_page_counts_the_parts_that_wait_for_the_rest_of_their_record(admin_client):
+    crowd(1, 3)
+    WaitingPart.objects.filter(key="call-1").update(record_import_id=1, record_attempt=1, record_row=1)
+    lines = {line["name"]: line for line in admin_client.get(reverse("admin:index")).context["waiting"]}
+    line = lines["parts of records that wait for the others"]
+    assert line["count"] == "2"
+    assert admin_client.get(line["url"]).context["cl"].result_count == 2
 
 
 @pytest.mark.django_db

@@ -17,7 +17,7 @@ from ingestion import selectors, services
 from ingestion.admin.comparing import address_for, compare_page
 from ingestion.models import IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from mediation.admin import filters, kit, marks
-from mediation.models import ProfileVersion
+from mediation.models import ProfileVersion, UdrBatch
 
 Status = UsageImport.Status
 AT_REST = (Status.COMPLETED, Status.FAILED, Status.ERRORED)
@@ -261,22 +261,44 @@ def progress_of(usage_import: Any) -> dict[str, Any]:
         ],
         "counts": [(name, marks.number(count), addresses.get(name)) for name, count in counts.items()],
         "error": usage_import.error,
+        "earlier": earlier_of(usage_import),
     }
+
+
+def counting_attempt(usage_import: UsageImport) -> int:
+    """The attempt whose UDRs count: a newer one takes its place only when it is complete."""
+    if usage_import.attempt == 1 or usage_import.status == Status.COMPLETED:
+        return usage_import.attempt
+    in_force = (UdrBatch.Status.MEDIATED, UdrBatch.Status.RATED, UdrBatch.Status.ERRORED)
+    batches = UdrBatch.objects.filter(import_id=usage_import.pk, status__in=in_force)
+    chunks = ImportChunk.objects.filter(usage_import=usage_import, batch_id__in=batches.values("pk"))
+    return chunks.aggregate(newest=Max("attempt"))["newest"] or usage_import.attempt
 
 
 def attempts_of(usage_import: UsageImport) -> list[Any]:
     chunks = ImportChunk.objects.filter(usage_import=usage_import).values("attempt").order_by("-attempt")
-    return list(
-        chunks.annotate(
-            chunks=Count("pk"),
-            imported=Sum("imported_count"),
-            repaired=Sum("repaired_count"),
-            exceptions=Sum("exception_count"),
-            skipped=Sum("skipped_count"),
-            duplicates=Sum("duplicate_count"),
-            last_ended_at=Max("ended_at"),
-        )
+    counting = counting_attempt(usage_import)
+    sums = chunks.annotate(
+        chunks=Count("pk"),
+        imported=Sum("imported_count"),
+        repaired=Sum("repaired_count"),
+        exceptions=Sum("exception_count"),
+        skipped=Sum("skipped_count"),
+        duplicates=Sum("duplicate_count"),
+        last_ended_at=Max("ended_at"),
     )
+    return [{**attempt, "counts": attempt["attempt"] == counting} for attempt in sums]
+
+
+def earlier_of(usage_import: UsageImport) -> dict[str, Any] | None:
+    """The earlier attempt that counts while a newer one is not complete, with its counts in words."""
+    if usage_import.attempt == 1 or usage_import.status == Status.COMPLETED:
+        return None
+    counting = [one for one in attempts_of(usage_import) if one["counts"] and one["attempt"] < usage_import.attempt]
+    if not counting:
+        return None
+    said = ", ".join(f"{counting[0][name]:,} {name}" for name in marks.OUTCOMES if counting[0].get(name))
+    return {"attempt": counting[0]["attempt"], "newer": usage_import.attempt, "said": said}
 
 
 @admin.register(IdempotencyKey)

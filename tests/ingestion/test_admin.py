@@ -121,6 +121,18 @@ def test_reading_again_needs_its_permission(feed):
     assert taken.attempt == 1
 
 
+def test_while_it_is_read_again_the_attempt_before_counts_and_the_page_says_so(feed, admin_client):
+    taken = mediated(feed)
+    url = reverse(f"admin:{IMPORTS}_change", args=[taken.pk])
+    assert "still counts" not in admin_client.get(url).content.decode()
+    page = do(admin_client, IMPORTS, "reprocess", taken.pk, is_confirmed="1", _from_object="1")
+    assert "<strong>Attempt 1 still counts</strong> until attempt 2 is complete: 1 imported, 1 exceptions." in page
+    work()
+    page = admin_client.get(url).content.decode()
+    assert "still counts" not in page
+    assert "<td>2 (counts)</td>" in page
+
+
 def test_trying_errored_work_again_says_when_there_is_none(feed, admin_client):
     assert "nothing was changed" in do(admin_client, IMPORTS, "retry_errored", mediated(feed).pk)
 

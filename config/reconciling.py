@@ -93,6 +93,14 @@ RULES = (
         WHERE l.import_id IS NULL OR p.import_id IS NULL""",
     ),
     Rule(
+        "duplicates_repeat_what_counts",
+        "the key of every duplicate is held by a UDR",
+        """SELECT l.import_id, l.record_number, l.reason AS key FROM ingestion_leftoutrecord l
+        JOIN ingestion_usageimport i ON i.id = l.import_id AND i.attempt = l.attempt AND i.status = 'completed'
+        LEFT JOIN mediation_udrkey k ON k.feed_id = i.feed_id AND k.key = l.reason
+        WHERE l.outcome = 'duplicate' AND l.udr_id IS NOT NULL AND k.key IS NULL""",
+    ),
+    Rule(
         "batches_are_whole",
         "a batch holds as many UDRs as it says",
         """SELECT coalesce(b.id, u.batch_id) AS batch_id, b.udr_count, u.n AS udrs

@@ -293,6 +293,7 @@ class LeftOutRecord(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["usage_import", "attempt", "record_number"], name="left_out_once_a_record")
         ]
+        indexes = [models.Index(fields=["udr_id"], condition=Q(outcome="duplicate"), name="left_out_repeats")]
 
     def __str__(self) -> str:
         return f"{self.outcome} record {self.record_number}"

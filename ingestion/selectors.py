@@ -1,5 +1,6 @@
 """Questions about ingestion's tables, answered without changing anything."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,8 +9,8 @@ from django.db import connection
 from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
-from ingestion.models import Feed, ImportChunk, ImportException, UsageImport, WaitingPart
-from mediation.models import ProfileVersion, UdrBatch
+from ingestion.models import Feed, ImportChunk, ImportException, LeftOutRecord, UsageImport, WaitingPart
+from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch, UdrKey
 
 MAX_ATTEMPTS = 5
 
@@ -78,6 +79,25 @@ def same_file(feed: Feed, content_hash: str) -> UsageImport | None:
     """An earlier import of the same bytes into the same feed that did not fail."""
     imports = UsageImport.objects.filter(feed=feed, content_hash=content_hash).exclude(source=UsageImport.Source.API)
     return imports.exclude(status=UsageImport.Status.FAILED).first()
+
+
+def imports_to_mediate_again(batch_ids: Sequence[int], *, after: UsageImport) -> list[int]:
+    """The ended imports with duplicates of UDRs of these batches whose keys nobody holds any more.
+
+    Their records repeated what counted then and does not now: left alone, they would be billed nowhere.
+    """
+    within = Q(pk__in=())
+    for batch_id in batch_ids:
+        within |= Q(udr_id__gte=batch_id << UDR_ID_BITS, udr_id__lt=(batch_id + 1) << UDR_ID_BITS)
+    held = UdrKey.objects.filter(feed_id=OuterRef("usage_import__feed_id"), key=OuterRef("reason"))
+    repeats = LeftOutRecord.objects.filter(
+        within,
+        ~Exists(held),
+        outcome=LeftOutRecord.Outcome.DUPLICATE,
+        attempt=F("usage_import__attempt"),
+        usage_import__status=UsageImport.Status.COMPLETED,
+    ).exclude(usage_import=after)
+    return sorted(set(repeats.values_list("usage_import_id", flat=True)))
 
 
 def replaced_batch_ids(usage_import: UsageImport) -> list[int]:

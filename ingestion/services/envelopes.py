@@ -59,8 +59,11 @@ def _left_out(records: pl.DataFrame, reason: str) -> pl.DataFrame:
     return skipped.select(list(LEFT_OUT)).cast(LEFT_OUT)  # type: ignore[arg-type]
 
 
-def end_file(usage_import: UsageImport, *, now: datetime) -> None:
-    """Take back what a file staged where one of its records is bad; let the feed's next file have its turn."""
+def end_file(usage_import: UsageImport, *, now: datetime) -> list[int]:
+    """Take back what a file staged where one of its records is bad; let the feed's next file have its turn.
+
+    Returns the batches that were taken back.
+    """
     # Whoever puts a chunk off right now has seen this file under way: wait, or that chunk would sleep through its turn.
     store.lock_feed(usage_import.feed_id)
     postponed = ImportChunk.objects.filter(feed_id=usage_import.feed_id, status=ImportChunk.Status.CLAIMED, attempts=0)
@@ -68,7 +71,7 @@ def end_file(usage_import: UsageImport, *, now: datetime) -> None:
     bad = ImportException.objects.filter(usage_import=usage_import, attempt=usage_import.attempt)
     first = bad.order_by("record_number").first()
     if first is None:
-        return
+        return []
     reason = refusal(first.record_number, first.code)
     chunks = ImportChunk.objects.filter(usage_import=usage_import, attempt=usage_import.attempt)
     batch_ids = [batch_id for batch_id in chunks.values_list("batch_id", flat=True) if batch_id is not None]
@@ -94,6 +97,7 @@ def end_file(usage_import: UsageImport, *, now: datetime) -> None:
         skipped_count=refused.height + repeated,
     )
     store.recount([usage_import.pk], now=now)
+    return batch_ids
 
 
 def reopen(imports: Sequence[UsageImport], version: ProfileVersion) -> list[UsageImport]:

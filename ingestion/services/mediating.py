@@ -15,6 +15,8 @@ from ingestion.core.requests import raw_records
 from ingestion.models import Feed, ImportBody, ImportChunk, UsageImport
 from ingestion.services import envelopes
 from ingestion.services.parts import combine_rows, release_parts, write_parts
+from ingestion.services.reprocessing import open_attempt
+from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
 from mediation.core.spec import ProfileSpec, parse_spec
@@ -257,12 +259,24 @@ def _finish(imports: Sequence[UsageImport], envelope: str, *, began_at: datetime
             continue
         usage_import.refresh_from_db()
         if usage_import.status == UsageImport.Status.COMPLETED:
-            if envelope == "file":
-                envelopes.end_file(usage_import, now=now)
+            withdrawn_ids = envelopes.end_file(usage_import, now=now) if envelope == "file" else []
             replaced_ids = selectors.replaced_batch_ids(usage_import)
             mediation.swap_batches(import_id=usage_import.pk, replaced_ids=replaced_ids)
             release_parts(usage_import=usage_import)
             store.close_earlier_exceptions(usage_import, now=now)
+            _mediate_repeats_again([*withdrawn_ids, *replaced_ids], after=usage_import, now=now)
+
+
+def _mediate_repeats_again(batch_ids: Sequence[int], *, after: UsageImport, now: datetime) -> None:
+    """Have imports mediated again whose duplicates repeat records that count no more."""
+    again = selectors.imports_to_mediate_again(batch_ids, after=after) if batch_ids else []
+    for one in UsageImport.objects.filter(pk__in=again, status=UsageImport.Status.COMPLETED).order_by("pk"):
+        version = mediation_selectors.active_version(one.feed.profile_id)
+        if version is not None:
+            open_attempt(UsageImport.objects.select_for_update().get(pk=one.pk), version)
+            log.info("mediated_again", import_id=one.pk, since=after.pk)
+    if again:
+        mediation.ring("mediate", now)
 
 
 @transaction.atomic

@@ -209,3 +209,19 @@ def test_two_files_that_were_both_begun_are_both_finished():
     work(LATER)
     assert counts(first) == ("completed", 3, 0, 0, 0)
     assert counts(second) == ("completed", 3, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("chunks_of_two")
+def test_what_repeated_a_record_of_a_refused_file_is_imported_after_all():
+    feed = feed_of(BY_FILE)
+    refused = filed(feed, event("a"), event("b"), event("c"), BAD, name="first.csv")
+    services.plan_next_import(now=NOW)
+    services.mediate_next_chunks(now=NOW)
+    UsageImport.objects.filter(pk=refused.pk).update(status="errored")
+    ImportChunk.objects.filter(usage_import=refused, status="waiting").update(status="errored")
+    repeat = filed(feed, event("a"), name="second.csv")
+    work()
+    services.retry_errored(imports=UsageImport.objects.filter(pk=refused.pk), by=None, now=LATER)
+    work(LATER)
+    assert counts(refused)[1] == 0
+    assert counts(repeat) == ("completed", 1, 0, 0, 0)

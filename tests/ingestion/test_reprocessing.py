@@ -1,6 +1,6 @@
 """A whole import mediated again: a new attempt that replaces the one before, and never adds to it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
 import pytest
@@ -9,7 +9,7 @@ from django.db.models import Sum
 
 from config.history import work_once
 from ingestion import services
-from ingestion.models import ImportException, LeftOutRecord, UsageImport
+from ingestion.models import Feed, ImportException, LeftOutRecord, UsageImport
 from mediation import services as mediation_services
 from mediation.core.reading import delimited
 from mediation.models import Udr, UdrBatch, UdrKey
@@ -299,3 +299,29 @@ def test_a_record_that_comes_again_is_a_duplicate_though_a_new_version_reads_its
     again = posted(feed, row)
     work()
     assert counts(again) == ("completed", 0, 0, 0, 1)
+
+
+def test_what_repeated_a_record_that_counts_no_more_is_imported_after_all():
+    feed = feed_of(max_future_minutes=100_000)
+    early = posted(feed, event("a"), now=datetime(2026, 4, 1, tzinfo=UTC))
+    repeat = posted(feed, event("a"), event("b"))
+    work()
+    assert counts(repeat) == ("completed", 1, 0, 0, 1)
+    Feed.objects.update(max_future_minutes=60)
+    reprocess(early)
+    work(now=LATER)
+    assert counts(early) == ("completed", 0, 1, 0, 0)
+    assert counts(repeat) == ("completed", 2, 0, 0, 0)
+    assert counting() == [("a", 10), ("b", 10)]
+
+
+def test_what_repeats_a_record_that_still_counts_is_left_alone():
+    feed = feed_of()
+    first = posted(feed, event("a"))
+    repeat = posted(feed, event("a"), event("b"))
+    work()
+    new_version(feed, DOUBLED)
+    reprocess(first)
+    work(now=LATER)
+    repeat.refresh_from_db()
+    assert (counts(repeat), repeat.attempt) == (("completed", 1, 0, 0, 1), 1)

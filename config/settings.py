@@ -112,7 +112,7 @@ DATABASES["default"]["TEST"] = {"NAME": "test_sluice"}
 
 # Workers. `retry` counts from the moment a task is pulled, its wait in the local queue included.
 WORKERS = env.int("SLUICE_WORKERS", 2)
-_TASK_TIMEOUT_SECONDS = 120
+_TASK_TIMEOUT_SECONDS = 900  # planning goes once through a file of any size; chunks take seconds
 Q_CLUSTER = {
     "name": "sluice",
     "orm": "default",

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from ingestion import services
 from ingestion.models import ExceptionRevision, ImportException, LeftOutRecord, WaitingPart
@@ -78,6 +79,7 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
                 "fields": (
                     (kit.moment("created_at"), kit.moment("last_tried_at")),
                     (kit.moment("closed_at"), "closed_by"),
+                    ("corrected_by", "udrs_link"),
                     "close_reason",
                 )
             },
@@ -115,6 +117,21 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="status")
     def status_mark(self, exception: ImportException) -> Any:
         return marks.badge(exception.status, exception.get_status_display())
+
+    @admin.display(description="corrected last by")
+    def corrected_by(self, exception: ImportException) -> Any:
+        latest = exception.revisions.select_related("created_by").order_by("-number").first()
+        if latest is None:
+            return marks.NOTHING
+        return format_html("{} at {}", latest.created_by or "somebody unknown", marks.moment(latest.created_at))
+
+    @admin.display(description="UDRs made of it")
+    def udrs_link(self, exception: ImportException) -> Any:
+        """A search, not a link to one: a record may have become several UDRs, or none where it proved a duplicate."""
+        if exception.status != ImportException.Status.RESOLVED:
+            return marks.NOTHING
+        of_record = {"import_id": exception.usage_import_id, "record_number": exception.record_number}
+        return marks.list_link(f"UDRs of record {exception.record_number:,}", "mediation_udr", **of_record)
 
     @admin.action(description="Reprocess", permissions=["reprocess"])
     def reprocess(self, request: HttpRequest, exceptions: QuerySet[ImportException]) -> None:

@@ -193,6 +193,19 @@ def test_a_corrected_record_becomes_a_udr(feed):
     assert Udr.objects.filter(value=100000).exists()
 
 
+def test_a_resolved_exception_leads_to_its_udr_and_says_who_corrected_it(feed, admin_client):
+    exception = mediated(feed).exceptions.get()
+    client = person(SEE_EXCEPTIONS, "ingestion.correct_importexception")
+    correct(client, exception, raw=BAD.decode().strip().replace("1e5", "100000"), reason="exponent")
+    work()
+    page = client.get(reverse(f"admin:{EXCEPTIONS}_change", args=[exception.pk])).content.decode()
+    corrector = exception.revisions.get().created_by
+    assert f"{corrector} at <time" in page
+    address = reverse("admin:mediation_udr_changelist") + f"?import_id={exception.usage_import_id}&record_number=2"
+    assert address.replace("&", "&amp;") in page
+    assert [udr.value for udr in admin_client.get(address).context["cl"].result_list] == [100000]
+
+
 def test_the_form_of_a_correction_holds_the_latest_text(feed, admin_client):
     exception = mediated(feed).exceptions.get()
     correct(admin_client, exception, raw="still,wrong", reason="first try")

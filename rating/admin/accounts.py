@@ -5,7 +5,9 @@ from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -18,6 +20,9 @@ from rating import selectors, services
 from rating.core.money import minor_unit_decimals
 from rating.models import Account, BillingPeriod, Service, ServiceIdentifier, StatementLine
 
+# An identifier is a text of any length to the database, and one short line to people.
+ON_ONE_LINE = {models.TextField: {"widget": AdminTextInputWidget}}
+
 
 class ServiceInline(kit.EditInline):
     model = Service
@@ -28,6 +33,14 @@ class ServiceInline(kit.EditInline):
 class IdentifierInline(kit.EditInline):
     model = ServiceIdentifier
     ordering = ("identifier", "starts_at")
+    formfield_overrides: ClassVar[Any] = ON_ONE_LINE
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """A new identifier is owned from the start of its service, unless something else is said."""
+        formset = super().get_formset(request, obj, **kwargs)
+        if "starts_at" in formset.form.base_fields:
+            formset.form.base_fields["starts_at"].initial = obj.starts_at if obj else timezone.now()
+        return formset
 
 
 @admin.register(Account)
@@ -66,6 +79,7 @@ class ServiceAdmin(kit.ModelAdmin):
 
 @admin.register(ServiceIdentifier)
 class ServiceIdentifierAdmin(kit.ModelAdmin):
+    formfield_overrides: ClassVar[Any] = ON_ONE_LINE
     list_display = ("identifier", "service", "account", kit.moment("starts_at"), kit.moment("ends_at"))
     list_select_related = ("service__account",)
     search_fields = ("=identifier",)
@@ -73,6 +87,9 @@ class ServiceIdentifierAdmin(kit.ModelAdmin):
     autocomplete_fields = ("service",)
     export_also = {"service": "service__name", "account": "service__account__number"}
     empty_text = "No identifier yet. Identifiers are made inside a service."
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"starts_at": timezone.now(), **super().get_changeform_initial_data(request)}
 
     @admin.display(description="account")
     def account(self, identifier: Any) -> Any:

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mediation.models import UdrBatch
-from rating.models import BillingPeriod, Bucket, Charge, RatingException, ServiceIdentifier, StatementLine
+from rating.models import BillingPeriod, Bucket, Charge, RatingException, Service, ServiceIdentifier, StatementLine
 from tests.config.crowd import crowd, do, person
 
 EXCEPTIONS, PERIODS = "rating_ratingexception", "rating_billingperiod"
@@ -159,3 +159,27 @@ def test_trying_batches_again_needs_its_permission():
     UdrBatch.objects.update(status="errored")
     do(person("mediation.view_udrbatch"), "mediation_udrbatch", "retry", UdrBatch.objects.get().pk)
     assert UdrBatch.objects.get().status == "errored"
+
+
+def test_a_new_identifier_is_one_line_owned_from_the_start_of_its_service(admin_client):
+    crowd(1, 1)
+    service = Service.objects.get()
+    page = admin_client.get(reverse("admin:rating_service_change", args=[service.pk]))
+    blank = page.context["inline_admin_formsets"][0].formset.empty_form
+    assert 'type="text"' in str(blank["identifier"])
+    assert f'value="{timezone.localtime(service.starts_at):%Y-%m-%d}"' in str(blank["starts_at"])
+
+
+def test_an_identifier_is_added_inside_its_service(admin_client):
+    crowd(1, 1)
+    service, owned = Service.objects.get(), ServiceIdentifier.objects.get()
+    day = f"{timezone.localtime(service.starts_at):%Y-%m-%d}"
+    rows = {"TOTAL_FORMS": "2", "INITIAL_FORMS": "1", "0-id": owned.pk, "0-service": service.pk}
+    rows |= {"0-identifier": owned.identifier, "1-service": service.pk, "1-identifier": "43699"}
+    for place in "01":
+        rows |= {f"{place}-starts_at_0": day, f"{place}-starts_at_1": "12:00:00"}
+    answers = {"account": service.account_id, "name": service.name, "starts_at_0": day, "starts_at_1": "00:00:00"}
+    answers |= {f"identifiers-{name}": value for name, value in rows.items()}
+    url = reverse("admin:rating_service_change", args=[service.pk])
+    assert admin_client.post(url, answers).status_code == 302
+    assert service.identifiers.filter(identifier="43699").exists()

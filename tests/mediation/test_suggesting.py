@@ -100,6 +100,19 @@ def test_header_and_trailer_records_are_told_apart_and_their_totals_found():
     ]
 
 
+def test_totals_with_a_decimal_comma_are_found_too_and_what_agrees_with_nothing_is_said():
+    text = "H;SWITCH1\nD;2026-05-01;4,25;A\nD;2026-05-01;6;B\nD;2026-05-02;1,5;B\nT;3;11,75;1.011,75;EUR"
+    suggestion = of(text)
+    controls = [
+        {"kind": "count", "field": "trailer_2"},
+        {"kind": "sum", "field": "trailer_3", "of": "column_3", "decimal_sign": ","},
+    ]
+    assert suggestion.document["structure"]["controls"] == controls
+    assert any("trailer_4 (“1.011,75”), so nothing checks this" in reason.text for reason in suggestion.reasons)
+    suggestion.document["fields"]["UdrUsageIdentifier"] = {"source": "column_4"}
+    parse_spec(suggestion.document)
+
+
 def test_lines_that_end_in_cr_alone_are_said_to():
     assert format_of(CALLS.replace("\n", "\r"), "line_ending") == "cr"
 
@@ -196,6 +209,35 @@ def test_more_decimals_than_are_kept_are_rounded_and_said():
 def test_digits_that_name_something_are_no_quantity():
     text = "date,caller,bytes\n2026-05-01,0043660123,5\n2026-05-02,0043660124,6"
     assert sources(of(text))["OriginatingIdentifier"] == "caller"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Datum;Kunde;Menge;Betrag;Währung",
+        "fecha;cliente;cantidad;importe;moneda",
+        "date;abonné;durée;montant;devise",
+    ],
+)
+def test_names_of_other_languages_are_understood(header):
+    names = header.split(";")
+    suggestion = of(rows("31.12.2025;K-1;12,5;1,75;EUR", "01.02.2026;K-2;3,25;2,25;EUR", header=header))
+    fields = ("Date", "UdrUsageIdentifier", "Value", "Amount", "Currency")
+    assert [sources(suggestion)[field] for field in fields] == names
+
+
+def test_the_only_column_with_decimals_is_taken_for_the_quantity_though_its_name_says_nothing():
+    text = rows("2026-05-01;12,5;A;7", "2026-05-02;3,25;B;8", header="start_time;xyz;account;room")
+    suggestion = of(text)
+    assert suggestion.document["fields"]["Value"] == {"source": "xyz", "decimal_sign": ","}
+    (reason,) = (one for one in suggestion.reasons if one.pointer == "/fields/Value")
+    assert (reason.confidence, "only other column of numbers with decimals" in reason.text) == ("guess", True)
+
+
+@pytest.mark.parametrize("header", ["start_time;xyz;account;uvw", "start_time;unit_price;account;tax_rate"])
+def test_of_several_columns_with_decimals_or_a_price_none_is_taken_for_the_quantity(header):
+    suggestion = of(rows("2026-05-01;12,5;A;7,5", "2026-05-02;3,25;B;8,5", header=header))
+    assert suggestion.document["fields"]["Value"] == {"literal": "1"}
 
 
 # Nulls, gaps

@@ -14,6 +14,7 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 LOOKED_AT = 200  # rows that decide on the delimiter
 MAX_CELLS = 200_000  # of those rows, so that a line of a million commas is not looked through for long
 MAX_HEADER_ROWS = 20
+DECIMAL_SIGNS = (".", ",")  # that controls read; numbers in groups they do not
 LIKE_VALUE = re.compile(r"[+-]?[\d.,:/ -]*\d[\d.,:/ TZ+-]*")
 csv.field_size_limit(1 << 21)
 
@@ -146,7 +147,7 @@ def _find_structure(table: list[list[str]]) -> tuple[dict[str, Any] | None, list
     if not is_told_apart:
         return None, [], table
     body = table[1:-1]
-    controls = _find_controls(table[-1], body)
+    controls, unchecked = _find_controls(table[-1], body)
     structure: dict[str, Any] = {
         "record_types": {"column": 1, "header": [marks[0]], "trailer": [marks[-1]], "detail": list(inner)},
         "header_columns": [f"header_{place}" for place in range(1, len(table[0]) + 1)],
@@ -158,33 +159,49 @@ def _find_structure(table: list[list[str]]) -> tuple[dict[str, Any] | None, list
         structure["controls"] = controls
         words = "what the trailer says agrees with the rows above it"
         reasons.append(Reason("/structure/controls", controls, "likely", words))
+    if unchecked:
+        reasons.append(_unchecked_reason(unchecked))
     return structure, reasons, body
 
 
-def _find_controls(trailer: Sequence[str], body: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Cells of the trailer that agree with the number of rows, or with the sum of one of their columns."""
+def _find_controls(
+    trailer: Sequence[str], body: Sequence[Sequence[str]]
+) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """Cells of the trailer that agree with the number of rows, or with the sum of one of their columns.
+
+    Also the other cells that hold a number, {their name: its text}: nothing will check those.
+    """
     width = Counter(map(len, body)).most_common(1)[0][0]
-    sums = {place: _sum_of([row[place] for row in body if len(row) == width]) for place in range(1, width)}
-    controls = []
+    columns = {place: [row[place] for row in body if len(row) == width] for place in range(1, width)}
+    sums = [(place, sign, _sum_of(texts, sign)) for sign in DECIMAL_SIGNS for place, texts in columns.items()]
+    controls, unchecked = [], {}
     for place, cell in enumerate(trailer[1:], start=2):
-        number = _number(cell)
-        if number is None:
-            continue
-        if number == len(body):
-            controls.append({"kind": "count", "field": f"trailer_{place}"})
-        elif of := next((at for at, total in sums.items() if total == number), None):
-            controls.append({"kind": "sum", "field": f"trailer_{place}", "of": f"column_{of + 1}"})
-    return controls
+        name = f"trailer_{place}"
+        if _number(cell, ".") == len(body):
+            controls.append({"kind": "count", "field": name})
+        elif of := next((one for one in sums if one[2] is not None and one[2] == _number(cell, one[1])), None):
+            control = {"kind": "sum", "field": name, "of": f"column_{of[0] + 1}"}
+            controls.append(control if of[1] == "." else control | {"decimal_sign": of[1]})
+        elif re.fullmatch(r"[+-]?\d[\d.,' ]*", cell.strip()):
+            unchecked[name] = cell.strip()
+    return controls, unchecked
 
 
-def _sum_of(texts: Sequence[str]) -> Decimal | None:
-    numbers = [_number(text) for text in texts]
+def _unchecked_reason(unchecked: dict[str, str]) -> Reason:
+    said = ", ".join(f"{name} (“{text[:60]}”)" for name, text in unchecked.items())
+    words = "no number of rows and no plain sum of a column agrees with"
+    return Reason("/structure/controls", list(unchecked), "guess", f"{words} {said}, so nothing checks this")
+
+
+def _sum_of(texts: Sequence[str], sign: str) -> Decimal | None:
+    numbers = [_number(text, sign) for text in texts]
     return None if None in numbers else sum((one for one in numbers if one is not None), Decimal(0))
 
 
-def _number(text: str) -> Decimal | None:
+def _number(text: str, sign: str) -> Decimal | None:
+    is_one = re.fullmatch(rf"[+-]?[0-9]+({re.escape(sign)}[0-9]+)?", text.strip())
     try:
-        return Decimal(text.strip()) if re.fullmatch(r"[+-]?\d+(\.\d+)?", text.strip()) else None
+        return Decimal(text.strip().replace(sign, ".")) if is_one else None
     except InvalidOperation:
         return None
 

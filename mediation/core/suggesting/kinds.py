@@ -27,6 +27,9 @@ OFFSETS = (" %z", "%z")
 SHAPES = {"%Y": r"\d{4}", "%b": "[A-Za-z]{3}", "%p": "[AaPp][Mm]", "%.f": r"\.\d+", "%z": r"[+-]\d{2}:?\d{2}"}
 DIRECTIVE = re.compile(r"%\.?[A-Za-z]")
 WHOLE = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
+NAMES_A_DAY = re.compile(
+    r"(?i)date|day|time|stamp|start|end|period|epoch|created|(^|_)ts$|at$|datum|zeit|beginn|fecha|heure|hora"
+)
 LIKE_DAY = re.compile(r"^[\[]?\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{2,4}|^[A-Z][a-z]{2} +\d{1,2},? \d{4}")
 SIGNS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"))
 
@@ -124,8 +127,7 @@ def _formats_for(texts: list[str], name: str) -> Iterator[str]:
     """Formats worth a try: digits alone are dates only where the column's name says so."""
     first = texts[0]
     if first.replace(".", "", 1).isdigit():
-        is_named = re.search(r"(?i)date|day|time|stamp|start|end|period|epoch|created|(^|_)ts$|at$", name)
-        if not is_named:
+        if not NAMES_A_DAY.search(name):
             return
         if len(first.split(".")[0]) == 10 and 900_000_000 < float(first) < 4_100_000_000:
             yield "epoch"

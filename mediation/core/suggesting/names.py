@@ -1,12 +1,14 @@
 """Which column feeds which UDR field, by its name and by what it holds; and what no column could be found for."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 from mediation.core.spec import FIELD_ALIASES, FIELD_KINDS, IDENTIFIER_FIELDS
 from mediation.core.suggesting.kinds import Column
 from mediation.core.suggesting.proposals import Question, Reason
+from mediation.core.suggesting.synonyms import SYNONYMS
 
 # For each UDR field: the kinds of column that it takes, and how much each word of a column's name speaks for it.
 WORDS: dict[str, tuple[tuple[str, ...], dict[str, int]]] = {
@@ -149,7 +151,23 @@ def _choose(columns: Sequence[Column]) -> dict[str, tuple[Column, int, str]]:
         dates = [column for column in columns if column.kind == "date"]
         if len(dates) == 1:
             chosen["Date"] = (dates[0], LEAST, "the only column of dates")
+    if "Value" not in chosen:
+        amounts = [column for column in columns if column.name not in taken and _may_be_a_quantity(column)]
+        if len(amounts) == 1:
+            words = "no name says quantity, but this is the only other column of numbers with decimals"
+            chosen["Value"] = (amounts[0], LEAST, words)
     return chosen
+
+
+def _may_be_a_quantity(column: Column) -> bool:
+    """Whether a column holds numbers with decimals, and nothing in its name speaks against a quantity."""
+    weights = _weights("Value")
+    is_one = column.kind == "number" and column.decimals > 0 and not column.has_negatives
+    return is_one and all(weights.get(word, 0) >= 0 for word in tokens(column.name))
+
+
+def _weights(name: str) -> dict[str, int]:
+    return WORDS[name][1] | SYNONYMS.get(name, {})
 
 
 def _scores(column: Column) -> dict[str, tuple[int, str]]:
@@ -159,9 +177,10 @@ def _scores(column: Column) -> dict[str, tuple[int, str]]:
         return {own[whole]: (30, "named as the UDR field")}
     words = tokens(column.name)
     scores: dict[str, tuple[int, str]] = {}
-    for name, (kinds, weights) in WORDS.items():
+    for name, (kinds, _) in WORDS.items():
         if column.kind not in kinds or not _takes(name, column):
             continue
+        weights = _weights(name)
         telling = [word for word in words if weights.get(word, 0) > 0]
         score = sum(weights.get(word, 0) for word in words)
         if telling:
@@ -187,7 +206,8 @@ def _takes(name: str, column: Column) -> bool:
 
 
 def tokens(name: str) -> list[str]:
-    """The words of a column's name: of `ChargePeriodStart`, `a-number` and `dst_ip` alike; each once."""
+    """The words of a column's name, without accents: of `ChargePeriodStart`, `a-number`, `durée` alike; each once."""
+    name = "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign))
     last = re.split(r"[./]", name)[-1] if re.search(r"[./]", name) else name
     joined = re.sub(r"(?i)\b([ab])[-_ ]?(?=number\b|num\b|nr\b)", r"\1", last)
     words = [word.lower() for word in re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+", joined)]

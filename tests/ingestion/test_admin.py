@@ -164,6 +164,15 @@ def test_an_import_at_work_tells_its_progress(feed, admin_client):
     assert "1 imported" in told["html"]
 
 
+def test_the_page_after_an_upload_follows_the_import_until_it_has_ended(feed, admin_client):
+    page = upload(admin_client, feed).content.decode()
+    assert "data-progress-url" in page
+    assert 'http-equiv="refresh"' in page
+    work()
+    page = admin_client.get(reverse(f"admin:{IMPORTS}_change", args=[UsageImport.objects.get().pk])).content.decode()
+    assert 'http-equiv="refresh"' not in page
+
+
 def test_progress_and_payload_need_the_view_permission(feed):
     taken = mediated(feed)
     client = person()

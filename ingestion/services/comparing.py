@@ -10,13 +10,13 @@ from django.contrib.auth.models import User
 
 from ingestion import selectors, store
 from ingestion.core.requests import FaultyRequestError, raw_records
-from ingestion.core.unpacking import UnpackError, unpack
 from ingestion.models import Feed, ImportBody, ImportException, LeftOutRecord, UsageImport
 from ingestion.services.mediating import windows_of
 from ingestion.services.parts import combine_again
 from mediation import services as mediation
 from mediation.core import reading
 from mediation.core.comparing import Comparison, compare
+from mediation.core.reading.unpacking import UnpackError, unpack
 from mediation.core.spec import FaultySpecError, ProfileSpec, parse_spec
 from mediation.models import ProfileVersion
 from mediation.selectors import batch_ids_of_import

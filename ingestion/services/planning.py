@@ -9,9 +9,9 @@ from django.db import transaction
 from django.db.models import F
 
 from ingestion import selectors, store
-from ingestion.core.unpacking import UnpackError, unpack
 from ingestion.models import ImportChunk, UsageImport
 from mediation import services as mediation
+from mediation.core.reading.unpacking import UnpackError, unpack
 from mediation.models import ProfileVersion
 
 log = structlog.get_logger()

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from mediation.admin import kit, marks
 from mediation.core.previewing import Preview, PreviewedRecord
+from mediation.core.reading.unpacking import UnpackError, unpack_sample
 from mediation.core.spec import FIELD_KINDS
 from mediation.models import ProfileVersion
 from mediation.services import golden_samples
@@ -47,7 +48,11 @@ class PreviewForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 8, "class": "code", "spellcheck": "false"}),
         help_text=f"As a file holds them, with its header. At most {MAX_RECORDS:,} records are looked at.",
     )
-    file = forms.FileField(required=False, label="Or a sample file", help_text="At most 1 MiB.")
+    file = forms.FileField(
+        required=False,
+        label="Or a sample file",
+        help_text="At most 1 MiB, unpacked; it may be packed as gz, zip or zst.",
+    )
     as_rows = forms.BooleanField(
         required=False, label="Each line is a record, as in a request: no header", initial=False
     )
@@ -99,7 +104,10 @@ def _sample(form: PreviewForm, version: ProfileVersion) -> bytes | str:
     upload = form.cleaned_data["file"]
     if not upload:
         return str(form.cleaned_data["rows"]).replace("\r\n", "\n")
-    content: bytes = upload.read()
+    try:
+        content = unpack_sample(upload.read(), MAX_BYTES)
+    except UnpackError as refusal:
+        raise UnableToPreview(str(refusal)) from None
     encoding = version.spec.get("format", {}).get("encoding", "utf-8") if isinstance(version.spec, dict) else "utf-8"
     try:
         text = content.decode(encoding)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from mediation.admin import kit, marks
 from mediation.admin.previews import page, told
 from mediation.core.previewing import Preview
+from mediation.core.reading.unpacking import UnpackError, unpack_sample
 from mediation.core.spec import FIELD_KINDS
 from mediation.core.suggesting import (
     MAX_SAMPLE_BYTES,
@@ -42,7 +43,10 @@ AS_WRITTEN = "="  # the choice of a mapping that is neither a column nor a fixed
 
 
 class SampleForm(forms.Form):
-    file = forms.FileField(label="Sample file", help_text="Its first mebibyte is looked at. Nothing is stored.")
+    file = forms.FileField(
+        label="Sample file",
+        help_text="Its first mebibyte is looked at; packed as gz, zip or zst, it is unpacked. Nothing is stored.",
+    )
 
 
 class NameForm(forms.Form):
@@ -65,17 +69,23 @@ def suggest_page(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespo
     form = SampleForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         upload = form.cleaned_data["file"]
-        content = upload.read(MAX_SAMPLE_BYTES + 1)
         try:
+            content = unpack_sample(upload.read(MAX_SAMPLE_BYTES + 1), MAX_SAMPLE_BYTES)
             suggestion = suggest(content)
-        except UnableToSuggestError as refusal:
+        except (UnableToSuggestError, UnpackError) as refusal:
             form.add_error("file", str(refusal))
         else:
-            name = PurePath(upload.name).stem.replace("_", " ")[:200]
+            name = _name_of(PurePath(upload.name))
             wizard = _Wizard(content, suggestion, suggestion.document, NameForm(initial={"name": name}))
             return wizard.show(model_admin, request)
     lead = "Sluice proposes how its records are read and mapped, and shows what becomes of them. You decide."
     return kit.form_page(model_admin, request, form, title="New from a sample", button="Suggest", lead=lead)
+
+
+def _name_of(file: PurePath) -> str:
+    """A profile's name after its sample: of `calls_of_may.csv.gz` it is `calls of may`."""
+    plain = PurePath(file.stem) if file.suffix.lower() in (".gz", ".zip", ".zst") else file
+    return plain.stem.replace("_", " ")[:200]
 
 
 def _second_page(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpResponse:

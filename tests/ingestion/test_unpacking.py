@@ -16,7 +16,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.core.unpacking import Limits, UnpackError, kind_of, unpack
+from mediation.core.reading.unpacking import Limits, UnpackError, kind_of, unpack
 
 ROWS = b"".join(b"%d,%d\n" % (number, number * 7919 % 10007) for number in range(5_000))
 

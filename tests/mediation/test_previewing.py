@@ -60,6 +60,11 @@ def test_every_record_has_one_outcome_and_says_why():
     ]
 
 
+def test_of_bytes_that_are_no_text_no_line_ends_are_spoken():
+    with pytest.raises(UnableToPreview, match="no text"):
+        shown(b"\x1f\x8b\x08\x00\rabc\r\x01\x02")
+
+
 def test_outcomes_are_counted():
     made = shown()
     assert made.counts == {"imported": 2, "exception": 2, "skipped": 1, "duplicate": 1}

@@ -1,11 +1,15 @@
 """What people do around Data Profiles in the admin: suggest, preview, keep, compare, take and hand over."""
 
 import base64
+import gzip
 import html
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
+from backports import zstd
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
@@ -59,6 +63,13 @@ def test_an_uploaded_sample_is_put_where_it_can_be_edited(version, admin_client)
     page = text_of(preview_of(admin_client, version, rows="", file=upload(ROWS)))
     assert "2026-05-01 12:00,test,V,60" in page
     assert "Keep as golden sample" in page
+
+
+def test_a_packed_sample_is_unpacked_for_the_preview_and_within_a_mebibyte(version, admin_client):
+    page = text_of(preview_of(admin_client, version, rows="", file=upload(gzip.compress(ROWS), "may.csv.gz")))
+    assert "2026-05-01 12:00,test,V,60" in page
+    large = gzip.compress(ROWS + b"2026-05-01 12:00,test,V,60\n" * 50_000)
+    assert "Unpacked, the sample is larger" in text_of(preview_of(admin_client, version, rows="", file=upload(large)))
 
 
 def test_nothing_to_preview_and_a_profile_with_faults_are_said(version, admin_client):
@@ -319,7 +330,23 @@ def test_a_name_that_is_taken_is_refused(admin_client):
 
 
 def test_a_sample_that_is_none_is_refused_on_the_first_page(admin_client):
-    assert "compressed with gzip" in text_of(admin_client.post(reverse(WIZARD), {"file": upload(b"\x1f\x8b\x08")}))
+    assert "ends in the middle" in text_of(admin_client.post(reverse(WIZARD), {"file": upload(b"\x1f\x8b\x08")}))
+
+
+def zipped(content):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("calls.csv", content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, zipped])
+def test_a_packed_sample_is_unpacked_before_it_is_looked_at(pack, admin_client):
+    first = admin_client.post(reverse(WIZARD), {"file": upload(pack(CALLS.encode()), "calls of may.csv.gz")})
+    assert base64.b64decode(first.context["sample"]) == CALLS.encode()
+    assert first.context["form"]["name"].value() == "calls of may"
+    admin_client.post(reverse(WIZARD), posted(first) | {"_activate": "1"})
+    assert ProfileVersion.objects.get().status == "active"
 
 
 def test_a_sample_that_was_mangled_is_asked_for_again(admin_client):

@@ -19,6 +19,7 @@ from mediation.core.reading.frames import (
 from mediation.core.spec import Delimited
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x19]")  # what text does not hold
 MAX_HEADER_BYTES = 1 << 20
 HEAD_BYTES = 1 << 16  # looked at for a byte order mark and line ends, however small the blocks come
 
@@ -34,6 +35,13 @@ def cut(blocks: Iterable[bytes], format_: Delimited, sources: Sequence[str]) -> 
     return header, _spans(source, head, start, format_.header_rows + 1, ends, format_, is_record)
 
 
+def _line_ending_words(head: bytes, words: str, line_ending: str) -> str:
+    """What is wrong with a file's line ends; of bytes that are no text they say nothing."""
+    if CONTROLS.search(head):
+        return "This file is no text. Is it packed, or of another format than the profile's?"
+    return f"{words}. Set the profile's line_ending to {line_ending}."
+
+
 def _take_header(source: Iterator[bytes], format_: Delimited, ends: bytes) -> tuple[int, bytes, list[bytes]]:
     """Where the first row starts, what was read from there on, and the header's lines."""
     head = b""
@@ -43,9 +51,9 @@ def _take_header(source: Iterator[bytes], format_: Delimited, ends: bytes) -> tu
         raise UnreadableError("The file is empty. Send it again once its source has written it.")
     # Not the last byte: the line feed that belongs to it may be in the next block.
     if ends == b"\n" and b"\n" not in head and b"\r" in head[:-1]:
-        raise UnreadableError("The lines of this file end in CR alone. Set the profile's line_ending to cr.")
+        raise UnreadableError(_line_ending_words(head, "The lines of this file end in CR alone", "cr"))
     if ends == b"\r" and b"\n" in head:
-        raise UnreadableError("The lines of this file do not end in CR alone. Set the profile's line_ending to lf.")
+        raise UnreadableError(_line_ending_words(head, "The lines of this file do not end in CR alone", "lf"))
     start = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
     head = head[start:]
     lines: list[bytes] = []

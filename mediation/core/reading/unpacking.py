@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from io import BytesIO
 from typing import BinaryIO, Protocol
 
 from backports import zstd
@@ -81,6 +82,24 @@ def unpack(stream: BinaryIO, spool: BinaryIO, limits: Limits | None = None) -> s
     stream.seek(0)
     spool.seek(0)
     return kind
+
+
+def unpack_sample(content: bytes, most: int) -> bytes:
+    """What a sample in memory unpacks to, at most `most` bytes; itself where it is not packed. Raises UnpackError."""
+    if len(content) > most:
+        if kind_of(content):
+            message = f"The sample is packed and larger than {most:,} bytes. Give fewer of its rows."
+            raise UnpackError("unpacked_bytes", message)
+        return content
+    spool = BytesIO()
+    try:
+        kind = unpack(BytesIO(content), spool, Limits(unpacked_bytes=most))
+    except UnpackError as refusal:
+        if refusal.code != "unpacked_bytes":
+            raise
+        message = f"Unpacked, the sample is larger than {most:,} bytes. Give fewer of its rows."
+        raise UnpackError(refusal.code, message) from None
+    return spool.getvalue() if kind else content
 
 
 @contextmanager

@@ -52,13 +52,11 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     change_form_template = "admin/ingestion/usageimport/change_form.html"
     list_display = (
         kit.moment("received_at"),
-        "feed",
         "source_text",
         kit.status_badge(),
         "outcome",
         kit.count("record_count", "records"),
         "exceptions_link",
-        "rated",
         "not_rated",
     )
     list_filter = ("feed", "status", "source", ("received_at", filters.DayRangeFilter))
@@ -97,15 +95,20 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageImport]:
         return selectors.history().order_by(*self.get_ordering(request))
 
-    @admin.display(description="source")
+    @admin.display(description="source and feed")
     def source_text(self, usage_import: UsageImport) -> Any:
-        return marks.clipped(usage_import.file_name or usage_import.get_source_display())
+        source = marks.clipped(usage_import.file_name or usage_import.get_source_display())
+        feed = marks.clipped(usage_import.feed.name)
+        return format_html('{}<br><span class="quiet">{}</span>', source, feed)
 
     @admin.display(description="outcome")
-    def outcome(self, usage_import: UsageImport) -> Any:
+    def outcome(self, usage_import: Any) -> Any:
         """The bar, and in words what has no column: with a column for each count the last ones left a small screen."""
-        counts = marks.outcomes(usage_import) | {"repaired": usage_import.repaired_count}
-        said = " · ".join(f"{count:,} {name}" for name, count in counts.items() if count and name != "exceptions")
+        beside = {"repaired": usage_import.repaired_count, "rated": usage_import.rated_count}
+        counts = marks.outcomes(usage_import) | beside
+        said = " · ".join(
+            f"{count:,}\N{NO-BREAK SPACE}{name}" for name, count in counts.items() if count and name != "exceptions"
+        )
         return format_html('{}<span class="quiet">{}</span>', marks.outcome_bar(marks.outcomes(usage_import)), said)
 
     @admin.display(description="exceptions")
@@ -114,10 +117,6 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
             return "0"
         text = f"{usage_import.exception_count:,}"
         return marks.list_link(text, "ingestion_importexception", usage_import=usage_import.pk)
-
-    @admin.display(description="rated")
-    def rated(self, usage_import: Any) -> str:
-        return marks.number(usage_import.rated_count)
 
     @admin.display(description="not rated")
     def not_rated(self, usage_import: Any) -> Any:

@@ -349,6 +349,11 @@ def test_a_packed_sample_is_unpacked_before_it_is_looked_at(pack, admin_client):
     assert ProfileVersion.objects.get().status == "active"
 
 
+def test_a_packed_sample_of_more_than_a_mebibyte_is_refused_in_words(admin_client):
+    page = admin_client.post(reverse(WIZARD), {"file": upload(b"PK\x03\x04" + b"x" * (1 << 20))})
+    assert "A packed sample or a workbook may have 1,048,576 bytes" in text_of(page)
+
+
 def test_a_sample_that_was_mangled_is_asked_for_again(admin_client):
     for sample in ("not base64!", base64.b64encode(b"\0").decode(), ""):
         page = admin_client.post(reverse(WIZARD), {"sample": sample}, follow=True)

@@ -88,7 +88,9 @@ def unpack_sample(content: bytes, most: int) -> bytes:
     """What a sample in memory unpacks to, at most `most` bytes; itself where it is not packed. Raises UnpackError."""
     if len(content) > most:
         if kind_of(content):
-            message = f"The sample is packed and larger than {most:,} bytes. Give fewer of its rows."
+            message = (
+                f"A packed sample or a workbook may have {most:,} bytes; this one has more. Give fewer of its rows."
+            )
             raise UnpackError("unpacked_bytes", message)
         return content
     spool = BytesIO()

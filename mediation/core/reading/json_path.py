@@ -18,7 +18,7 @@ MAX_SHOWN = 10
 SPACE = re.compile(r"[ \t\r\n]*")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 PLAIN = re.compile(r'[^"\\]*')
-BETWEEN = re.compile(r'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)  # whole strings included
+BETWEEN = re.compile(r'(?:[^"{}\[\]]+|"[^"\\]*(?:\\.[^"\\]*)*")*', re.DOTALL)  # whole strings included
 SCALAR = re.compile(r'[^\s,:"{}\[\]]*')
 CLOSES = {"{": "}", "[": "]"}
 

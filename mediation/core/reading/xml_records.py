@@ -33,7 +33,10 @@ STEP = re.compile(rf"(?P<name>{NAME})(?:\[(?P<index>\d+)\])?")
 # Everything in a well-formed document that is not character data. `name` is that of a tag.
 MARKUP = re.compile(
     r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>"
-    r"|<(?P<close>/?)(?P<name>[^\s/>!?]++)(?:[^>\"'/]++|\"[^\"]*+\"|'[^']*+'|/(?!>))*+(?P<empty>/?)>",
+    # A look ahead and what it found again is never tried in parts; possessive signs say so too, but Python 3.11 before
+    # 3.11.5 gets them wrong.
+    r"|<(?P<close>/?)(?=(?P<name>[^\s/>!?]+))(?P=name)"
+    r"(?=(?P<rest>(?:[^>\"'/]+|\"[^\"]*\"|'[^']*'|/(?!>))*))(?P=rest)(?P<empty>/?)>",
     re.DOTALL,
 )
 

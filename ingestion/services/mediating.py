@@ -19,7 +19,7 @@ from ingestion.services.reprocessing import open_attempt
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
-from mediation.core.spec import ProfileSpec, parse_spec
+from mediation.core.spec import ProfileSpec
 from mediation.models import ProfileVersion
 
 log = structlog.get_logger()
@@ -165,7 +165,7 @@ def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: P
 
 
 def _submitted_rows(chunks: list[ImportChunk], version: ProfileVersion) -> pl.DataFrame:
-    spec = parse_spec(version.spec)
+    spec = mediation.spec_of(version)
     bodies = ImportBody.objects.in_bulk([chunk.usage_import_id for chunk in chunks])
     rows = [
         (chunk.usage_import_id, number, raw)

@@ -15,7 +15,7 @@ from ingestion.core.requests import FaultyRequestError, RequestFault, count_reco
 from ingestion.models import Feed, IdempotencyKey, UsageImport
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
-from mediation.core.spec import Delimited, parse_spec
+from mediation.core.spec import Delimited
 from mediation.models import ProfileVersion
 
 PERMISSION = "ingestion.add_usageimport"
@@ -138,7 +138,7 @@ def receive_more_usage(*, terms: Terms, body: bytes, idempotency_key: str | None
 
 
 def _terms(feed: Feed, version: ProfileVersion, by: User | None, stamp: UUID) -> Terms:
-    spec = parse_spec(version.spec)
+    spec = mediation.spec_of(version)
     if isinstance(spec.format, Delimited) and not spec.format.columns:
         message = f"The profile of {feed} takes its columns from a file's header; name them in it to take rows here."
         raise UnableToReceive("profile_needs_header", message)
@@ -156,7 +156,7 @@ def _terms(feed: Feed, version: ProfileVersion, by: User | None, stamp: UUID) ->
 
 def scan_submission(version: ProfileVersion, body: bytes) -> dict[str, str | None] | None:
     """What the header and trailer rows of a request say. Raises UnreadableError where its totals disagree."""
-    spec = parse_spec(version.spec)
+    spec = mediation.spec_of(version)
     if spec.structure is None or not spec.structure.has_claims:
         return None
     rows = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)

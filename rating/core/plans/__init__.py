@@ -1,0 +1,1 @@
+"""Rate plans as documents and as values."""

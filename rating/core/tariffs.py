@@ -1,0 +1,111 @@
+"""Plan versions as pricing wants them: each rate and each bucket with its number, found by its place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mediation.core.expressions import fields_of
+from rating.core.plans.spec import Bucket, Group, Plan, Rate
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a plan, valid from `starts_at` to before `ends_at`, with the numbers of its rates and buckets."""
+
+    version_id: int
+    plan_id: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    plan: Plan
+    rate_ids: Mapping[tuple[str, str], int]  # by group and rate; a rate keeps its number through versions
+    bucket_ids: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PricedRate:
+    """A rate in its version. key: its place in the price list. bucket_keys: what its usage may draw on."""
+
+    key: int
+    rate_id: int
+    version: Version
+    group: Group
+    rate: Rate
+    usage_class_id: int | None  # None: no such class
+    is_cost: bool
+    bucket_keys: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PricedBucket:
+    """A bucket in its version. key: its place in the price list."""
+
+    key: int
+    bucket_id: int
+    version: Version
+    bucket: Bucket
+    followed_class_id: int | None
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """Every version that may price usage, with rates and buckets by key."""
+
+    versions: tuple[Version, ...]
+    rates: tuple[PricedRate, ...]
+    buckets: tuple[PricedBucket, ...]
+    class_ids: Mapping[str, int]
+
+    @property
+    def needs_extensions(self) -> bool:
+        """Whether any version asks for extensions of the UDR."""
+        return any("Extensions." in field for version in self.versions for field in fields_asked(version.plan))
+
+
+def price_list(versions: Sequence[Version], class_ids: Mapping[str, int]) -> PriceList:
+    """Number the rates and buckets of versions. Rates of `cost_groups` follow those of `groups`."""
+    rates: list[PricedRate] = []
+    buckets: list[PricedBucket] = []
+    for version in versions:
+        own = []
+        for bucket in version.plan.buckets:
+            followed = class_ids.get(bucket.follows.usage_class) if bucket.follows else None
+            own.append(PricedBucket(len(buckets), version.bucket_ids[bucket.name], version, bucket, followed))
+            buckets.append(own[-1])
+        for is_cost, groups in ((False, version.plan.groups), (True, version.plan.cost_groups)):
+            for group in groups:
+                for rate in group.rates:
+                    served = tuple(each.key for each in own if not is_cost and serves(each.bucket, group, rate))
+                    rates.append(
+                        PricedRate(
+                            key=len(rates),
+                            rate_id=version.rate_ids[group.name, rate.name],
+                            version=version,
+                            group=group,
+                            rate=rate,
+                            usage_class_id=class_ids.get(rate.usage_class),
+                            is_cost=is_cost,
+                            bucket_keys=served,
+                        )
+                    )
+    return PriceList(tuple(versions), tuple(rates), tuple(buckets), class_ids)
+
+
+def serves(bucket: Bucket, group: Group, rate: Rate) -> bool:
+    """Whether usage of the rate may draw on the bucket."""
+    if not bucket.usage_classes and not bucket.rates:
+        return True
+    return rate.usage_class in bucket.usage_classes or f"{group.name} / {rate.name}" in bucket.rates
+
+
+def fields_asked(plan: Plan) -> frozenset[str]:
+    """The UDR fields that the conditions, counters and matrices of a plan read."""
+    conditions = [bucket.condition for bucket in plan.buckets]
+    asked: set[str] = set()
+    for group in (*plan.groups, *plan.cost_groups):
+        conditions.append(group.condition)
+        for rate in group.rates:
+            conditions.append(rate.condition)
+            asked.update(rate.counting.by, rate.fields, (rate.aggregation.of,))
+    for condition in conditions:
+        asked.update(fields_of(condition) if condition else ())
+    return frozenset(asked)

@@ -31,6 +31,7 @@ class UsageClass(models.Model):
         USAGE = "usage", "UDR usage identifier"
         ORIGINATING = "originating", "originating identifier"
         TERMINATING = "terminating", "terminating identifier"
+        DIRECTION = "direction", "by direction (outbound: originating, inbound: terminating; reverse rating: the other)"
 
     name = models.CharField(max_length=200, unique=True, help_text="As records name it, letter for letter.")
     usage_class_type = models.ForeignKey(UsageClassType, on_delete=models.PROTECT, null=True, blank=True)

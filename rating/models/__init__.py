@@ -1,23 +1,34 @@
 """The tables of rating, in the order of the walk: what usage costs, who pays, what was charged, what could not be."""
 
 from .accounts import Account, BillingPeriod, Service, ServiceIdentifier
-from .charges import BucketBalance, Charge, StatementLine, TierPosition
+from .charges import BucketDraw, BucketGrant, Charge, Counter, SeenMember
 from .exceptions import RatingException
-from .plans import Bucket, Rate, RateGroup, RatePlan, Tier
+from .plans import Bucket, Package, PlanVersion, Rate, RatePlan
+from .statements import Statement, StatementLine, StatementTax
+from .taxes import ClassTaxCategory, Jurisdiction, TaxCode, TaxExemption, TaxPart
 
 __all__ = [
     "Account",
     "BillingPeriod",
     "Bucket",
-    "BucketBalance",
+    "BucketDraw",
+    "BucketGrant",
     "Charge",
+    "ClassTaxCategory",
+    "Counter",
+    "Jurisdiction",
+    "Package",
+    "PlanVersion",
     "Rate",
-    "RateGroup",
     "RatePlan",
     "RatingException",
+    "SeenMember",
     "Service",
     "ServiceIdentifier",
+    "Statement",
     "StatementLine",
-    "Tier",
-    "TierPosition",
+    "StatementTax",
+    "TaxCode",
+    "TaxExemption",
+    "TaxPart",
 ]

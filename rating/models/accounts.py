@@ -7,7 +7,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
-from .plans import RatePlan, is_currency
+from .plans import Package, RatePlan, is_currency
+from .taxes import Jurisdiction
 
 ENDS_AFTER_IT_STARTS = Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at"))
 
@@ -33,6 +34,14 @@ class Account(models.Model):
         blank=True,
         related_name="accounts",
         help_text="Empty: the plan of the parent account, or else the default plan.",
+    )
+    jurisdiction = models.ForeignKey(
+        Jurisdiction,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="accounts",
+        help_text="Whose taxes its statements bear. Empty: none.",
     )
     closed_at = models.DateTimeField(
         null=True, blank=True, help_text="When the final bill was issued; nothing is charged any more."
@@ -69,7 +78,16 @@ class Service(models.Model):
         null=True,
         blank=True,
         related_name="services",
-        help_text="Empty: the plan of the account.",
+        help_text="Empty: the plan of the package or the account.",
+    )
+    package = models.ForeignKey(Package, on_delete=models.PROTECT, null=True, blank=True, related_name="services")
+    jurisdiction = models.ForeignKey(
+        Jurisdiction,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Where the service is taxed. Empty: where the account is.",
     )
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
@@ -130,9 +148,17 @@ class BillingPeriod(models.Model):
     ends_at = models.DateTimeField()
     status = models.CharField(max_length=6, choices=Status, default=Status.OPEN)
     closed_at = models.DateTimeField(null=True, blank=True)
+    is_unsettled = models.BooleanField(
+        "to be put in order",
+        default=False,
+        help_text="Something in it was taken back since it was last priced in the order of its dates.",
+    )
 
     class Meta:
         permissions = [("close_billingperiod", "Can close billing periods")]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(is_unsettled=True), name="billing_period_unsettled"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["account", "starts_at"], name="billing_period_once"),
             models.CheckConstraint(name="billing_period_ends_after_it_starts", condition=Q(ends_at__gt=F("starts_at"))),

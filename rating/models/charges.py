@@ -1,4 +1,4 @@
-"""What was charged, how far tiers and allowances have come, and what a closed period's statement says."""
+"""What was charged, and how far tiers and allowances have come."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from mediation.models import UsageClass
 
 from .accounts import Account, BillingPeriod, Service, ServiceIdentifier
-from .plans import Bucket, Rate, RateGroup, RatePlan
+from .plans import Bucket, PlanVersion, Rate, RatePlan
 
 
 def _fact_key(to: type[models.Model], **options: Any) -> Any:
@@ -18,34 +18,88 @@ def _fact_key(to: type[models.Model], **options: Any) -> Any:
     )
 
 
-class TierPosition(models.Model):
-    """How much of a graduated rate a service has used up in a period."""
+class Counter(models.Model):
+    """How far the tiers of a rate are used up, by whose usage shares them."""
 
-    period = _fact_key(BillingPeriod)
-    service = _fact_key(Service)
+    period_id = models.BigIntegerField(help_text="0 where it never starts again.")
+    account = _fact_key(Account)
+    service_id = models.BigIntegerField(help_text="0 where an account or a family shares it.")
     rate = _fact_key(Rate)
-    quantity = models.DecimalField(max_digits=21, decimal_places=6)
+    key = models.TextField(help_text="The fields that the rate counts by, and the window.")
+    level = models.DecimalField(max_digits=38, decimal_places=12, help_text="What the aggregation has come to.")
+    position = models.DecimalField(max_digits=38, decimal_places=6, help_text="Units priced.")
+    records = models.BigIntegerField()
+    at = models.DateTimeField(null=True, help_text="The date of the latest record.")
+    credit = models.DecimalField(max_digits=38, decimal_places=11, help_text="Paid from buckets of money.")
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["period", "service", "rate"], name="tier_position_once"),
-            models.CheckConstraint(name="tier_position_is_not_negative", condition=Q(quantity__gte=0)),
+            models.UniqueConstraint(fields=["period_id", "account", "service_id", "rate", "key"], name="counter_once")
         ]
 
 
-class BucketBalance(models.Model):
-    """How much of an allowance a service has used up in a period."""
+class SeenMember(models.Model):
+    """A value that a unique count has counted."""
 
-    period = _fact_key(BillingPeriod)
-    service = _fact_key(Service)
+    period_id = models.BigIntegerField()
+    account = _fact_key(Account)
+    service_id = models.BigIntegerField()
+    rate = _fact_key(Rate)
+    key = models.TextField()
+    member = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["period_id", "account", "service_id", "rate", "key", "member"], name="seen_member_once"
+            )
+        ]
+
+
+class BucketGrant(models.Model):
+    """What a bucket gave to its owner for a time, and what is used of it: units, or money."""
+
     bucket = _fact_key(Bucket)
-    used = models.DecimalField(max_digits=21, decimal_places=6)
+    account = _fact_key(Account)
+    service_id = models.BigIntegerField(help_text="0 where an account or a family shares it.")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True)
+    granted = models.DecimalField(max_digits=38, decimal_places=11, help_text="With what was carried over and refilled.")
+    carried = models.DecimalField(max_digits=38, decimal_places=11, help_text="Of it, from the grant before.")
+    refills = models.BigIntegerField()
+    used = models.DecimalField(max_digits=38, decimal_places=11)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["period", "service", "bucket"], name="bucket_balance_once"),
-            models.CheckConstraint(name="bucket_balance_is_not_negative", condition=Q(used__gte=0)),
+            models.UniqueConstraint(fields=["account", "bucket", "service_id", "starts_at"], name="bucket_grant_once"),
+            models.CheckConstraint(
+                name="bucket_grant_is_not_overdrawn", condition=Q(used__gte=0) & Q(granted__gte=F("used"))
+            ),
         ]
+
+
+class BucketDraw(models.Model):
+    """A movement of a bucket: by which charge, how much, and what was left; partitioned by month of `date`."""
+
+    class Kind(models.TextChoices):
+        DRAW = "draw", "draw"
+        GIVE_BACK = "give_back", "given back"
+        REFILL = "refill", "refill"
+
+    charge_id = models.BigIntegerField(primary_key=True)
+    place = models.SmallIntegerField(help_text="Among the movements of the charge.")
+    date = models.DateTimeField(help_text="When the usage happened, UTC.")
+    kind = models.CharField(max_length=9, choices=Kind)
+    bucket = _fact_key(Bucket)
+    account = _fact_key(Account)
+    service_id = models.BigIntegerField()
+    starts_at = models.DateTimeField(help_text="Of the grant.")
+    quantity = models.DecimalField(max_digits=38, decimal_places=11)
+    amount = models.DecimalField(max_digits=32, decimal_places=11, help_text="What the movement itself cost.")
+    left = models.DecimalField(max_digits=38, decimal_places=11, help_text="After it.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["charge_id", "place", "date"], name="bucket_draw_once")]
 
 
 class Charge(models.Model):
@@ -70,52 +124,47 @@ class Charge(models.Model):
     period = _fact_key(BillingPeriod)
     usage_class = _fact_key(UsageClass)
     plan = _fact_key(RatePlan)
-    rate_group = _fact_key(RateGroup)
+    version = _fact_key(PlanVersion)
     rate = _fact_key(Rate)
-    bucket = _fact_key(Bucket, null=True)
+    part = models.SmallIntegerField(
+        default=0, help_text="Of a record that was split at the boundary of a time period."
+    )
+    counting_period_id = models.BigIntegerField(
+        help_text="Whose tiers and allowances it used: another than it is billed in where it corrects a closed one."
+    )
     quantity = models.DecimalField(max_digits=21, decimal_places=6, help_text="As measured.")
     rated_quantity = models.DecimalField(max_digits=21, decimal_places=6, help_text="After rounding.")
-    bucket_quantity = models.DecimalField(max_digits=21, decimal_places=6, help_text="Of it, drawn from the bucket.")
+    free_quantity = models.DecimalField(max_digits=21, decimal_places=6, default=0, help_text="Of it, free units.")
+    bucket_quantity = models.DecimalField(max_digits=21, decimal_places=6, help_text="Of it, drawn from buckets.")
     tier_position = models.DecimalField(
-        max_digits=21, decimal_places=6, null=True, help_text="How far the graduated rate was used up before."
+        max_digits=21, decimal_places=6, null=True, help_text="How far the rate's tiers were used up before."
     )
+    credit = models.DecimalField(
+        max_digits=32, decimal_places=11, default=0, help_text="Paid from buckets of money; the amount is without it."
+    )
+    cost = models.DecimalField(max_digits=32, decimal_places=11, null=True, help_text="What the usage costs us.")
     amount = models.DecimalField(max_digits=32, decimal_places=11)
     currency = models.CharField(max_length=3)
     rated_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["period"], name="charge_period")]
+        indexes = [
+            models.Index(fields=["period"], name="charge_period"),
+            models.Index(
+                fields=["counting_period_id"],
+                condition=~Q(counting_period_id=F("period_id")),
+                name="charge_counted_elsewhere",
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 name="charge_bucket_within_quantity",
                 condition=Q(kind="charge", bucket_quantity__gte=0, rated_quantity__gte=F("bucket_quantity"))
-                | Q(kind="reversal", bucket_quantity__lte=0, rated_quantity__lte=F("bucket_quantity")),
+                | Q(kind="charge", bucket_quantity=0)
+                | Q(kind="reversal", bucket_quantity__lte=0, rated_quantity__lte=F("bucket_quantity"))
+                | Q(kind="reversal", bucket_quantity=0),
             )
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} of UDR {self.udr_id}"
-
-
-class StatementLine(models.Model):
-    """A period's charges of one class, written when the period is closed and never changed."""
-
-    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="lines", db_index=False)
-    usage_class = models.ForeignKey(UsageClass, on_delete=models.PROTECT, related_name="+", db_index=False)
-    currency = models.CharField(max_length=3)
-    record_count = models.BigIntegerField("records", help_text="Charges less reversals.")
-    quantity = models.DecimalField(max_digits=32, decimal_places=6)
-    rated_quantity = models.DecimalField(max_digits=32, decimal_places=6)
-    bucket_quantity = models.DecimalField(max_digits=32, decimal_places=6)
-    amount = models.DecimalField(max_digits=38, decimal_places=11, help_text="The exact sum of the charges.")
-    line_amount = models.DecimalField(
-        max_digits=38, decimal_places=11, help_text="Rounded half away from zero to the currency's minor unit."
-    )
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["period", "usage_class", "currency"], name="statement_line_once")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.usage_class}: {self.line_amount} {self.currency}"

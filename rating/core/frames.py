@@ -197,8 +197,9 @@ COUNTERS: Schema = {  # how far each counter has come. per account or family: se
     "service_id": pl.Int64,
     "rate_id": pl.Int64,
     "key": pl.String,  # of the rate's `by` fields and its window
-    "level": LEVEL,  # what the aggregation has come to
-    "position": TOTAL,  # units priced
+    "level": LEVEL,  # what the aggregation has come to; of `each`: the rated quantity
+    "held": LEVEL,  # of weighted sums: the level held now, which the next period goes on with
+    "position": LEVEL,  # units priced; where a share of amounts is priced: the amounts
     "records": pl.Int64,
     "at": MOMENT,  # the date of the latest record
     "credit": MONEY,  # paid from buckets of money

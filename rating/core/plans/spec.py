@@ -126,6 +126,7 @@ class Rate:
     size: Decimal | None = None  # package
     rounding: Literal["up", "down", "nearest"] = "up"  # package: how a started package counts
     tiers: tuple[Tier, ...] = ()
+    bounded: bool = False  # the last tier ends on purpose: usage above it is an exception
     flat_at_zero: bool = False  # the first tier's flat fee is charged for records of zero units too
     tier_by: str | None = None  # volume, stairstep: the usage class whose quantity chooses the tier
     of: Literal["amount", "quantity", "cost"] = "amount"  # what percentages and pass-through are taken of

@@ -1,0 +1,82 @@
+"""What a quote document must hold together: names that are met, names that are unique, periods apart."""
+
+from collections.abc import Iterable, Iterator
+
+from mediation.core.spec.document import Fault
+from rating.core.quoting.settings import Account, Opening, Setting
+
+
+def check(setting: Setting) -> list[Fault]:
+    """Every fault that only the whole document shows."""
+    return [
+        *_repeated((plan.name for plan in setting.plans), "/plans", "name"),
+        *_repeated((each.name for each in setting.classes), "/classes", "name"),
+        *_repeated((account.number for account in setting.accounts), "/accounts", "number"),
+        *_accounts(setting),
+        *_parents(setting.accounts),
+        *_periods(setting),
+        *(fault for place, opening in enumerate(setting.grants) for fault in _opening(setting, opening, place)),
+    ]
+
+
+def _repeated(names: Iterable[str], pointer: str, key: str) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for place, name in enumerate(names):
+        if name in seen:
+            yield Fault(f"{pointer}/{place}/{key}", f"“{name}” is there already")
+        seen.add(name)
+
+
+def _accounts(setting: Setting) -> Iterator[Fault]:
+    plans = {plan.name for plan in setting.plans}
+    if not setting.accounts and len(plans) > 1:
+        yield Fault("/accounts", "is missing: with several plans, say which account is on which")
+    for place, account in enumerate(setting.accounts):
+        named = [(f"/accounts/{place}/plan", account.plan)]
+        yield from _repeated((each.name for each in account.services), f"/accounts/{place}/services", "name")
+        for at, service in enumerate(account.services):
+            pointer = f"/accounts/{place}/services/{at}"
+            named += [(f"{pointer}/plan", service.plan), (f"{pointer}/package", service.package)]
+            if service.starts_at and service.ends_at and service.starts_at >= service.ends_at:
+                yield Fault(f"{pointer}/ends_at", "must be after starts_at")
+        for pointer, name in named:
+            if name is not None and name not in plans:
+                yield Fault(pointer, f"there is no plan “{name}” in this document")
+
+
+def _parents(accounts: tuple[Account, ...]) -> Iterator[Fault]:
+    above = {account.number: account.parent for account in accounts}
+    for place, account in enumerate(accounts):
+        met, parent = {account.number}, account.parent
+        while parent is not None and parent not in met:
+            if parent not in above:
+                yield Fault(f"/accounts/{place}/parent", f"there is no account “{parent}” in this document")
+                break
+            met.add(parent)
+            parent = above[parent]
+        else:
+            if parent is not None:
+                yield Fault(f"/accounts/{place}/parent", "leads in a circle")
+
+
+def _periods(setting: Setting) -> Iterator[Fault]:
+    for place, period in enumerate(setting.periods):
+        if period.starts_at >= period.ends_at:
+            yield Fault(f"/periods/{place}/ends_at", "must be after starts_at")
+        if place and period.starts_at < setting.periods[place - 1].ends_at:
+            yield Fault(f"/periods/{place}/starts_at", "must not be before the end of the period above")
+
+
+def _opening(setting: Setting, opening: Opening, place: int) -> Iterator[Fault]:
+    pointer = f"/grants/{place}"
+    plans = [plan for plan in setting.plans if opening.plan in (None, plan.name)]
+    buckets = [bucket for plan in plans for bucket in plan.buckets if bucket.name == opening.bucket]
+    if not buckets:
+        yield Fault(f"{pointer}/bucket", f"there is no bucket “{opening.bucket}” in this document")
+    elif len(buckets) > 1:
+        yield Fault(f"{pointer}/plan", "is missing: several plans have a bucket of this name")
+    account = next((each for each in setting.accounts if each.number == opening.account), None)
+    if opening.account is not None and setting.accounts and account is None:
+        yield Fault(f"{pointer}/account", f"there is no account “{opening.account}” in this document")
+    if account and account.services and opening.service not in (None, *(each.name for each in account.services)):
+        yield Fault(f"{pointer}/service", f"account “{account.number}” has no service “{opening.service}”")

@@ -186,7 +186,7 @@ PRICED: Schema = {
     "rated_quantity": QUANTITY,  # by how much the counted, transformed and rounded quantity rose
     "free_quantity": QUANTITY,  # of it, free units of the rate
     "bucket_quantity": QUANTITY,  # of it, drawn from buckets of units
-    "tier_position": QUANTITY,  # units priced before in the counter; null where the rate keeps no counter
+    "tier_position": LEVEL,  # position of the counter before; null where the rate keeps no counter
     "credit": AMOUNT,  # paid from buckets of money
     "charged_amount": AMOUNT,  # what is owed, after credit
 }

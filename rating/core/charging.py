@@ -1,111 +1,88 @@
-"""The walk of UDRs through the passes, the charges that come of it, and what they leave in the balances."""
+"""From priced usage to rows of charges and draws, and the rows that take them back."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 import polars as pl
 
-from mediation.core.numbers import QUANTITY, assert_no_float
+from mediation.core.numbers import assert_no_float
 
-from .frames import BALANCES, CHARGES, ENTRY_BITS, MOMENT, POSITIONS, TOTAL, Rated, Tariff
-from .payers import choose_identifiers, find_payers, refuse_final_billed, require_plan
-from .periods import assign_periods, find_months
-from .prices import price
-from .quantities import BUCKET, CLIMB, allot, round_up
-from .rates import find_rates, require_amount, require_tiers
+from .frames import CHARGES, DRAW_ROWS, ENTRY_BITS, MOMENT, empty
+from .tariffs import PriceList
 
-Pass = Callable[[pl.DataFrame, Tariff], Rated]
+# A part has two entries, a charge and its reversal, so that a reversal's id is its charge's plus one.
+ENTRIES = 2
 
-# Whose identifier counts: needs the classes only.
-CHOOSING: tuple[Pass, ...] = (choose_identifiers,)
-
-# Who pays, by which rate, for how much: needs configuration only.
-MATCHING: tuple[Pass, ...] = (
-    find_payers,
-    refuse_final_billed,
-    require_plan,
-    find_rates,
-    require_amount,
-    require_tiers,
-    round_up,
-    find_months,
-)
-
-# In which period, after which usage, for what amount: needs periods, balances and positions, under lock.
-PRICING: tuple[Pass, ...] = (assign_periods, allot, price)
+# What taking a charge back turns round.
+SIGNED = ("quantity", "rated_quantity", "free_quantity", "bucket_quantity", "credit", "cost", "amount")
 
 
-def walk(passes: tuple[Pass, ...], udrs: pl.DataFrame, tariff: Tariff) -> Rated:
-    """Take UDRs through passes; what one refuses, the next does not see."""
-    refused = []
-    for each in passes:
-        passed = each(udrs, tariff)
-        udrs = passed.rated
-        refused.append(passed.refused)
-    return Rated(udrs, pl.concat(refused))
+def charges_of(
+    rated: pl.DataFrame, prices: PriceList, now: datetime, *, entries: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """The charges of priced usage (PRICED), schema CHARGES, ordered by period as its index wants them.
 
-
-def charges_of(priced: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """The first charges of priced UDRs, schema CHARGES, ordered by period as its index wants them."""
-    charges = priced.with_columns(
-        id=pl.col("udr_id") * (1 << ENTRY_BITS),
+    Each is billed where it is counted. entries: udr_id, entry: the first that is free where a UDR was charged before.
+    """
+    first = pl.lit(0, pl.Int64)
+    if entries is not None:
+        rated = rated.join(entries, on="udr_id", how="left", maintain_order="left")
+        first = pl.col("entry").fill_null(0)
+    numbered = rated.join(_numbers(prices), on="rate_key", how="left", maintain_order="left")
+    charges = numbered.with_columns(
+        id=pl.col("udr_id") * (1 << ENTRY_BITS) + first + pl.col("part") * ENTRIES,
         rated_at=pl.lit(now, MOMENT),
+        counting_period_id="period_id",
         quantity="value",
+        amount="charged_amount",
         currency="account_currency",
         kind=pl.lit("charge"),
     ).select(*CHARGES)
     assert_no_float(charges)
-    return charges.sort("period_id")
+    return charges.sort("period_id", maintain_order=True)
 
 
-def reversals_of(charges: pl.DataFrame, periods: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """The rows that take charges back, each in the period that `periods` names for its charge.
+def _numbers(prices: PriceList) -> pl.DataFrame:
+    rows = [(each.key, each.rate_id, each.version.version_id) for each in prices.rates]
+    return pl.DataFrame(rows, schema={"rate_key": pl.Int64, "rate_id": pl.Int64, "version_id": pl.Int64}, orient="row")
 
-    charges: schema CHARGES. periods: id (of the charge), period_id. In another period than its charge's a reversal
-    moves neither bucket nor tiers, and names none.
+
+def draw_rows_of(draws: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
+    """The movements (DRAWS) that made these charges, as rows of the table: schema DRAW_ROWS."""
+    if draws.is_empty():
+        return empty(DRAW_ROWS)
+    named = draws.join(charges.select("udr_id", "part", charge_id="id"), on=["udr_id", "part"], maintain_order="left")
+    placed = named.with_columns(place=(pl.col("charge_id").cum_count().over("charge_id") - 1).cast(pl.Int64))
+    return placed.select(*DRAW_ROWS)
+
+
+def reversals_of(charges: pl.DataFrame, billed: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """The rows that take charges back, each billed in the period that `billed` names for its charge.
+
+    charges: schema CHARGES. billed: id (of the charge), billed_id. They are counted where their charge was.
     """
-    taken = ["quantity", "rated_quantity", "bucket_quantity"]
-    stays = pl.col("period_id") == pl.col("charged_period_id")
-    moved = charges.rename({"period_id": "charged_period_id"}).join(periods, on="id")
+    moved = charges.join(billed, on="id", maintain_order="left")
     reversals = moved.with_columns(
-        pl.col(taken).neg().cast(QUANTITY),
-        bucket_id=pl.when(stays).then("bucket_id"),
-        tier_position=pl.when(stays).then("tier_position"),
+        *(pl.col(name).neg().cast(CHARGES[name]) for name in SIGNED),
         id=pl.col("id") + 1,
-        amount=pl.col("amount").neg().cast(CHARGES["amount"]),
+        period_id="billed_id",
         kind=pl.lit("reversal"),
         rated_at=pl.lit(now, MOMENT),
     )
-    return reversals.select(*CHARGES).sort("period_id")
+    return reversals.select(*CHARGES).sort("period_id", maintain_order=True)
 
 
-def positions_after(charges: pl.DataFrame) -> pl.DataFrame:
-    """How far each graduated rate is used up after `charges`, schema POSITIONS."""
-    reached = pl.col("tier_position") + pl.col("rated_quantity") - pl.col("bucket_quantity")
-    climbed = charges.filter(pl.col("tier_position").is_not_null())
-    return climbed.group_by(CLIMB).agg(quantity=reached.max().cast(QUANTITY)).select(*POSITIONS).sort(CLIMB)
-
-
-def balances_after(charges: pl.DataFrame, tariff: Tariff) -> pl.DataFrame:
-    """How much of each bucket is used up after `charges`, schema BALANCES."""
-    drawn = _sums(charges.filter(pl.col("bucket_quantity") > 0), BUCKET, pl.col("bucket_quantity"))
-    used = drawn.join(tariff.balances, on=BUCKET, how="left", maintain_order="left").with_columns(
-        used=(pl.col("sum") + pl.col("used").cast(TOTAL).fill_null(0)).cast(QUANTITY)
+def given_back(draws: pl.DataFrame, grants: pl.DataFrame) -> pl.DataFrame:
+    """The rows that give back what the draws (DRAW_ROWS) of taken-back charges drew. grants: GRANTS before it."""
+    moved = draws.filter(pl.col("kind") != "refill")
+    if moved.is_empty():
+        return empty(DRAW_ROWS)
+    grant = ["account_id", "bucket_id", "service_id", "starts_at"]
+    known = moved.join(grants.select(*grant, "granted", "used"), on=grant, how="left", maintain_order="left")
+    back = known.with_columns(
+        charge_id=pl.col("charge_id") + 1,
+        kind=pl.lit("give_back"),
+        quantity=pl.col("quantity").neg().cast(DRAW_ROWS["quantity"]),
+        amount=pl.col("amount").neg().cast(DRAW_ROWS["amount"]),
     )
-    return used.select(*BALANCES)
-
-
-def climbed_by(charges: pl.DataFrame) -> pl.DataFrame:
-    """How far `charges` moved the positions: the keys of POSITIONS, sum."""
-    billable = pl.col("rated_quantity") - pl.col("bucket_quantity")
-    return _sums(charges.filter(pl.col("tier_position").is_not_null()), CLIMB, billable)
-
-
-def drawn_by(charges: pl.DataFrame) -> pl.DataFrame:
-    """How much `charges` drew on the buckets: the keys of BALANCES, sum."""
-    return _sums(charges.filter(pl.col("bucket_quantity") != 0), BUCKET, pl.col("bucket_quantity"))
-
-
-def _sums(charges: pl.DataFrame, keys: list[str], quantity: pl.Expr) -> pl.DataFrame:
-    # A group's sum wraps only above 38 digits: with 27 for a quantity that takes 10^11 charges, batches have 131,071.
-    return charges.group_by(keys).agg(sum=quantity.cast(TOTAL).sum()).sort(keys)
+    used = pl.col("used") + pl.col("quantity").cum_sum().over(grant)
+    return back.with_columns(left=(pl.col("granted") - used).cast(DRAW_ROWS["left"])).select(*DRAW_ROWS)

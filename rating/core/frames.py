@@ -14,6 +14,9 @@ MOMENT = pl.Datetime("us", "UTC")
 # index by UDR and by batch, and a UDR cannot be charged twice: 0 the first charge, 1 its reversal, 2 the next charge.
 ENTRY_BITS = 12
 
+MONEY = pl.Decimal(38, 11)  # sums of amounts
+LEVEL = pl.Decimal(38, 12)  # a counted quantity, or quantity x seconds for weighted sums
+
 # Running totals need more digits than one quantity: 10^15 units of 10^6 records still fit.
 TOTAL = pl.Decimal(38, 6)
 
@@ -96,19 +99,37 @@ CHARGES: Schema = {  # the columns of the table, by name
     "account_id": pl.Int64,
     "service_id": pl.Int64,
     "service_identifier_id": pl.Int64,
-    "period_id": pl.Int64,
+    "period_id": pl.Int64,  # in which it is billed
+    "counting_period_id": pl.Int64,  # whose counters and grants it moves
     "usage_class_id": pl.Int64,
     "plan_id": pl.Int64,
-    "rate_group_id": pl.Int64,
+    "version_id": pl.Int64,
     "rate_id": pl.Int64,
-    "bucket_id": pl.Int64,
+    "part": pl.Int64,
     "quantity": QUANTITY,
     "rated_quantity": QUANTITY,
+    "free_quantity": QUANTITY,
     "bucket_quantity": QUANTITY,
-    "tier_position": QUANTITY,
+    "tier_position": LEVEL,
+    "credit": AMOUNT,
+    "cost": AMOUNT,
     "amount": AMOUNT,
     "currency": pl.String,
     "kind": pl.String,
+}
+
+DRAW_ROWS: Schema = {  # the columns of the table of draws, by name
+    "charge_id": pl.Int64,
+    "place": pl.Int64,
+    "date": MOMENT,
+    "kind": pl.String,
+    "bucket_id": pl.Int64,
+    "account_id": pl.Int64,
+    "service_id": pl.Int64,
+    "starts_at": MOMENT,
+    "quantity": MONEY,
+    "amount": AMOUNT,
+    "left": MONEY,
 }
 
 REFUSED: Schema = {
@@ -145,9 +166,6 @@ USAGE: Schema = {
     "currency": pl.String,
     "extensions": pl.String,  # a JSON object of texts, or null; null throughout where no plan asks for any
 }
-
-MONEY = pl.Decimal(38, 11)  # sums of amounts
-LEVEL = pl.Decimal(38, 12)  # a counted quantity, or quantity x seconds for weighted sums
 
 # What matching adds to USAGE, and pricing reads.
 MATCHED: Schema = {

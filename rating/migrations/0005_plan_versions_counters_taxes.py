@@ -21,7 +21,8 @@ ALTER TABLE rating_charge
     ADD COLUMN counting_period_id bigint,
     ADD COLUMN free_quantity numeric(21, 6) NOT NULL DEFAULT 0,
     ADD COLUMN credit numeric(32, 11) NOT NULL DEFAULT 0,
-    ADD COLUMN cost numeric(32, 11);
+    ADD COLUMN cost numeric(32, 11),
+    ALTER COLUMN tier_position TYPE numeric(38, 12);
 ALTER TABLE rating_charge DROP CONSTRAINT charge_bucket_within_quantity;
 ALTER TABLE rating_charge ADD CONSTRAINT charge_bucket_within_quantity CHECK (
     (kind = 'charge' AND bucket_quantity >= 0 AND rated_quantity >= bucket_quantity)
@@ -258,7 +259,8 @@ class Migration(migrations.Migration):
                 ("service_id", models.BigIntegerField(help_text="0 where an account or a family shares it.")),
                 ("key", models.TextField(help_text="The fields that the rate counts by, and the window.")),
                 ("level", models.DecimalField(decimal_places=12, help_text="What the aggregation has come to.", max_digits=38)),
-                ("position", models.DecimalField(decimal_places=6, help_text="Units priced.", max_digits=38)),
+                ("held", models.DecimalField(decimal_places=12, help_text="Of weighted sums, the level held now.", max_digits=38)),
+                ("position", models.DecimalField(decimal_places=12, help_text="Units priced, or the amounts of which a share was.", max_digits=38)),
                 ("records", models.BigIntegerField()),
                 ("at", models.DateTimeField(help_text="The date of the latest record.", null=True)),
                 ("credit", models.DecimalField(decimal_places=11, help_text="Paid from buckets of money.", max_digits=38)),
@@ -395,7 +397,7 @@ class Migration(migrations.Migration):
                 migrations.AddField("charge", "credit", models.DecimalField(decimal_places=11, default=0, help_text="Paid from buckets of money; the amount is without it.", max_digits=32)),
                 migrations.AddField("charge", "cost", models.DecimalField(decimal_places=11, help_text="What the usage costs us.", max_digits=32, null=True)),
                 migrations.AlterField("charge", "bucket_quantity", models.DecimalField(decimal_places=6, help_text="Of it, drawn from buckets.", max_digits=21)),
-                migrations.AlterField("charge", "tier_position", models.DecimalField(decimal_places=6, help_text="How far the rate's tiers were used up before.", max_digits=21, null=True)),
+                migrations.AlterField("charge", "tier_position", models.DecimalField(decimal_places=12, help_text="How far the rate's tiers were used up before.", max_digits=38, null=True)),
                 migrations.RemoveConstraint("charge", "charge_bucket_within_quantity"),
                 migrations.AddConstraint(
                     "charge",

@@ -9,8 +9,8 @@ BACKFILL = """
 UPDATE rating_charge c SET counting_period_id = period_id, version_id = v.id, plan_id = r.plan_id
 FROM rating_rate r LEFT JOIN rating_planversion v ON v.plan_id = r.plan_id AND v.number = 1
 WHERE r.id = c.rate_id;
-INSERT INTO rating_counter (period_id, account_id, service_id, rate_id, key, level, position, records, at, credit)
-SELECT t.period_id, p.account_id, t.service_id, t.rate_id, '', t.quantity, t.quantity, 0, NULL, 0
+INSERT INTO rating_counter (period_id, account_id, service_id, rate_id, key, level, held, position, records, at, credit)
+SELECT t.period_id, p.account_id, t.service_id, t.rate_id, '', t.quantity, 0, t.quantity, 0, NULL, 0
 FROM rating_tierposition t JOIN rating_billingperiod p ON p.id = t.period_id;
 INSERT INTO rating_bucketgrant
     (bucket_id, account_id, service_id, starts_at, ends_at, granted, carried, refills, used)

@@ -27,7 +27,10 @@ class Counter(models.Model):
     rate = _fact_key(Rate)
     key = models.TextField(help_text="The fields that the rate counts by, and the window.")
     level = models.DecimalField(max_digits=38, decimal_places=12, help_text="What the aggregation has come to.")
-    position = models.DecimalField(max_digits=38, decimal_places=6, help_text="Units priced.")
+    held = models.DecimalField(max_digits=38, decimal_places=12, help_text="Of weighted sums, the level held now.")
+    position = models.DecimalField(
+        max_digits=38, decimal_places=12, help_text="Units priced, or the amounts of which a share was."
+    )
     records = models.BigIntegerField()
     at = models.DateTimeField(null=True, help_text="The date of the latest record.")
     credit = models.DecimalField(max_digits=38, decimal_places=11, help_text="Paid from buckets of money.")
@@ -137,7 +140,7 @@ class Charge(models.Model):
     free_quantity = models.DecimalField(max_digits=21, decimal_places=6, default=0, help_text="Of it, free units.")
     bucket_quantity = models.DecimalField(max_digits=21, decimal_places=6, help_text="Of it, drawn from buckets.")
     tier_position = models.DecimalField(
-        max_digits=21, decimal_places=6, null=True, help_text="How far the rate's tiers were used up before."
+        max_digits=38, decimal_places=12, null=True, help_text="How far the rate's tiers were used up before."
     )
     credit = models.DecimalField(
         max_digits=32, decimal_places=11, default=0, help_text="Paid from buckets of money; the amount is without it."

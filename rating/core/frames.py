@@ -214,7 +214,7 @@ COUNTERS: Schema = {  # how far each counter has come. per account or family: se
     "account_id": pl.Int64,
     "service_id": pl.Int64,
     "rate_id": pl.Int64,
-    "key": pl.String,  # of the rate's `by` fields and its window
+    "key": pl.String,  # of the rate's `by` fields and its window; `key@window` is the part of a counter in a window
     "level": LEVEL,  # what the aggregation has come to; of `each`: the rated quantity
     "held": LEVEL,  # of weighted sums: the level held now, which the next period goes on with
     "position": LEVEL,  # units priced; where a share of amounts is priced: the amounts

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mediation.core.expressions import fields_of
-from rating.core.plans.spec import Bucket, Group, Plan, Rate
+from rating.core.plans.spec import CLIMBING, RETROACTIVE, Bucket, Group, Plan, Rate
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,15 @@ class PricedRate:
     usage_class_id: int | None  # None: no such class
     is_cost: bool
     bucket_keys: tuple[int, ...]
+
+    @property
+    def keeps_counter(self) -> bool:
+        """Whether earlier usage decides what a record costs."""
+        rate = self.rate
+        if rate.counting.restarts == "record":
+            return False
+        remembers = bool(rate.free_units or rate.free_records or rate.free_amount)
+        return remembers or rate.aggregation.function != "each" or rate.model in CLIMBING | RETROACTIVE
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the billable part of a record costs, exactly: the models, connection fee, factor, least and most charge."""
 
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from rating.core.plans.spec import RETROACTIVE, Rate
 
@@ -39,8 +39,7 @@ class NoBase(NoPrice):
     """A share is to be taken of something that the record does not bring, or that is below zero."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What a record costs, unrounded, before what its draws cost: `after` - `before`.
 
     A charge is round(after + cost of draws) - round(before). before is 0 but for counters whose charges must add up to

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from rating.core.plans.spec import Rate
 
@@ -61,8 +62,7 @@ class Record:
     window: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What a record does to its counter. rated_quantity = free_quantity + what buckets and prices are for.
 
     quantity: the record's own (each) or the counter's, before any rounding. total: the rated quantity of the record

@@ -1,8 +1,17 @@
 """From a measured quantity to a rated one, and from an exact amount to a charge: every rounding of a record."""
 
 from collections.abc import Callable
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, localcontext
-from functools import wraps
+from decimal import (
+    ROUND_CEILING,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    getcontext,
+    localcontext,
+)
+from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
 from rating.core.plans.spec import Transform
@@ -21,14 +30,24 @@ SETTLED = Decimal(1).scaleb(-100)
 # How fine a quantity is: 6 decimals.
 FINEST = Decimal(1).scaleb(-6)
 
-_DIRECTIONS = {"none": ROUND_HALF_UP, "up": ROUND_CEILING, "down": ROUND_FLOOR, "nearest": ROUND_HALF_UP}
+_DIRECTIONS: dict[str, str] = {
+    "none": ROUND_HALF_UP,
+    "up": ROUND_CEILING,
+    "down": ROUND_FLOOR,
+    "nearest": ROUND_HALF_UP,
+}
 
 
 def exactly(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
-    """The function with every sum and product in it exact: Python's own context keeps 28 digits only."""
+    """The function with every sum and product in it exact: Python's own context keeps 28 digits only.
+
+    Within one another, or in a loop that runs in `localcontext(EXACT)`, the context is entered once.
+    """
 
     @wraps(function)
     def inner(*args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        if getcontext().prec == EXACT.prec:
+            return function(*args, **kwargs)
         with localcontext(EXACT):
             return function(*args, **kwargs)
 
@@ -44,7 +63,7 @@ def transformed(quantity: Decimal, transform: Transform) -> Decimal:
         quantity = EXACT.multiply(quantity, transform.multiply_by)
     if transform.divide_by != 1:
         quantity = EXACT.divide(quantity, transform.divide_by)
-    finest = FINEST if transform.rounding == "none" else Decimal(1).scaleb(-transform.decimals)
+    finest = FINEST if transform.rounding == "none" else decimal_place(transform.decimals)
     return quantity.quantize(finest, _DIRECTIONS[transform.rounding], EXACT)
 
 
@@ -79,9 +98,15 @@ def whole(quantity: Decimal, size: Decimal, rounding: str) -> Decimal:
 
 def round_away(exact: Decimal, places: int) -> Decimal:
     """An exact amount rounded once, half away from zero, to so many decimals."""
-    return settled(exact).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, EXACT)
+    return settled(exact).quantize(decimal_place(places), ROUND_HALF_UP, EXACT)
 
 
 def settled(exact: Decimal) -> Decimal:
     """The amount without the noise of inexact quotients: to 100 decimals."""
     return exact.quantize(SETTLED, ROUND_HALF_EVEN, EXACT)
+
+
+@cache
+def decimal_place(places: int) -> Decimal:
+    """One unit of the last of so many decimals."""
+    return Decimal(1).scaleb(-places)

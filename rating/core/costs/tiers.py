@@ -1,16 +1,15 @@
 """The price of so many units in tiers: graduated, by volume, by stairs; bounds are inclusive, on the real line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from rating.core.plans.spec import Rate, Tier
 
 from .quantities import ZERO, exactly, multiple
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """What lies in one tier. place: 1 the first. quantity: as it is priced. cost, flat: amounts, exact."""
 
     place: int

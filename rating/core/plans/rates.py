@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, get_args
 
-from rating.core.plans.fields import CONDITION_FIELDS, FIELD_KINDS, ZONE, is_counted
+from rating.core.plans.fields import FIELD_KINDS, ZONE, is_counted, is_named
 from rating.core.plans.reading import (
     AMOUNT,
     FACTOR,
@@ -71,15 +71,13 @@ TIER_NEEDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def field(*, with_zone: bool = False, is_any: bool = False) -> Key:
-    """A UDR field by which records are told apart. with_zone: or the zone; is_any: or a number or moment."""
+def field(*, with_zone: bool = False) -> Key:
+    """A UDR field. with_zone: or the zone, which matching finds."""
 
     def read(reader: Reader, value: Any, pointer: str) -> str:
         found = str(name(reader, value, pointer))
-        allowed = found in CONDITION_FIELDS and (is_any or found not in ("Date", "Value", "Amount"))
-        if found and not allowed and not (with_zone and found == ZONE):
-            known = [one for one in FIELD_KINDS if is_any or one not in ("Date", "Value", "Amount")]
-            names = ", ".join([*known, *([ZONE] if with_zone else []), "Extensions.<name>"])
+        if found and not is_named(found, with_zone=with_zone):
+            names = ", ".join([*FIELD_KINDS, *([ZONE] if with_zone else []), "Extensions.<name>"])
             reader.fault(pointer, f"{found} is no field to use here; those are {names}")
         return found
 
@@ -141,7 +139,7 @@ def aggregation(reader: Reader, value: Any, pointer: str) -> Aggregation:
     """What is counted of records, and over which windows."""
     keys: dict[str, Key] = {
         "function": choice(*get_args(Function)),
-        "of": field(is_any=True),
+        "of": field(),
         "within": choice("hour", "day"),
         "then": choice("sum", "max", "latest"),
         "carries_over": flag,
@@ -152,7 +150,7 @@ def aggregation(reader: Reader, value: Any, pointer: str) -> Aggregation:
         reader.fault(f"{pointer}/of", "is not used: count counts records, whatever they hold")
     elif function == "unique_count" and "of" not in given(value):
         reader.fault(f"{pointer}/of", "is missing: say which field's values are counted")
-    elif function != "unique_count" and found.of in CONDITION_FIELDS and not is_counted(found.of):
+    elif function != "unique_count" and is_named(found.of) and not is_counted(found.of):
         reader.fault(f"{pointer}/of", f"{found.of} is no number; count Value, Amount or an extension")
     if (found.within is None) != (found.then is None):
         reader.fault(pointer, "within and then belong together: a window, and how the windows' results are joined")

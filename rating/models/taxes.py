@@ -21,6 +21,11 @@ class Jurisdiction(models.Model):
     prices_include_tax = models.BooleanField(
         default=False, help_text="Prices contain the tax; otherwise it is added to them."
     )
+    mixed_category = models.CharField(
+        max_length=60,
+        blank=True,
+        help_text="The tax category of a commitment about usage of several. Empty: such a statement cannot be closed.",
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -1,4 +1,4 @@
-"""Charges, balances and rating exceptions, in and out of PostgreSQL."""
+"""Charges, draws and rating exceptions, in and out of PostgreSQL."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,16 +6,16 @@ from decimal import Decimal
 
 import polars as pl
 from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from mediation.models import UDR_ID_BITS
-from mediation.store import CopyMismatchError, copy_in, copy_out
-from rating.core.frames import CHARGES, ENTRY_BITS
-from rating.models import Charge, RatingException
+from mediation.store import CopyMismatchError, copy_in, copy_out, in_array
+from rating.core.frames import CHARGES, DRAW_ROWS, ENTRY_BITS, empty
+from rating.models import BucketDraw, Charge, RatingException
 from rating.store.udrs import within
 
 CHARGE_TABLE = Charge._meta.db_table
+DRAW_TABLE = BucketDraw._meta.db_table
 EXCEPTION_TABLE = RatingException._meta.db_table
 COLUMNS = sql.SQL(", ").join(map(sql.Identifier, CHARGES))
 
@@ -23,16 +23,6 @@ COLUMNS = sql.SQL(", ").join(map(sql.Identifier, CHARGES))
 def copy_in_charges(charges: pl.DataFrame) -> int:
     """Write CHARGES; returns how many. The primary key refuses a UDR's second charge."""
     return copy_in(charges, CHARGE_TABLE)
-
-
-def mark_used(rate_ids: Sequence[int]) -> None:
-    """Let rates that charges are made with stay as they are: the database refuses to change them from now on."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE rating_rate SET is_used = true WHERE id IN"
-            " (SELECT id FROM rating_rate WHERE id = ANY(%s) AND NOT is_used ORDER BY id FOR UPDATE)",
-            [list(rate_ids)],
-        )
 
 
 def require_total(batch_ids: Sequence[int], total: Decimal) -> None:
@@ -48,74 +38,62 @@ def require_total(batch_ids: Sequence[int], total: Decimal) -> None:
 
 
 def charges_of_batches(batch_ids: Sequence[int]) -> pl.DataFrame:
-    """The charges of batches that are not reversed yet, schema CHARGES."""
+    """The charges of batches that are not reversed, schema CHARGES."""
+    return _standing(within("id", batch_ids, UDR_ID_BITS + ENTRY_BITS))
+
+
+def charges_counted_in(period_ids: Sequence[int]) -> pl.DataFrame:
+    """The charges that move the counters and grants of periods and are not reversed, schema CHARGES."""
+    here = in_array("period_id", period_ids, "bigint")
+    elsewhere = in_array("counting_period_id", period_ids, "bigint")
+    return _standing(
+        sql.SQL("(({} AND counting_period_id = period_id) OR ({} AND counting_period_id <> period_id))").format(
+            here, elsewhere
+        )
+    )
+
+
+def _standing(condition: sql.Composable) -> pl.DataFrame:
     query = sql.SQL(
-        "SELECT {columns} FROM rating_charge c WHERE {batches} AND kind = 'charge' AND NOT EXISTS"
+        "SELECT {} FROM rating_charge c WHERE {} AND kind = 'charge' AND NOT EXISTS"
         " (SELECT FROM rating_charge r WHERE r.id = c.id + 1 AND r.date = c.date)"
-    ).format(columns=COLUMNS, batches=within("id", batch_ids, UDR_ID_BITS + ENTRY_BITS))
+    ).format(COLUMNS, condition)
     return copy_out(query, CHARGES)
 
 
-def put_positions(positions: pl.DataFrame) -> None:
-    """Write POSITIONS over what stands."""
-    _put(positions, "rating_tierposition", ["period_id", "service_id", "rate_id"], "quantity")
-
-
-def put_balances(balances: pl.DataFrame) -> None:
-    """Write BALANCES over what stands."""
-    _put(balances, "rating_bucketbalance", ["period_id", "service_id", "bucket_id"], "used")
-
-
-def _put(rows: pl.DataFrame, table: str, keys: list[str], value: str) -> None:
-    if rows.is_empty():
-        return
-    parts = {
-        "table": sql.Identifier(table),
-        "new": sql.Identifier(f"new_{value}"),
-        "keys": sql.SQL(", ").join(map(sql.Identifier, keys)),
-        "value": sql.Identifier(value),
-    }
-    with connection.cursor() as cursor:
-        _make_temporary(cursor, f"new_{value}", keys, value)
-        copy_in(rows.select(*keys, value), f"new_{value}")
-        cursor.execute(
-            sql.SQL(
-                "INSERT INTO {table} ({keys}, {value}) SELECT {keys}, {value} FROM {new}"
-                " ON CONFLICT ({keys}) DO UPDATE SET {value} = EXCLUDED.{value}"
-            ).format(**parts)
-        )
-        _require_count(cursor.rowcount, rows.height, table)
-
-
-def give_back(climbed: pl.DataFrame, drawn: pl.DataFrame) -> None:
-    """Subtract what reversed charges had added. climbed, drawn: the keys of POSITIONS or BALANCES, and sum."""
-    _subtract(climbed, "rating_tierposition", ["period_id", "service_id", "rate_id"], "quantity")
-    _subtract(drawn, "rating_bucketbalance", ["period_id", "service_id", "bucket_id"], "used")
-
-
-def _subtract(rows: pl.DataFrame, table: str, keys: list[str], value: str) -> None:
-    if rows.is_empty():
-        return
-    same = sql.SQL(" AND ").join(sql.SQL("t.{0} = n.{0}").format(sql.Identifier(key)) for key in keys)
-    with connection.cursor() as cursor:
-        _make_temporary(cursor, f"new_{value}", keys, value)
-        copy_in(rows.select(*keys, pl.col("sum").alias(value)), f"new_{value}")
-        cursor.execute(
-            sql.SQL("UPDATE {} t SET {value} = t.{value} - n.{value} FROM {} n WHERE {}").format(
-                sql.Identifier(table), sql.Identifier(f"new_{value}"), same, value=sql.Identifier(value)
-            )
-        )
-        _require_count(cursor.rowcount, rows.height, table)
-
-
-def _make_temporary(cursor: CursorWrapper, name: str, keys: list[str], value: str) -> None:
-    columns = sql.SQL(", ").join(sql.SQL("{} bigint").format(sql.Identifier(key)) for key in keys)
-    cursor.execute(
-        sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} ({}, {} numeric) ON COMMIT DELETE ROWS").format(
-            sql.Identifier(name), columns, sql.Identifier(value)
-        )
+def next_entries(udr_ids: Sequence[int], earliest: datetime, latest: datetime) -> pl.DataFrame:
+    """The first free entry of UDRs that were charged before: udr_id, entry. Entries of charges are even."""
+    query = sql.SQL(
+        "SELECT udr_id, (max(id) & {mask}) / 2 * 2 + 2 FROM rating_charge"
+        " WHERE {udrs} AND id >= {first} AND id < {after} AND date BETWEEN {earliest} AND {latest} GROUP BY 1"
+    ).format(
+        mask=sql.Literal((1 << ENTRY_BITS) - 1),
+        udrs=in_array("udr_id", udr_ids, "bigint"),
+        first=sql.Literal(min(udr_ids) << ENTRY_BITS),
+        after=sql.Literal((max(udr_ids) + 1) << ENTRY_BITS),
+        earliest=sql.Literal(earliest),
+        latest=sql.Literal(latest),
     )
-    cursor.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(name)))
+    return copy_out(query, {"udr_id": pl.Int64, "entry": pl.Int64})
+
+
+def copy_in_draws(draws: pl.DataFrame) -> int:
+    """Write DRAW_ROWS; returns how many."""
+    return copy_in(draws, DRAW_TABLE)
+
+
+def draws_of(charges: pl.DataFrame) -> pl.DataFrame:
+    """The movements of buckets that charges made, schema DRAW_ROWS."""
+    if charges.is_empty():
+        return empty(DRAW_ROWS)
+    query = sql.SQL("SELECT {} FROM {} WHERE {} AND date BETWEEN {} AND {} ORDER BY charge_id, place").format(
+        sql.SQL(", ").join(map(sql.Identifier, DRAW_ROWS)),
+        sql.Identifier(DRAW_TABLE),
+        in_array("charge_id", charges["id"].to_list(), "bigint"),
+        sql.Literal(charges["date"].min()),
+        sql.Literal(charges["date"].max()),
+    )
+    return copy_out(query, DRAW_ROWS)
 
 
 def put_exceptions(refused: pl.DataFrame, now: datetime) -> None:

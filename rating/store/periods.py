@@ -1,4 +1,4 @@
-"""Billing periods, made on demand and locked: one worker at a time moves a period's balances, none while it closes."""
+"""Billing periods, made on demand and locked: one worker at a time counts in a period, none while it closes."""
 
 from collections.abc import Iterable
 
@@ -7,15 +7,23 @@ from django.db import connection
 from psycopg import sql
 
 from mediation.store import copy_in, copy_out, in_array
-from rating.core.frames import MOMENT, PERIODS, Schema
+from rating.core.frames import BOUNDS, MOMENT, Schema
 from rating.core.periods import periods_for
 
 CLOSED: Schema = {"account_id": pl.Int64, "closed_until": MOMENT}
 LOCKED: Schema = {"account_id": pl.Int64, "starts_at": MOMENT, "period_id": pl.Int64, "is_closed": pl.Boolean}
+KNOWN: Schema = {
+    "period_id": pl.Int64,
+    "account_id": pl.Int64,
+    "starts_at": MOMENT,
+    "ends_at": MOMENT,
+    "time_zone": pl.String,
+    "is_closed": pl.Boolean,
+}
 
 INSERT_MISSING = """
-    INSERT INTO rating_billingperiod (account_id, starts_at, ends_at, status)
-    SELECT account_id, starts_at, ends_at, 'open' FROM wanted_period w
+    INSERT INTO rating_billingperiod (account_id, starts_at, ends_at, status, is_unsettled)
+    SELECT account_id, starts_at, ends_at, 'open', false FROM wanted_period w
     WHERE NOT EXISTS (
         SELECT FROM rating_billingperiod p WHERE p.account_id = w.account_id AND p.starts_at = w.starts_at
     )
@@ -34,7 +42,7 @@ LOCK_WANTED = """
 def lock_open_periods(months: pl.DataFrame) -> pl.DataFrame:
     """Lock the open periods that charge months of usage until the transaction ends; make those that are missing.
 
-    months: account_id, time_zone, month. Returns PERIODS. A period that was closed while we waited for its lock makes
+    months: account_id, time_zone, month. Returns BOUNDS. A period that was closed while we waited for its lock makes
     us look again.
     """
     while True:
@@ -42,7 +50,21 @@ def lock_open_periods(months: pl.DataFrame) -> pl.DataFrame:
         locked = _lock(wanted.select("account_id", "starts_at", "ends_at").unique())
         if not locked["is_closed"].any():
             found = wanted.join(locked, on=["account_id", "starts_at"], how="left", maintain_order="left")
-            return found.select(*PERIODS)
+            return found.select(*BOUNDS)
+
+
+def periods_as_they_stand(months: pl.DataFrame) -> pl.DataFrame:
+    """The periods that would charge months of usage, schema BOUNDS; one that is not made yet has a number below zero.
+
+    Nothing is made and nothing locked. months: account_id, time_zone, month.
+    """
+    known = sql.SQL("SELECT account_id, starts_at, id, false FROM rating_billingperiod WHERE status = 'open' AND {}")
+    accounts = in_array("account_id", months["account_id"].unique().to_list(), "bigint")
+    wanted = periods_for(months, _closed_until(months["account_id"]))
+    found = wanted.join(copy_out(known.format(accounts), LOCKED), on=["account_id", "starts_at"], how="left")
+    # Months that one period charges share its number, also where that period is still to be made.
+    unmade = -pl.struct("account_id", "starts_at").rank("dense").cast(pl.Int64)
+    return found.with_columns(pl.coalesce("period_id", unmade).alias("period_id")).select(*BOUNDS)
 
 
 def _closed_until(account_ids: pl.Series) -> pl.DataFrame:
@@ -66,12 +88,40 @@ def _lock(wanted: pl.DataFrame) -> pl.DataFrame:
 
 
 def lock_periods(period_ids: Iterable[int]) -> pl.DataFrame:
-    """Lock periods that exist, schema LOCKED."""
+    """Lock periods that exist: period_id, account_id, starts_at, ends_at, time_zone (of the account), is_closed."""
+    return _known(period_ids, sql.SQL("FOR NO KEY UPDATE OF p"))
+
+
+def periods_known(period_ids: Iterable[int]) -> pl.DataFrame:
+    """The same, without locking."""
+    return _known(period_ids, sql.SQL(""))
+
+
+def _known(period_ids: Iterable[int], lock: sql.SQL) -> pl.DataFrame:
     query = sql.SQL(
-        "SELECT account_id, starts_at, id, status = 'closed' FROM rating_billingperiod WHERE {}"
-        " ORDER BY id FOR NO KEY UPDATE"
-    ).format(in_array("id", list(period_ids), "bigint"))
-    return copy_out(query, LOCKED)
+        "SELECT p.id, p.account_id, p.starts_at, p.ends_at, a.time_zone, p.status = 'closed'"
+        " FROM rating_billingperiod p JOIN rating_account a ON a.id = p.account_id"
+        " WHERE p.id = ANY({}::bigint[]) ORDER BY p.id {}"
+    ).format(sql.Literal(sorted(set(period_ids))), lock)
+    return copy_out(query, KNOWN)
+
+
+def lock_accounts(account_ids: Iterable[int]) -> None:
+    """Lock accounts whose buckets or counters outlast a period or serve others; after the periods, in order of id."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM rating_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [sorted(set(account_ids))]
+        )
+
+
+def mark_unsettled(period_ids: Iterable[int]) -> None:
+    """Let open periods be put into the order of their dates when there is time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE rating_billingperiod SET is_unsettled = true"
+            " WHERE id = ANY(%s) AND status = 'open' AND NOT is_unsettled",
+            [sorted(set(period_ids))],
+        )
 
 
 def zones_of(account_ids: pl.Series) -> pl.DataFrame:

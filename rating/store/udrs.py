@@ -8,26 +8,31 @@ from psycopg import sql
 
 from mediation.models import UDR_ID_BITS
 from mediation.store import copy_out, in_array
-from rating.core.frames import UDRS
+from rating.core.frames import USAGE
 
-COLUMNS = sql.SQL(", ").join(sql.Identifier("id" if name == "udr_id" else name) for name in UDRS)
-
-
-def udrs_of_batches(batch_ids: Sequence[int]) -> pl.DataFrame:
-    """The UDRs of batches, schema UDRS, by ranges of the primary key."""
-    return _udrs(within("id", batch_ids, UDR_ID_BITS))
+# What is no column of the table: every UDR is whole until it is matched.
+COMPUTED = {"udr_id": sql.SQL("id"), "part": sql.SQL("0")}
 
 
-def udrs_of_ids(udr_ids: Sequence[int], earliest: datetime, latest: datetime) -> pl.DataFrame:
-    """The UDRs with these ids, schema UDRS; their dates say which months to look into."""
+def usage_of_batches(batch_ids: Sequence[int], *, with_extensions: bool) -> pl.DataFrame:
+    """The UDRs of batches, schema USAGE, by ranges of the primary key. Extensions are the widest part of a UDR."""
+    return _usage(within("id", batch_ids, UDR_ID_BITS), with_extensions)
+
+
+def usage_of_udrs(
+    udr_ids: Sequence[int], earliest: datetime, latest: datetime, *, with_extensions: bool
+) -> pl.DataFrame:
+    """The UDRs with these ids, schema USAGE; their dates say which months to look into."""
     condition = sql.SQL("{} AND date BETWEEN {} AND {}").format(
         in_array("id", udr_ids, "bigint"), sql.Literal(earliest), sql.Literal(latest)
     )
-    return _udrs(condition)
+    return _usage(condition, with_extensions)
 
 
-def _udrs(condition: sql.Composable) -> pl.DataFrame:
-    return copy_out(sql.SQL("SELECT {} FROM mediation_udr WHERE {}").format(COLUMNS, condition), UDRS)
+def _usage(condition: sql.Composable, with_extensions: bool) -> pl.DataFrame:
+    computed = COMPUTED if with_extensions else {**COMPUTED, "extensions": sql.SQL("NULL")}
+    columns = sql.SQL(", ").join(computed.get(name, sql.Identifier(name)) for name in USAGE)
+    return copy_out(sql.SQL("SELECT {} FROM mediation_udr WHERE {}").format(columns, condition), USAGE)
 
 
 def udr_ranges(batch_ids: Iterable[int]) -> Iterator[tuple[int, int]]:

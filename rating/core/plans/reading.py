@@ -87,10 +87,14 @@ def distinct(read_one: Key, *, least: int = 0) -> Key:
     """A list whose values differ."""
 
     def read(reader: Reader, value: Any, pointer: str) -> tuple[Any, ...]:
+        faults = len(reader.faults)
         found = entries(read_one, least=least)(reader, value, pointer)
-        for place, one in enumerate(found):
-            if one and one in found[:place]:
-                reader.fault(f"{pointer}/{place}", f"says {one} twice")
+        if len(reader.faults) == faults:  # else what stands in for faulty ones would be there twice
+            seen: set[Any] = set()
+            for place, one in enumerate(found):
+                if one in seen:
+                    reader.fault(f"{pointer}/{place}", f"says {value[place]} twice")
+                seen.add(one)
         return found
 
     return read

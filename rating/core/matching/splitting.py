@@ -1,0 +1,109 @@
+"""Cutting records where the time period ends by which they were matched: the rest is matched anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+import polars as pl
+
+from mediation.core.numbers import AMOUNT, AMOUNT_SCALE, QUANTITY
+from rating.core.frames import REFUSED, empty
+from rating.core.tariffs import PricedRate
+
+from .local_time import wall_clock
+from .refusing import refuse
+from .time_periods import Hours, held_until, hours_of
+
+MOST_PARTS = 2_000
+
+# The share of an amount is rounded once: 76 digits cannot turn a quotient of 32 by 21 digits into a tie.
+EXACT = Context(prec=76)
+SMALLEST = Decimal(1).scaleb(-AMOUNT_SCALE)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """whole: rows that end where they should, or were cut to; rest: what is left of those, to be matched anew."""
+
+    whole: pl.DataFrame
+    rest: pl.DataFrame
+
+
+def cut_at_boundaries(matched: pl.DataFrame, rates: Sequence[PricedRate]) -> Cut:
+    """Cut the rows whose group splits records and whose time period ends while they last.
+
+    matched: USAGE, time_zone and rate_key; the value of a row in such a group is seconds from its date. The rest
+    begins where the period ends, as the next part; an amount is shared by the seconds, the rest takes what is left.
+    """
+    splitting = _splitting(matched, rates)
+    if not splitting:
+        return Cut(matched, matched.clear())
+    seconds = _seconds_left(matched, splitting)
+    is_cut = (matched["value"] > seconds).fill_null(False)
+    if not is_cut.any():
+        return Cut(matched, matched.clear())
+    dated = matched.with_columns(seconds.alias("seconds")).filter(is_cut)
+    shares = _shares(dated)
+    head = dated.with_columns(value="seconds", amount=shares)
+    rest = dated.with_columns(
+        part=pl.col("part") + 1,
+        date=pl.col("date") + pl.duration(microseconds=(pl.col("seconds") * 1_000_000).cast(pl.Int64)),
+        value=(pl.col("value") - pl.col("seconds")).cast(QUANTITY),
+        amount=(pl.col("amount") - shares).cast(AMOUNT),
+    )
+    return Cut(pl.concat([matched.filter(~is_cut), head.drop("seconds")]), rest.drop("seconds"))
+
+
+def refuse_crumbs(rest: pl.DataFrame) -> pl.DataFrame:
+    """Refuse records that would fall into more than the most parts, schema REFUSED."""
+    if rest.is_empty():
+        return empty(REFUSED)
+    message = pl.lit(
+        f"The record lasts over more than {MOST_PARTS:,} boundaries of time periods. Check its value, which the rate "
+        "group takes for seconds, or let the group rate records at their start; then rerate."
+    )
+    return refuse(rest, "system_error", message)
+
+
+def _splitting(matched: pl.DataFrame, rates: Sequence[PricedRate]) -> dict[tuple[Hours, ...], list[int]]:
+    """The keys of the rates met that cut records, by the time periods that end them."""
+    splitting: dict[tuple[Hours, ...], list[int]] = {}
+    for key in matched["rate_key"].unique().sort().to_list():
+        rate = rates[key]
+        names = [name for name in (rate.group.time_period, rate.rate.time_period) if name is not None]
+        if rate.group.at_boundary == "split" and names:
+            splitting.setdefault(tuple(hours_of(rate.version.plan, name) for name in names), []).append(key)
+    return splitting
+
+
+def _seconds_left(matched: pl.DataFrame, splitting: dict[tuple[Hours, ...], list[int]]) -> pl.Series:
+    """The seconds from each row's date to the end of its time periods; null where they do not end, or do not count."""
+    rows = matched.select("date", "time_zone", "rate_key").with_row_index("row")
+    rows = rows.with_columns(wall_clock(rows).dt.date().alias("day"))
+    found = []
+    for hours, keys in splitting.items():
+        own = rows.filter(pl.col("rate_key").is_in(keys))
+        for (zone,), part in own.partition_by("time_zone", as_dict=True).items():
+            ends = [held_until(each, zone, part["day"], part["date"]).alias(str(n)) for n, each in enumerate(hours)]
+            found.append(part.select("row", "date", end=pl.select(pl.min_horizontal(*ends)).to_series()))
+    left = pl.concat(found).select("row", seconds=_quantity((pl.col("end") - pl.col("date")).to_physical()))
+    return rows.select("row").join(left, on="row", how="left", maintain_order="left")["seconds"]
+
+
+def _quantity(microseconds: pl.Expr) -> pl.Expr:
+    """Seconds as QUANTITY: a product of scales 0 and 6 has six decimals, so nothing is rounded."""
+    millionth = pl.lit(Decimal("0.000001"), pl.Decimal(38, 6))
+    return (microseconds.cast(pl.Decimal(38, 0)) * millionth).cast(QUANTITY)
+
+
+def _shares(cut: pl.DataFrame) -> pl.Series:
+    """The part of each row's amount that belongs to its `seconds` of all its seconds."""
+    if not cut["amount"].is_not_null().any():
+        return cut["amount"]
+    shares = [
+        None if amount is None else EXACT.divide(EXACT.multiply(amount, seconds), value).quantize(
+            SMALLEST, ROUND_HALF_UP, EXACT
+        )
+        for amount, seconds, value in cut.select("amount", "seconds", "value").iter_rows()
+    ]  # fmt: skip
+    return pl.Series("amount", shares, dtype=AMOUNT)

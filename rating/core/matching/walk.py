@@ -1,0 +1,49 @@
+"""The walk of usage from who pays to everything that pricing reads of it."""
+
+import polars as pl
+
+from rating.core.frames import REFUSED, Rated, empty
+
+from .book import PAID, Book
+from .costing import add_costs
+from .describing import describe_matched
+from .local_time import add_months
+from .paying import find_payers
+from .refusing import refuse_wholes
+from .searching import find_rates, find_versions
+from .splitting import MOST_PARTS, cut_at_boundaries, refuse_crumbs
+
+
+def match_usage(chosen: pl.DataFrame, *, book: Book) -> Rated:
+    """Find who pays for usage, by which plan, version and rate, and what the rate asks of it.
+
+    chosen: as `choose_payers` leaves it, one row a record. Returns schema MATCHED, one row a record or, where a group
+    splits records at the end of its time period, one for each part: its date is when it starts, its month is that of
+    its date. Refuses, as a whole, what cannot be rated, with the message that says what is missing.
+    """
+    paid = find_payers(chosen, book)
+    parts = _match_parts(paid.rated, book)
+    described = describe_matched(add_costs(add_months(parts.rated), book), book)
+    refused = pl.concat([paid.refused, parts.refused, described.refused])
+    if parts.rated.height + parts.refused.height == paid.rated.height:
+        return Rated(described.rated, refused)
+    return refuse_wholes(Rated(described.rated, refused), chosen)
+
+
+def _match_parts(paid: pl.DataFrame, book: Book) -> Rated:
+    """Match records with their rates; what a boundary cuts off is matched anew until nothing is left."""
+    matched, refused = [], [empty(REFUSED)]
+    left = paid
+    for _ in range(MOST_PARTS):
+        dated = find_versions(left, book)
+        rated = find_rates(dated.rated, book)
+        cut = cut_at_boundaries(rated.rated, book.prices.rates)
+        refused += [dated.refused, rated.refused]
+        matched.append(cut.whole)
+        left = cut.rest.select(*PAID)
+        if left.is_empty():
+            break
+    refused.append(refuse_crumbs(left))
+    if len(matched) > 1:
+        matched = [each.select(*PAID, "version_id", "rate_key") for each in matched]
+    return Rated(pl.concat(matched), pl.concat(refused))

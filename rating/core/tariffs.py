@@ -69,6 +69,19 @@ class PriceList:
         """Whether any version asks for extensions of the UDR."""
         return any("Extensions." in field for version in self.versions for field in fields_asked(version.plan))
 
+    @property
+    def shares_in_families(self) -> bool:
+        """Whether any counter or bucket is shared by the accounts of a family."""
+        counted = any(each.rate.counting.per == "family" for each in self.rates)
+        return counted or any(each.bucket.shared == "family" for each in self.buckets)
+
+    def outlasts_periods(self, rate: PricedRate) -> bool:
+        """Whether usage of the rate moves what is not of one account's billing period alone."""
+        if rate.rate.counting.restarts == "never" or rate.rate.counting.per == "family":
+            return True
+        buckets = [self.buckets[key].bucket for key in rate.bucket_keys]
+        return any(each.recurs != "period" or each.rollover or each.shared == "family" for each in buckets)
+
 
 def price_list(versions: Sequence[Version], class_ids: Mapping[str, int]) -> PriceList:
     """Number the rates and buckets of versions. Rates of `cost_groups` follow those of `groups`."""

@@ -1,0 +1,110 @@
+"""What matched usage costs: in columns where that can be, through the ledger where order and buckets ask for it."""
+
+from datetime import datetime
+from decimal import localcontext
+
+import polars as pl
+
+from rating.core.costs import EXACT
+from rating.core.frames import MEMBERS, Priced, Standing
+from rating.core.tariffs import PriceList
+
+from .columns import price_columns
+from .counters import Counters
+from .grants import Grants
+from .ledger import Ledger
+from .routing import Work, columnar_keys, works
+from .totals import asked, by_owner, totals_with
+from .usage import Owners, in_order, with_periods
+
+
+def price_usage(
+    matched: pl.DataFrame, *, prices: PriceList, periods: pl.DataFrame, standing: Standing, only_ledger: bool = False
+) -> Priced:
+    """Count, round, draw, price and pay usage in order of date and content; all of it exact, each charge rounded once.
+
+    matched: MATCHED. periods: BOUNDS of the months of the accounts (and of the topmost accounts, where families share
+    counters or buckets; else those of the account stand in). standing: the counters, members, grants and totals of
+    those periods, as far as there are any; also the grants before, of buckets that roll over, and the counters and
+    members before, of rates that carry over. What goes out as standing are the rows that changed, complete, with their
+    new values. only_ledger: price nothing in columns; the answer is the same.
+
+    A record that cannot be charged is refused, its parts together, and uses up nothing.
+    """
+    keys = frozenset() if only_ledger else columnar_keys(prices)
+    known = works(prices)
+    wanted = asked(prices, matched["plan_id"].unique().to_list())
+    refused: list[pl.DataFrame] = []
+    while True:
+        usage = with_periods(matched, periods)
+        totals = totals_with(usage, standing.totals, wanted)
+        priced = _price_once(usage, prices, known, keys, standing, totals)
+        followed = priced.refused.join(wanted, on="usage_class_id", how="semi")
+        if followed.is_empty():
+            break
+        # What was refused was not used: what follows it is priced again without it.
+        refused.append(followed)
+        matched = matched.join(followed, on="udr_id", how="anti", maintain_order="left")
+    return Priced(priced.rated, pl.concat([*refused, priced.refused]), priced.draws, priced.standing)
+
+
+def _price_once(
+    usage: pl.DataFrame,
+    prices: PriceList,
+    known: list[Work],
+    keys: frozenset[int],
+    standing: Standing,
+    totals: pl.DataFrame,
+) -> Priced:
+    is_columnar = usage["rate_key"].is_in(sorted(keys)) & ~_lacks_amount(usage, known)
+    columnar, others = usage.filter(is_columnar), usage.filter(~is_columnar)
+    if others.is_empty():
+        parts = [price_columns(columnar, prices, standing)]
+    elif columnar.is_empty():
+        parts = [_through_ledger(others, prices, known, standing, totals)]
+    else:
+        through = _through_ledger(others, prices, known, standing, totals)
+        parts = [price_columns(columnar, prices, standing), through]
+    left = Standing(
+        counters=pl.concat([part.standing.counters for part in parts]),
+        seen=pl.concat([part.standing.seen for part in parts]),
+        grants=pl.concat([part.standing.grants for part in parts]),
+        totals=totals,
+        members=standing.members.clear(),
+    )
+    rated, refused, draws = (
+        pl.concat([getattr(part, name) for part in parts]) for name in ("rated", "refused", "draws")
+    )
+    return Priced(rated, refused, draws, left)
+
+
+def _lacks_amount(usage: pl.DataFrame, known: list[Work]) -> pl.Series:
+    """Which usage brings no amount that its rate passes through: the ledger refuses it, in its words."""
+    keys = [work.priced.key for work in known if work.rate.model == "pass_through"]
+    return usage["amount"].is_null() & usage["rate_key"].is_in(keys)
+
+
+def _through_ledger(
+    usage: pl.DataFrame, prices: PriceList, known: list[Work], standing: Standing, totals: pl.DataFrame
+) -> Priced:
+    owners = Owners(_earliest(usage))
+    used = by_owner(totals, standing.totals)
+    counters = Counters(standing.counters, standing.seen, owners)
+    members = {row[:3]: row[3] for row in standing.members.select(*MEMBERS).iter_rows()}
+    grants = Grants(standing.grants, prices=prices, owners=owners, totals=used, members=members)
+    ledger = Ledger(known, prices.class_ids, owners, counters, grants, used)
+    with localcontext(EXACT):
+        rated, refused = ledger.price(in_order(usage))
+        moved, seen = counters.frames()
+    left = Standing(moved, seen, grants.moved(), totals, standing.members.clear())
+    return Priced(rated, refused, grants.draws(), left)
+
+
+def _earliest(usage: pl.DataFrame) -> dict[tuple[str, int], datetime]:
+    """When the first service of each account and family that is met here started."""
+    return {
+        (shared, owner_id): since
+        for shared, column in (("account", "account_id"), ("family", "family_id"))
+        for owner_id, since in usage.group_by(column).agg(pl.col("since").min()).iter_rows()
+        if since is not None
+    }

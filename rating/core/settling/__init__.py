@@ -1,0 +1,42 @@
+"""The end of a period: charges become lines, commitments add theirs, tax is reckoned, totals are drawn."""
+
+from .bills import Bill, Categories, Kind, Line, Subscription
+from .commitments import commitment_lines
+from .frames import SETTLED
+from .lines import first_alike, usage_lines
+from .statement import Statement, name_of, settle
+from .taxing import (
+    TableTax,
+    TaxableLine,
+    TaxAmount,
+    TaxCode,
+    TaxContext,
+    Taxed,
+    TaxEngine,
+    TaxPart,
+    TaxSettings,
+)
+
+__all__ = [
+    "SETTLED",
+    "Bill",
+    "Categories",
+    "Kind",
+    "Line",
+    "Statement",
+    "Subscription",
+    "TableTax",
+    "TaxAmount",
+    "TaxCode",
+    "TaxContext",
+    "TaxEngine",
+    "TaxPart",
+    "TaxSettings",
+    "TaxableLine",
+    "Taxed",
+    "commitment_lines",
+    "first_alike",
+    "name_of",
+    "settle",
+    "usage_lines",
+]

@@ -1,0 +1,97 @@
+"""A period's statement: lines of usage and of commitments, their tax, and the totals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import Any
+
+import polars as pl
+
+from rating.core.costs import EXACT
+from rating.core.frames import empty
+from rating.core.tariffs import PriceList
+
+from .bills import ZERO, Bill, Categories, Line
+from .commitments import INSTANT, commitment_lines
+from .frames import SETTLED
+from .lines import first_alike, usage_lines
+from .taxing import TaxableLine, TaxAmount, TaxContext, Taxed, TaxEngine
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What an account owes for a period.
+
+    amount: the exact sum of the lines. subtotal: the sum of the rounded lines, without tax where prices contain it;
+    subtotal + tax_total = total. faults: what keeps the statement from being closed, in words.
+    """
+
+    period_id: int
+    lines: tuple[Line, ...]
+    tax_amounts: tuple[TaxAmount, ...]
+    amount: Decimal
+    subtotal: Decimal
+    tax_total: Decimal
+    total: Decimal
+    faults: tuple[str, ...] = ()
+
+
+def settle(
+    charges: pl.DataFrame,
+    *,
+    bills: Sequence[Bill],
+    prices: PriceList,
+    categories: Categories,
+    tax: TaxEngine | None = None,
+) -> list[Statement]:
+    """The statement of each bill, in the order of `bills`; of a period without charges too.
+
+    charges: SETTLED, of any number of periods; those of other periods are left out. categories: tax category by
+    usage class id. tax: None for no tax at all. The answer does not depend on the order of the rows. Codes of tax hold
+    as of the last moment of the period. Raises OverflowError where 38 digits cannot hold a sum.
+    """
+    known = {bill.period_id: bill for bill in bills}
+    own = first_alike(charges.select(*SETTLED).filter(pl.col("period_id").is_in(list(known))), prices)
+    currencies = {period_id: bill.currency for period_id, bill in known.items()}
+    lines = usage_lines(own, prices=prices, currencies=currencies, categories=categories)
+    by_period: dict[tuple[Any, ...], pl.DataFrame] = {}
+    if any(version.plan.commitments for version in prices.versions):
+        by_period = own.partition_by("period_id", as_dict=True)
+    statements = []
+    for bill in bills:
+        used = lines.get(bill.period_id, [])
+        charged = by_period.get((bill.period_id,), empty(SETTLED))
+        promised = commitment_lines(bill, used, charged, prices=prices, categories=categories)
+        statements.append(_statement(bill, (*used, *promised), tax))
+    return statements
+
+
+def name_of(line: Line) -> str:
+    """What a line is about, in words: its rate and tier, or its commitment."""
+    if line.commitment:
+        return line.commitment
+    name = f"{line.group} / {line.rate}" if line.rate else f"usage class {line.usage_class_id}"
+    return f"{name}, tier {line.tier}" if line.tier else name
+
+
+def _statement(bill: Bill, lines: tuple[Line, ...], tax: TaxEngine | None) -> Statement:
+    context = TaxContext(bill.currency, bill.ends_at - INSTANT, bill.is_tax_exempt, bill.exempt_categories)
+    taxable = [
+        TaxableLine(number, name_of(line), line.tax_category, line.jurisdiction, line.line_amount)
+        for number, line in enumerate(lines, start=1)
+    ]
+    taxed = tax.tax(taxable, context=context) if tax else Taxed(())
+    with localcontext(EXACT):
+        tax_total = sum((each.amount for each in taxed.amounts), ZERO)
+        rounded = sum((line.line_amount for line in lines), ZERO)
+        subtotal = rounded - tax_total if taxed.is_inclusive else rounded
+        return Statement(
+            period_id=bill.period_id,
+            lines=lines,
+            tax_amounts=taxed.amounts,
+            amount=sum((line.amount for line in lines), ZERO),
+            subtotal=subtotal,
+            tax_total=tax_total,
+            total=subtotal + tax_total,
+            faults=taxed.faults,
+        )

@@ -1,0 +1,153 @@
+"""Usage that was charged before, priced again in the order of its dates: what stays, what is taken back, what is new."""
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+import polars as pl
+
+from mediation.core.numbers import AMOUNT
+from rating.core.costs import EXACT
+from rating.core.frames import GRANTS, MONEY, Priced, Standing
+from rating.core.matching import KNOWN
+from rating.core.tariffs import PriceList
+
+# What makes a charge another one. Draws are compared beside them.
+SAME = (
+    "service_id",
+    "account_id",
+    "counting_period_id",
+    "version_id",
+    "rate_id",
+    "rated_quantity",
+    "free_quantity",
+    "bucket_quantity",
+    "tier_position",
+    "credit",
+    "cost",
+    "amount",
+)
+GRANT = ["account_id", "bucket_id", "service_id", "starts_at"]
+SMALLEST = Decimal(1).scaleb(-11)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """taken: CHARGES that do not stand any more; made: the CHARGES in their place; both without those that stay."""
+
+    taken: pl.DataFrame
+    made: pl.DataFrame
+
+
+def with_rate_keys(charges: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+    """Add rate_key, the rate's place in the price list, by version and rate; null for one that is not in it."""
+    rows = [(each.version.version_id, each.rate_id, each.key) for each in prices.rates if not each.is_cost]
+    keys = pl.DataFrame(
+        rows, schema={"version_id": pl.Int64, "rate_id": pl.Int64, "rate_key": pl.Int64}, orient="row"
+    ).unique(["version_id", "rate_id"], keep="first", maintain_order=True)
+    return charges.join(keys, on=["version_id", "rate_id"], how="left", maintain_order="left")
+
+
+def known_usage(charges: pl.DataFrame, usage: pl.DataFrame, payers: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
+    """Charged usage as matching left it, schema KNOWN with cost.
+
+    charges: CHARGES with rate_key. usage: USAGE, of whole UDRs. payers: service_id, family_id, since, time_zone.
+    periods: period_id, month (the first day of the period, which stands for the month of what is counted in it).
+    """
+    of_udr = usage.drop("part", "date", "value", "import_id", "usage_class_id", "feed_id").rename({"currency": "own"})
+    feeds = usage.select("udr_id", "feed_id")
+    known = (
+        charges.rename({"quantity": "value"})
+        .drop("amount")
+        .join(of_udr, on="udr_id", how="left", maintain_order="left")
+        .join(feeds, on="udr_id", how="left", maintain_order="left")
+        .join(payers, on="service_id", how="left", maintain_order="left")
+        .join(
+            periods.select("month", counting_period_id="period_id"),
+            on="counting_period_id",
+            how="left",
+            maintain_order="left",
+        )
+        .with_columns(account_currency="currency")
+        .with_columns(currency="own")
+    )
+    return _with_shares(known).select(*KNOWN, "cost")
+
+
+def _with_shares(known: pl.DataFrame) -> pl.DataFrame:
+    """The amount of a record that was split, shared by its parts as matching shares it: each its part of what is left."""
+    split = known.filter(pl.col("part") > 0)["udr_id"].unique()
+    is_split = pl.col("udr_id").is_in(split.implode()) & pl.col("amount").is_not_null()
+    if split.is_empty() or not known.select(is_split.any()).item():
+        return known
+    shares = []
+    for (udr_id,), parts in known.filter(is_split).sort("part").partition_by("udr_id", as_dict=True).items():
+        left = parts["amount"][0]
+        seconds = sum(parts["value"], Decimal(0))
+        for part, value in parts.select("part", "value").iter_rows():
+            share = left
+            if seconds != value:
+                share = EXACT.divide(EXACT.multiply(left, value), seconds).quantize(SMALLEST, ROUND_HALF_UP, EXACT)
+            shares.append((udr_id, part, share))
+            left, seconds = left - share, seconds - value
+    shared = pl.DataFrame(shares, schema={"udr_id": pl.Int64, "part": pl.Int64, "share": AMOUNT}, orient="row")
+    joined = known.join(shared, on=["udr_id", "part"], how="left", maintain_order="left")
+    return joined.with_columns(amount=pl.coalesce("share", "amount")).drop("share")
+
+
+def difference(charges: pl.DataFrame, draws: pl.DataFrame, made: pl.DataFrame, made_draws: pl.DataFrame) -> Difference:
+    """What differs between charges that stand and those that pricing makes now. All CHARGES with their DRAW_ROWS."""
+    old, new = _told(charges, draws), _told(made, made_draws)
+    same = old.join(new, on=["udr_id", "part", *SAME, "drawn"], nulls_equal=True, how="inner").select("udr_id", "part")
+    return Difference(
+        taken=charges.join(same, on=["udr_id", "part"], how="anti", maintain_order="left"),
+        made=made.join(same, on=["udr_id", "part"], how="anti", maintain_order="left"),
+    )
+
+
+def _told(charges: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
+    """Charges by what must be the same, and what they drew as one text."""
+    text = pl.concat_str(
+        pl.col("bucket_id"), pl.col("starts_at").dt.epoch("us"), "service_id", "kind", "quantity", "amount", separator=" "
+    )
+    drawn = draws.sort("charge_id", "place").group_by("charge_id").agg(drawn=text.str.join("; "))
+    told = charges.join(drawn, left_on="id", right_on="charge_id", how="left", maintain_order="left")
+    return told.select("udr_id", "part", *SAME, "drawn")
+
+
+def without(standing: Standing, draws: pl.DataFrame, periods: pl.DataFrame) -> Standing:
+    """What stood before the charges of these periods: their own counters gone, their draws given back to the grants.
+
+    draws: DRAW_ROWS of the charges. periods: period_id, starts_at and more. A grant that nothing is drawn of any more
+    is left out: pricing makes it anew.
+    """
+    numbers = periods["period_id"].implode()
+    moved = draws.group_by(GRANT).agg(
+        back=pl.col("quantity").filter(pl.col("kind") != "refill").sum().cast(MONEY),
+        refilled=pl.col("quantity").filter(pl.col("kind") == "refill").sum().cast(MONEY),
+        times=(pl.col("kind") == "refill").sum().cast(pl.Int64),
+    )
+    grants = standing.grants.join(moved, on=GRANT, how="left", maintain_order="left").with_columns(
+        used=(pl.col("used") - pl.col("back").fill_null(0)).cast(MONEY),
+        granted=(pl.col("granted") - pl.col("refilled").fill_null(0)).cast(MONEY),
+        refills=pl.col("refills") - pl.col("times").fill_null(0),
+    )
+    return Standing(
+        counters=standing.counters.filter(~pl.col("period_id").is_in(numbers)),
+        seen=standing.seen.filter(~pl.col("period_id").is_in(numbers)),
+        grants=grants.filter(pl.col("used") > 0).select(*GRANTS),
+        totals=standing.totals.filter(~pl.col("period_id").is_in(numbers)),
+        members=standing.members,
+    )
+
+
+def untouched(grants: pl.DataFrame, opening: pl.DataFrame) -> pl.DataFrame:
+    """The grants (their keys) that stood and are not in the opening: to be dropped unless pricing makes them again."""
+    return grants.join(opening, on=GRANT, how="anti").select(GRANT)
+
+
+def totals_by_account(charges: pl.DataFrame, priced: Priced) -> pl.DataFrame:
+    """What accounts were charged and would be: account_id, before, after."""
+    before = charges.group_by("account_id").agg(before=pl.col("amount").cast(MONEY).sum())
+    after = priced.rated.group_by("account_id").agg(after=pl.col("charged_amount").cast(MONEY).sum())
+    both = before.join(after, on="account_id", how="full", coalesce=True)
+    return both.with_columns(pl.col("before", "after").fill_null(0)).sort("account_id")

@@ -1,0 +1,191 @@
+"""What periods counted, priced again in the order of dates: the statement is the same whatever order usage came in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from rating import store
+from rating.core import charging, repricing
+from rating.core.frames import BOUNDS, CHARGES, DRAW_ROWS, REFUSED, USAGE, Priced, empty
+from rating.core.ledger import price_usage
+from rating.core.matching import Book, describe_matched
+from rating.core.periods import add_months
+from rating.core.tariffs import PricedRate
+from rating.services.pricing import Charged, find_rates, lock_lasting, outcome_of, write
+
+# A part of a record that was split may start this much later than its record.
+LONGEST_RECORD = timedelta(days=31)
+
+
+@dataclass(frozen=True)
+class Repriced:
+    """Periods priced again, with nothing written yet.
+
+    before: CHARGES that were looked at; taken, made: what differs; refused: REFUSED; opening, dropped: what grants are
+    before and which of them go.
+    """
+
+    periods: pl.DataFrame
+    priced: Priced
+    before: pl.DataFrame
+    taken: pl.DataFrame
+    made: Charged
+    opening_grants: pl.DataFrame
+    dropped_grants: pl.DataFrame
+
+
+def reprice_periods(
+    *, periods: pl.DataFrame, book: Book, now: datetime, chosen: Sequence[int] = (), standing_anew: bool = False
+) -> Repriced:
+    """Price again what periods counted, as far as it depends on other usage, and what is chosen, by rates of today.
+
+    periods: as `store.lock_periods` or `store.periods_known` give them. chosen: UDRs whose payer and rate are looked
+    up anew; with them the open rating exceptions of the periods. Independent usage that is not chosen stays as it is.
+    """
+    charges = repricing.with_rate_keys(store.charges_counted_in(periods["period_id"].to_list()), book.prices)
+    is_chosen = pl.col("udr_id").is_in(pl.Series(list(chosen), dtype=pl.Int64).implode())
+    depends = pl.col("rate_key").is_in([each.key for each in book.prices.rates if _depends(each, book)])
+    before = charges.filter(is_chosen | depends)
+    months = periods.pipe(_with_months)
+    kept = _described(before.filter(~is_chosen), months, book)
+    anew = _anew(before.filter(is_chosen), months, book, now)
+    matched = pl.concat([kept, anew.matched])
+    lock_lasting(matched=matched, prices=book.prices)
+    draws = store.draws_of(before)
+    bounds = months.select(*BOUNDS)
+    stands = store.standing_of(matched, book.prices, bounds)
+    opening = repricing.without(stands, draws, months)
+    priced = price_usage(matched, prices=book.prices, periods=bounds, standing=opening)
+    entries = _entries(before, priced.rated)
+    made = outcome_of(
+        priced=priced, refused=pl.concat([anew.refused, priced.refused]), prices=book.prices, now=now, entries=entries
+    )
+    before = before.select(*CHARGES)
+    found = repricing.difference(before, draws, made.charged, made.draws)
+    return Repriced(
+        periods=months,
+        priced=priced,
+        before=before,
+        taken=found.taken,
+        made=Charged(found.made, made.draws.join(found.made, left_on="charge_id", right_on="id", how="semi"), made.refused),
+        opening_grants=opening.grants,
+        dropped_grants=repricing.untouched(stands.grants, opening.grants),
+    )
+
+
+def _depends(rate: PricedRate, book: Book) -> bool:
+    """Whether what the rate's usage costs may change with other usage, or other usage follows how much there is."""
+    if rate.is_cost:
+        return False
+    if rate.keeps_counter or rate.bucket_keys or rate.rate.tier_by:
+        # What never starts again and does not add up cannot be taken apart by periods: it stays as it was charged.
+        return rate.rate.counting.restarts != "never" or rate.adds_up
+    return rate.usage_class_id in book.prices.followed_class_ids
+
+
+def _with_months(periods: pl.DataFrame) -> pl.DataFrame:
+    """Periods with the month that each is: half a month on, so that it is that month in every zone."""
+    dated = periods.with_columns(date=pl.col("starts_at").dt.offset_by("14d"))
+    return add_months(dated).drop("date")
+
+
+def _described(charges: pl.DataFrame, months: pl.DataFrame, book: Book) -> pl.DataFrame:
+    """Charged usage as matching left it, schema MATCHED: by the payer and the rate that its charge names."""
+    usage = _usage_of(charges, book)
+    payers = store.payers_by_service(charges["service_id"])
+    known = repricing.known_usage(charges, usage, payers, months)
+    described = describe_matched(known, book)
+    if not described.refused.is_empty():
+        raise RuntimeError(f"charged usage lost what its rate takes: {described.refused['message'][0]}")
+    return described.rated
+
+
+def _usage_of(charges: pl.DataFrame, book: Book) -> pl.DataFrame:
+    if charges.is_empty():
+        return empty(USAGE)
+    return store.usage_of_udrs(
+        charges["udr_id"].unique().to_list(),
+        charges["date"].min() - LONGEST_RECORD,  # type: ignore[operator]
+        charges["date"].max(),  # type: ignore[arg-type]
+        with_extensions=book.prices.needs_extensions,
+    )
+
+
+def _anew(chosen: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime) -> "Anew":
+    """Usage that looks for its payer and rate again: what is chosen, and what the periods' accounts have refused."""
+    waiting = store.refused_usage_of(months, with_extensions=book.prices.needs_extensions)
+    usage = pl.concat([_usage_of(chosen, book), waiting]).unique("udr_id", keep="first", maintain_order=True)
+    if usage.is_empty():
+        return Anew(store.no_matched(), empty(REFUSED))
+    found = find_rates(usage=usage, book=book, now=now)
+    return Anew(_counted_where_they_were(found.matched, chosen, months), found.refused)
+
+
+def _counted_where_they_were(matched: pl.DataFrame, chosen: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:
+    """Matched usage with the month of the period that counted it before; what no period here counts is left out."""
+    counted = chosen.select("udr_id", period_id="counting_period_id").unique("udr_id")
+    named = counted.join(months.select("period_id", was_in="month", was_of="account_id"), on="period_id").drop("period_id")
+    moved = matched.join(named, on="udr_id", how="left", maintain_order="left").with_columns(
+        month=pl.when(pl.col("was_of") == pl.col("account_id")).then("was_in").otherwise("month")
+    )
+    return moved.join(months.select("account_id", "month"), on=["account_id", "month"], how="semi").select(matched.columns)
+
+
+@dataclass(frozen=True)
+class Anew:
+    """matched: MATCHED; refused: REFUSED."""
+
+    matched: pl.DataFrame
+    refused: pl.DataFrame
+
+
+def _entries(before: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame | None:
+    if rated.is_empty():
+        return None
+    dates = pl.concat([before["date"], rated["date"]])
+    return store.next_entries(rated["udr_id"].unique().to_list(), dates.min(), dates.max() + LONGEST_RECORD)
+
+
+def no_difference(repriced: Repriced) -> bool:
+    """Whether everything stays as it is."""
+    return repriced.taken.is_empty() and repriced.made.charged.is_empty()
+
+
+def apply(repriced: Repriced, *, now: datetime) -> int:
+    """Take back what does not stand any more and write what stands instead; returns how many charges were made.
+
+    What a closed period counted is corrected by adjustments that the account's earliest open period bills.
+    """
+    charging_rows = pl.concat([repriced.taken, repriced.made.charged])
+    billed = _billed(charging_rows, repriced.periods)
+    if not repriced.taken.is_empty():
+        reversals = charging.reversals_of(repriced.taken, billed, now)
+        store.copy_in_charges(reversals)
+    store.replace_standing(
+        periods=repriced.periods["period_id"].to_list(),
+        dropped=repriced.dropped_grants,
+        opening=repriced.opening_grants,
+        changed=repriced.priced.standing,
+    )
+    made = repriced.made.charged.join(billed, on="id", how="left", maintain_order="left")
+    made = made.with_columns(period_id="billed_id").select(*CHARGES).sort("period_id", maintain_order=True)
+    store.copy_in_draws(charging.given_back(store.draws_of(repriced.taken), store.grants_of(repriced.taken)))
+    write(Charged(made, repriced.made.draws.select(*DRAW_ROWS), repriced.made.refused), now)
+    return made.height
+
+
+def _billed(charges: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
+    """The periods that bill these rows: where they are counted, or the earliest open one after it: id, billed_id."""
+    closed = periods.filter("is_closed")
+    is_closed = pl.col("counting_period_id").is_in(closed["period_id"].implode())
+    here = charges.filter(~is_closed).select("id", billed_id="counting_period_id")
+    late = charges.filter(is_closed)
+    if late.is_empty():
+        return here
+    months = closed.select("account_id", "time_zone", "month").unique()
+    opened = store.lock_open_periods(months).select("account_id", "month", billed_id="period_id")
+    to = closed.select("account_id", "month", counting_period_id="period_id").join(opened, on=["account_id", "month"])
+    moved = late.join(to.select("counting_period_id", "billed_id"), on="counting_period_id", how="left")
+    return pl.concat([here, moved.select("id", "billed_id")])

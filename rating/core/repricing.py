@@ -7,7 +7,7 @@ import polars as pl
 
 from mediation.core.numbers import AMOUNT
 from rating.core.costs import EXACT
-from rating.core.frames import GRANTS, MONEY, Priced, Standing
+from rating.core.frames import COUNTERS, GRANTS, LEVEL, MONEY, Priced, Standing
 from rating.core.matching import KNOWN
 from rating.core.tariffs import PriceList
 
@@ -26,6 +26,8 @@ SAME = (
     "cost",
     "amount",
 )
+COUNTER = ["period_id", "account_id", "service_id", "rate_id", "key"]
+COUNTED = ["level", "position", "records", "credit"]
 GRANT = ["account_id", "bucket_id", "service_id", "starts_at"]
 SMALLEST = Decimal(1).scaleb(-11)
 
@@ -114,13 +116,13 @@ def _told(charges: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
     return told.select("udr_id", "part", *SAME, "drawn")
 
 
-def without(standing: Standing, draws: pl.DataFrame, periods: pl.DataFrame) -> Standing:
-    """What stood before the charges of these periods: their own counters gone, their draws given back to the grants.
+def without(standing: Standing, charges: pl.DataFrame, draws: pl.DataFrame, prices: PriceList) -> Standing:
+    """What stood before these charges: the counters of their periods gone, their draws given back to the grants.
 
-    draws: DRAW_ROWS of the charges. periods: period_id, starts_at and more. A grant that nothing is drawn of any more
-    is left out: pricing makes it anew.
+    charges: CHARGES with rate_key; draws: their DRAW_ROWS. A grant that nothing is drawn of any more is left out:
+    pricing makes it anew.
     """
-    numbers = periods["period_id"].implode()
+    numbers = charges["counting_period_id"].unique().implode()
     moved = draws.group_by(GRANT).agg(
         back=pl.col("quantity").filter(pl.col("kind") != "refill").sum().cast(MONEY),
         refilled=pl.col("quantity").filter(pl.col("kind") == "refill").sum().cast(MONEY),
@@ -132,11 +134,46 @@ def without(standing: Standing, draws: pl.DataFrame, periods: pl.DataFrame) -> S
         refills=pl.col("refills") - pl.col("times").fill_null(0),
     )
     return Standing(
-        counters=standing.counters.filter(~pl.col("period_id").is_in(numbers)),
+        counters=_without_lasting(standing.counters.filter(~pl.col("period_id").is_in(numbers)), charges, prices),
         seen=standing.seen.filter(~pl.col("period_id").is_in(numbers)),
         grants=grants.filter(pl.col("used") > 0).select(*GRANTS),
         totals=standing.totals.filter(~pl.col("period_id").is_in(numbers)),
         members=standing.members,
+    )
+
+
+def _without_lasting(counters: pl.DataFrame, charges: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+    """Counters that never restart, without what these charges counted in them."""
+    lasting = [each.key for each in prices.rates if each.rate.counting.restarts == "never"]
+    counted = counted_by(charges.filter(pl.col("rate_key").is_in(lasting)), prices, period_id=0)
+    if counted.is_empty():
+        return counters
+    less = {name: (pl.col(name) - pl.col(f"{name}_right").fill_null(0)).cast(COUNTERS[name]) for name in COUNTED}
+    joined = counters.join(counted, on=COUNTER, how="left", maintain_order="left")
+    return joined.with_columns(**less).select(*COUNTERS)
+
+
+def counted_by(charges: pl.DataFrame, prices: PriceList, *, period_id: int | None = None) -> pl.DataFrame:
+    """What charges moved their counters by, of rates whose counters add up: COUNTER and COUNTED.
+
+    charges: CHARGES with rate_key. period_id: of the counters; None: the counting period of each charge.
+    """
+    owners = {each.key: each.rate.counting.per for each in prices.rates if each.keeps_counter and each.adds_up}
+    per = pl.col("rate_key").replace_strict(owners, default=None, return_dtype=pl.String)
+    counted = charges.with_columns(per=per).filter(
+        pl.col("tier_position").is_not_null() & pl.col("per").is_in(["service", "account"])
+    )
+    owned = counted.with_columns(
+        period_id=pl.col("counting_period_id") if period_id is None else pl.lit(period_id, pl.Int64),
+        service_id=pl.when(pl.col("per") == "service").then("service_id").otherwise(0),
+        key=pl.lit(""),
+    )
+    billable = pl.col("rated_quantity") - pl.col("free_quantity") - pl.col("bucket_quantity")
+    return owned.group_by(COUNTER).agg(
+        level=pl.col("rated_quantity").cast(LEVEL).sum(),
+        position=billable.cast(LEVEL).sum(),
+        records=pl.len().cast(pl.Int64),
+        credit=pl.col("credit").cast(MONEY).sum(),
     )
 
 

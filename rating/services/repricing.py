@@ -8,12 +8,13 @@ import polars as pl
 
 from rating import store
 from rating.core import charging, repricing
-from rating.core.frames import BOUNDS, CHARGES, DRAW_ROWS, REFUSED, USAGE, Priced, empty
+from rating.core.frames import BOUNDS, CHARGES, DRAW_ROWS, MATCHED, REFUSED, USAGE, Priced, empty
 from rating.core.ledger import price_usage
 from rating.core.matching import Book, describe_matched
 from rating.core.periods import add_months
 from rating.core.tariffs import PricedRate
-from rating.services.pricing import Charged, find_rates, lock_lasting, outcome_of, write
+from rating.services.exceptions import move_exceptions
+from rating.services.pricing import Charged, Matched, find_rates, lock_lasting, outcome_of, write
 
 # A part of a record that was split may start this much later than its record.
 LONGEST_RECORD = timedelta(days=31)
@@ -23,8 +24,8 @@ LONGEST_RECORD = timedelta(days=31)
 class Repriced:
     """Periods priced again, with nothing written yet.
 
-    before: CHARGES that were looked at; taken, made: what differs; refused: REFUSED; opening, dropped: what grants are
-    before and which of them go.
+    periods: with their months. before: CHARGES that were looked at; taken, made: what differs. reduced_grants: those
+    that others draw on too, without these charges; dropped_grants: those that only these drew on, by their keys.
     """
 
     periods: pl.DataFrame
@@ -32,12 +33,12 @@ class Repriced:
     before: pl.DataFrame
     taken: pl.DataFrame
     made: Charged
-    opening_grants: pl.DataFrame
+    reduced_grants: pl.DataFrame
     dropped_grants: pl.DataFrame
 
 
 def reprice_periods(
-    *, periods: pl.DataFrame, book: Book, now: datetime, chosen: Sequence[int] = (), standing_anew: bool = False
+    *, periods: pl.DataFrame, book: Book, now: datetime, chosen: Sequence[int] = ()
 ) -> Repriced:
     """Price again what periods counted, as far as it depends on other usage, and what is chosen, by rates of today.
 
@@ -56,7 +57,7 @@ def reprice_periods(
     draws = store.draws_of(before)
     bounds = months.select(*BOUNDS)
     stands = store.standing_of(matched, book.prices, bounds)
-    opening = repricing.without(stands, draws, months)
+    opening = repricing.without(stands, before, draws, book.prices)
     priced = price_usage(matched, prices=book.prices, periods=bounds, standing=opening)
     entries = _entries(before, priced.rated)
     made = outcome_of(
@@ -70,7 +71,7 @@ def reprice_periods(
         before=before,
         taken=found.taken,
         made=Charged(found.made, made.draws.join(found.made, left_on="charge_id", right_on="id", how="semi"), made.refused),
-        opening_grants=opening.grants,
+        reduced_grants=opening.grants.join(stands.grants, on=opening.grants.columns, how="anti", nulls_equal=True),
         dropped_grants=repricing.untouched(stands.grants, opening.grants),
     )
 
@@ -113,14 +114,14 @@ def _usage_of(charges: pl.DataFrame, book: Book) -> pl.DataFrame:
     )
 
 
-def _anew(chosen: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime) -> "Anew":
+def _anew(chosen: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime) -> Matched:
     """Usage that looks for its payer and rate again: what is chosen, and what the periods' accounts have refused."""
     waiting = store.refused_usage_of(months, with_extensions=book.prices.needs_extensions)
     usage = pl.concat([_usage_of(chosen, book), waiting]).unique("udr_id", keep="first", maintain_order=True)
     if usage.is_empty():
-        return Anew(store.no_matched(), empty(REFUSED))
+        return Matched(empty(MATCHED), empty(REFUSED))
     found = find_rates(usage=usage, book=book, now=now)
-    return Anew(_counted_where_they_were(found.matched, chosen, months), found.refused)
+    return Matched(_counted_where_they_were(found.matched, chosen, months), found.refused)
 
 
 def _counted_where_they_were(matched: pl.DataFrame, chosen: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:
@@ -131,14 +132,6 @@ def _counted_where_they_were(matched: pl.DataFrame, chosen: pl.DataFrame, months
         month=pl.when(pl.col("was_of") == pl.col("account_id")).then("was_in").otherwise("month")
     )
     return moved.join(months.select("account_id", "month"), on=["account_id", "month"], how="semi").select(matched.columns)
-
-
-@dataclass(frozen=True)
-class Anew:
-    """matched: MATCHED; refused: REFUSED."""
-
-    matched: pl.DataFrame
-    refused: pl.DataFrame
 
 
 def _entries(before: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame | None:
@@ -158,21 +151,20 @@ def apply(repriced: Repriced, *, now: datetime) -> int:
 
     What a closed period counted is corrected by adjustments that the account's earliest open period bills.
     """
-    charging_rows = pl.concat([repriced.taken, repriced.made.charged])
-    billed = _billed(charging_rows, repriced.periods)
-    if not repriced.taken.is_empty():
-        reversals = charging.reversals_of(repriced.taken, billed, now)
-        store.copy_in_charges(reversals)
+    taken, made = repriced.taken, repriced.made.charged
+    billed = _billed(pl.concat([taken, made]), repriced.periods)
+    store.copy_in_draws(charging.given_back(store.draws_of(taken), store.grants_of(taken["account_id"])))
+    store.copy_in_charges(charging.reversals_of(taken, billed, now))
     store.replace_standing(
-        periods=repriced.periods["period_id"].to_list(),
+        period_ids=repriced.periods["period_id"].to_list(),
         dropped=repriced.dropped_grants,
-        opening=repriced.opening_grants,
+        reduced=repriced.reduced_grants,
         changed=repriced.priced.standing,
     )
-    made = repriced.made.charged.join(billed, on="id", how="left", maintain_order="left")
-    made = made.with_columns(period_id="billed_id").select(*CHARGES).sort("period_id", maintain_order=True)
-    store.copy_in_draws(charging.given_back(store.draws_of(repriced.taken), store.grants_of(repriced.taken)))
-    write(Charged(made, repriced.made.draws.select(*DRAW_ROWS), repriced.made.refused), now)
+    placed = made.join(billed, on="id", how="left", maintain_order="left").with_columns(period_id="billed_id")
+    placed = placed.select(*CHARGES).sort("period_id", maintain_order=True)
+    write(Charged(placed, repriced.made.draws.select(*DRAW_ROWS), repriced.made.refused), now)
+    move_exceptions(taken=taken, made=made, refused=repriced.made.refused, now=now)
     return made.height
 
 

@@ -1,36 +1,69 @@
-"""Where rating's frames meet PostgreSQL: tariffs, periods and balances under lock, charges and exceptions."""
+"""Where rating's frames meet PostgreSQL: price lists, payers, periods under lock, counters and grants, charges."""
 
 from .charges import (
+    charges_counted_in,
     charges_of_batches,
     copy_in_charges,
-    give_back,
-    mark_used,
-    put_balances,
+    copy_in_draws,
+    draws_of,
+    next_entries,
     put_exceptions,
-    put_positions,
+    refused_usage_of,
     require_total,
 )
-from .periods import lock_open_periods, lock_periods, zones_of
-from .tariffs import balances_of, payers_of, positions_of, price_list
-from .udrs import udr_ranges, udrs_of_batches, udrs_of_ids
+from .payers import payers_by_service, payers_of
+from .periods import (
+    lock_accounts,
+    lock_open_periods,
+    lock_periods,
+    mark_unsettled,
+    periods_as_they_stand,
+    periods_known,
+    zones_of,
+)
+from .plans import active_prices, book, bucket_ids_of, classes, plans, rate_ids_of
+from .standing import (
+    grants_of,
+    put_standing,
+    replace_standing,
+    standing_of,
+    take_off_counters,
+    take_off_grants,
+)
+from .udrs import udr_ranges, usage_of_batches, usage_of_udrs
 
 __all__ = [
-    "balances_of",
+    "active_prices",
+    "book",
+    "bucket_ids_of",
+    "charges_counted_in",
     "charges_of_batches",
+    "classes",
     "copy_in_charges",
-    "give_back",
+    "copy_in_draws",
+    "draws_of",
+    "grants_of",
+    "lock_accounts",
     "lock_open_periods",
     "lock_periods",
-    "mark_used",
+    "mark_unsettled",
+    "next_entries",
+    "payers_by_service",
     "payers_of",
-    "positions_of",
-    "price_list",
-    "put_balances",
+    "periods_as_they_stand",
+    "periods_known",
+    "plans",
     "put_exceptions",
-    "put_positions",
+    "put_standing",
+    "rate_ids_of",
+    "refused_usage_of",
+    "replace_standing",
     "require_total",
+    "standing_of",
+    "take_off_counters",
+    "take_off_grants",
     "udr_ranges",
-    "udrs_of_batches",
-    "udrs_of_ids",
+    "usage_of_batches",
+    "usage_of_udrs",
     "zones_of",
 ]

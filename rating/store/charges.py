@@ -10,9 +10,9 @@ from psycopg import sql
 
 from mediation.models import UDR_ID_BITS
 from mediation.store import CopyMismatchError, copy_in, copy_out, in_array
-from rating.core.frames import CHARGES, DRAW_ROWS, ENTRY_BITS, empty
+from rating.core.frames import CHARGES, DRAW_ROWS, ENTRY_BITS, MOMENT, USAGE, empty
 from rating.models import BucketDraw, Charge, RatingException
-from rating.store.udrs import within
+from rating.store.udrs import usage_of_udrs, within
 
 CHARGE_TABLE = Charge._meta.db_table
 DRAW_TABLE = BucketDraw._meta.db_table
@@ -94,6 +94,28 @@ def draws_of(charges: pl.DataFrame) -> pl.DataFrame:
         sql.Literal(charges["date"].max()),
     )
     return copy_out(query, DRAW_ROWS)
+
+
+def refused_usage_of(periods: pl.DataFrame, *, with_extensions: bool) -> pl.DataFrame:
+    """Usage of accounts that found no rate in periods and waits as open rating exceptions, schema USAGE.
+
+    periods: account_id, starts_at, ends_at and more. What a bounded last tier refuses depends on the order of usage.
+    """
+    query = sql.SQL(
+        "SELECT e.udr_id, e.udr_date FROM rating_ratingexception e"
+        " JOIN mediation_udrbatch b ON b.id = e.udr_id >> {bits} AND b.status = 'rated'"
+        " WHERE e.status = 'open' AND e.cause = 'no_rate' AND e.udr_date BETWEEN {earliest} AND {latest} AND {accounts}"
+    ).format(
+        bits=sql.Literal(UDR_ID_BITS),
+        earliest=sql.Literal(periods["starts_at"].min()),
+        latest=sql.Literal(periods["ends_at"].max()),
+        accounts=in_array("account_id", periods["account_id"].unique().to_list(), "bigint"),
+    )
+    found = copy_out(query, {"udr_id": pl.Int64, "date": MOMENT})
+    if found.is_empty():
+        return empty(USAGE)
+    earliest, latest = found["date"].min(), found["date"].max()
+    return usage_of_udrs(found["udr_id"].to_list(), earliest, latest, with_extensions=with_extensions)
 
 
 def put_exceptions(refused: pl.DataFrame, now: datetime) -> None:

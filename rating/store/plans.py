@@ -9,7 +9,8 @@ from django.db import connection
 from psycopg import sql
 
 from mediation.store import copy_out
-from rating.core.matching import CLASSES, PLANS
+from rating.core.frames import empty
+from rating.core.matching import CLASSES, PAYERS, PLANS, Book
 from rating.core.plans.document import read_plan
 from rating.core.plans.spec import Plan
 from rating.core.tariffs import PriceList, Version, price_list
@@ -30,6 +31,12 @@ class _Active(NamedTuple):
     activated_at: datetime
     starts_at: datetime
     ends_at: datetime | None
+
+
+def book() -> Book:
+    """Classes, plans and prices as they stand; who pays is asked for once usage is known."""
+    known = classes()
+    return Book(classes=known, payers=empty(PAYERS), plans=plans(), prices=active_prices(known))
 
 
 def classes() -> pl.DataFrame:

@@ -141,6 +141,24 @@ def put_standing(changed: Standing) -> None:
     _put("rating_bucketgrant", changed.grants.select(*GRANTS), GRANT_KEYS)
 
 
+def grants_of(account_ids: pl.Series) -> pl.DataFrame:
+    """Every grant of accounts, schema GRANTS."""
+    return _rows("rating_bucketgrant", GRANTS, in_array("account_id", account_ids.unique().to_list(), "bigint"))
+
+
+def replace_standing(
+    *, period_ids: Sequence[int], dropped: pl.DataFrame, reduced: pl.DataFrame, changed: Standing
+) -> None:
+    """Write what periods count after they were priced again, in place of what they counted.
+
+    dropped: GRANT_KEYS of grants that go; reduced: GRANTS as they were before; changed: as pricing leaves it.
+    """
+    forget_counters(period_ids)
+    _drop("rating_bucketgrant", dropped, GRANT_KEYS)
+    _put("rating_bucketgrant", reduced.select(*GRANTS), GRANT_KEYS)
+    put_standing(changed)
+
+
 def forget_counters(period_ids: Iterable[int]) -> None:
     """Drop what periods have counted; their usage is about to be counted again from nothing."""
     numbers = list(period_ids)
@@ -188,6 +206,15 @@ def _add(table: str, rows: pl.DataFrame, keys: Sequence[str], values: Sequence[s
             sql.SQL("UPDATE {} t SET {} FROM {} n WHERE {}").format(sql.Identifier(table), less, copied, same)
         )
         _require_count(cursor.rowcount, rows.height, table)
+
+
+def _drop(table: str, rows: pl.DataFrame, keys: Sequence[str]) -> None:
+    if rows.is_empty():
+        return
+    same = sql.SQL(" AND ").join(sql.SQL("t.{0} = n.{0}").format(sql.Identifier(key)) for key in keys)
+    with connection.cursor() as cursor:
+        copied = _copy_aside(table, rows.select(*keys))
+        cursor.execute(sql.SQL("DELETE FROM {} t USING {} n WHERE {}").format(sql.Identifier(table), copied, same))
 
 
 def _copy_aside(table: str, rows: pl.DataFrame) -> sql.Identifier:

@@ -43,6 +43,14 @@ class PricedRate:
         remembers = bool(rate.free_units or rate.free_records or rate.free_amount)
         return remembers or rate.aggregation.function != "each" or rate.model in CLIMBING | RETROACTIVE
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether its one counter for each owner is the sum of what its charges counted."""
+        rate = self.rate
+        is_sum = rate.aggregation.function in ("each", "sum", "count") and rate.aggregation.within is None
+        is_one = not rate.counting.by and rate.counting.restarts in ("period", "never")
+        return is_sum and is_one and rate.model not in ("percentage", "graduated_percentage", "basis_points")
+
 
 @dataclass(frozen=True)
 class PricedBucket:
@@ -68,6 +76,13 @@ class PriceList:
     def needs_extensions(self) -> bool:
         """Whether any version asks for extensions of the UDR."""
         return any("Extensions." in field for version in self.versions for field in fields_asked(version.plan))
+
+    @property
+    def followed_class_ids(self) -> frozenset[int]:
+        """The classes whose quantity sizes a bucket or chooses a tier of other usage."""
+        followed = {each.followed_class_id for each in self.buckets}
+        followed |= {self.class_ids.get(each.rate.tier_by) for each in self.rates if each.rate.tier_by}
+        return frozenset(number for number in followed if number is not None)
 
     @property
     def shares_in_families(self) -> bool:

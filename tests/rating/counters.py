@@ -34,7 +34,7 @@ def tiers(drawn):
 def rate(model, *, function="each", of="Value", within=None, then=None, restarts="period", **fields):
     texts = {"of_share", "rounding", "tier_by", "tiers"}
     said = {name: d(value) if isinstance(value, str) and name not in texts else value for name, value in fields.items()}
-    if "tiers" in said:
+    if isinstance(said.get("tiers"), str):
         said["tiers"] = tiers(said["tiers"])
     if "of_share" in said:
         said["of"] = said.pop("of_share")

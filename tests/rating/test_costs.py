@@ -1,13 +1,14 @@
 """What records cost by each model: worked numbers, zero units, bounds, and what must hold whatever the numbers."""
 
 from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rating.core.costs import EXACT, Counter, NoBase, NoPrice, NoTier, cost_of, count
-from rating.core.plans.spec import MatrixPrice, Transform
+from rating.core.plans.spec import MatrixPrice, Tier, Transform
 
 from .counters import charges, d, rate, record
 
@@ -356,3 +357,38 @@ def test_whatever_is_summed_first_costs_its_price_rounded_once(records, model, p
     fields = {"tiers": "100 0.333 flat=1 per=7 | - 0.1 per=11", "size": "7", "price": "0.123", "per": "13"}
     summed = rate(model, function="sum", **fields)
     assert cost(summed, *records, places=places) == cost(summed, sum(records), places=places)
+
+
+def fractional(bounds, total):
+    """The price of a total in graduated tiers by fractions: bound, price, per, flat and most of each tier."""
+    price, lower = Fraction(0), Fraction(0)
+    for bound, unit, per, flat, most in bounds:
+        if total > lower:
+            top = total if bound is None else min(total, bound)
+            price += min((top - lower) * unit / per, most) + flat
+        lower = bound
+    return price
+
+
+TIER = st.tuples(
+    st.decimals(min_value=0, max_value=10, places=11, allow_nan=False),
+    st.sampled_from([1, 3, 7, 60, 999983]),
+    st.sampled_from([0, 1, d("0.5")]),
+    st.sampled_from([10**9, 5]),
+)
+
+
+@settings(max_examples=100)
+@given(st.lists(TIER, min_size=1, max_size=4), BOUNDED, st.integers(0, 11))
+def test_charges_are_what_fractions_give_rounded_half_away(drawn, records, places):
+    bounds = [None if place == len(drawn) - 1 else 250000 * (place + 1) for place in range(len(drawn))]
+    made = tuple(
+        Tier(None if bound is None else Decimal(bound), price, Decimal(per), flat=Decimal(flat), maximum=Decimal(most))
+        for bound, (price, per, flat, most) in zip(bounds, drawn, strict=True)
+    )
+    exact = [(bound, *map(Fraction, tier)) for bound, tier in zip(bounds, drawn, strict=True)]
+    total = Fraction(0)
+    for units, charged in zip(records, charges(rate("graduated", tiers=made), *records, places=places), strict=True):
+        amount = fractional(exact, total + Fraction(units)) - fractional(exact, total)
+        assert charged == Decimal(int(amount * 10**places + Fraction(1, 2))).scaleb(-places)
+        total += Fraction(units)

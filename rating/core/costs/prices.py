@@ -38,7 +38,8 @@ def parts(
         before = stretches(rate, counter.position, tier_total) if begun else []
         after = stretches(rate, counter.position + base, tier_total)
         if rate.model in ("volume", "stairstep"):
-            return list(_in_one_tier(rate, before, after, counter.position))
+            chooser = f", chosen by {plain(tier_total or ZERO)} of “{rate.tier_by}”" if rate.tier_by else ""
+            return list(_in_one_tier(rate, before, after, counter.position, chooser))
         return list(_by_tier(rate, before, after))
     if rate.model in SHARES:
         return list(_shares(rate, counter, base, billable))
@@ -84,7 +85,7 @@ def _shares(rate: Rate, counter: Counter, base: Decimal, billable: Decimal) -> I
         return
     if rate.model == "percentage":
         if is_waived(rate, counter, base):
-            yield Part("free", "The free records and the free amount of the rate still last: nothing is charged.", ZERO)
+            yield Part("free", f"Free of charge: {_waived(rate, counter, base)}.", ZERO)
             return
         free = free_base(rate, counter, base)
         amount = (base - free) * rate.percent / 100
@@ -99,6 +100,15 @@ def _shares(rate: Rate, counter: Counter, base: Decimal, billable: Decimal) -> I
         yield Part("fee", f"Fixed part of each record: {plain(rate.fixed)}.", rate.fixed)
     if rate.model == "pass_through" and rate.price is not None:
         yield _units(billable, rate.price, rate.per)
+
+
+def _waived(rate: Rate, counter: Counter, base: Decimal) -> str:
+    words = []
+    if rate.free_records:
+        words.append(f"record {counter.records + 1} of {rate.free_records} free records")
+    if rate.free_amount:
+        words.append(f"{plain(counter.position + base)} in all of less than {plain(rate.free_amount)}")
+    return ", and ".join(words)
 
 
 def _by_tier(rate: Rate, before: list[Stretch], after: list[Stretch]) -> Iterator[Part]:
@@ -131,10 +141,13 @@ def _stretch(rate: Rate, stretch: Stretch, quantity: Decimal, cost: Decimal) -> 
     return f"{_product(quantity, tier.price, tier.per)} = {plain(cost)}"
 
 
-def _in_one_tier(rate: Rate, before: list[Stretch], after: list[Stretch], position: Decimal) -> Iterator[Part]:
+def _in_one_tier(
+    rate: Rate, before: list[Stretch], after: list[Stretch], position: Decimal, chooser: str
+) -> Iterator[Part]:
     """All units in the tier that is reached, less what those before cost."""
     for reached in after:
-        yield Part("tier", f"All in {_tier(rate, reached).lower()}: {_whole(rate, reached)}.", *_total(reached))
+        text = f"All in {_tier(rate, reached).lower()}{chooser}: {_whole(rate, reached)}."
+        yield Part("tier", text, *_total(reached))
     for reached in before:
         amount, _ = _total(reached)
         text = (

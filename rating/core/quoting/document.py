@@ -17,12 +17,10 @@ from rating.core.quoting.settings import (
     Period,
     Service,
     Setting,
-    Tax,
-    TaxCode,
-    TaxPart,
     UsageClass,
 )
 from rating.core.quoting.values import UnreadableError, moment, number
+from rating.core.settling import TableTax, TaxCode, TaxPart, TaxSettings
 
 Read = TypeVar("Read")
 
@@ -154,12 +152,15 @@ class _Reader(Document):
             carried=self._number(of, "carried", pointer),
         )
 
-    def _tax(self, value: Any, pointer: str) -> Tax:
-        of = self.object(value, pointer, {"rounding", "inclusive", "codes"})
-        return Tax(
-            rounding=self.choice(of, "rounding", pointer, ROUNDINGS, "line"),  # type: ignore[arg-type]
-            inclusive=self._truth(of, "inclusive", pointer),
-            codes=self._each(of, "codes", self._tax_code, pointer),
+    def _tax(self, value: Any, pointer: str) -> TableTax:
+        of = self.object(value, pointer, {"rounding", "inclusive", "mixed_category", "codes"})
+        return TableTax(
+            self._each(of, "codes", self._tax_code, pointer),
+            TaxSettings(
+                rounding=self.choice(of, "rounding", pointer, ROUNDINGS, "line"),  # type: ignore[arg-type]
+                is_inclusive=self._truth(of, "inclusive", pointer),
+                mixed_category=self.text(of, "mixed_category", pointer),
+            ),
         )
 
     def _tax_code(self, value: Any, pointer: str) -> TaxCode:

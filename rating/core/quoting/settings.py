@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from rating.core.plans.spec import Plan
+from rating.core.settling import TableTax
 
 PaidBy = Literal["usage", "originating", "terminating", "direction"]
 
@@ -77,36 +78,6 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class TaxPart:
-    """A part of a tax code. is_compound: it bears on the base and the parts before it."""
-
-    name: str
-    percent: Decimal
-    is_compound: bool = False
-
-
-@dataclass(frozen=True)
-class TaxCode:
-    """What is taxed for a category in a jurisdiction, from `starts_at` to before `ends_at`."""
-
-    name: str
-    category: str
-    jurisdiction: str
-    parts: tuple[TaxPart, ...]
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Tax:
-    """How tax is reckoned: rounded per statement line or per total, on prices without or with it."""
-
-    rounding: Literal["line", "total"] = "line"
-    inclusive: bool = False
-    codes: tuple[TaxCode, ...] = ()
-
-
-@dataclass(frozen=True)
 class Setting:
     """A whole quote document. accounts: empty for whoever the usage names, all of them on the only plan."""
 
@@ -115,4 +86,4 @@ class Setting:
     accounts: tuple[Account, ...] = ()
     periods: tuple[Period, ...] = ()
     grants: tuple[Opening, ...] = ()
-    tax: Tax | None = None
+    tax: TableTax | None = None

@@ -177,6 +177,11 @@ def counted_by(charges: pl.DataFrame, prices: PriceList, *, period_id: int | Non
     )
 
 
+def drawn_by(back: pl.DataFrame) -> pl.DataFrame:
+    """What rows that give back (DRAW_ROWS, below zero) take off their grants: GRANT, used."""
+    return back.group_by(GRANT).agg(used=pl.col("quantity").sum().neg().cast(MONEY))
+
+
 def untouched(grants: pl.DataFrame, opening: pl.DataFrame) -> pl.DataFrame:
     """The grants (their keys) that stood and are not in the opening: to be dropped unless pricing makes them again."""
     return grants.join(opening, on=GRANT, how="anti").select(GRANT)

@@ -16,7 +16,7 @@ from mediation.store import ensure_month_partitions, months_around
 from rating import store
 from rating.models import Charge
 from rating.services.claiming import claim_batches, count_uncharged, finish_batches, lock_batches, note_crash
-from rating.services.pricing import CountMismatchError, charge_udrs
+from rating.services.pricing import CountMismatchError, charge_usage
 from rating.services.reversing import reverse_charges, supersede_exceptions
 
 Status = UdrBatch.Status
@@ -45,18 +45,19 @@ def _rate(batch_ids: Sequence[int], now: datetime) -> None:
     batches = lock_batches(batch_ids, Status.MEDIATED)
     if not batches:
         return
-    outcome = charge_udrs(udrs=_udrs_of(batches), now=now)
+    book = store.book()
+    outcome = charge_usage(usage=_usage_of(batches, book.prices.needs_extensions), book=book, now=now)
     store.require_total([batch.pk for batch in batches], sum_exact(outcome.charged["amount"]))
     count_uncharged(batches, outcome.refused["udr_id"], by=1)
     finish_batches(batches, status=Status.RATED, now=now)
 
 
-def _udrs_of(batches: Sequence[UdrBatch]) -> pl.DataFrame:
-    udrs = store.udrs_of_batches([batch.pk for batch in batches])
+def _usage_of(batches: Sequence[UdrBatch], with_extensions: bool) -> pl.DataFrame:
+    usage = store.usage_of_batches([batch.pk for batch in batches], with_extensions=with_extensions)
     expected = sum(batch.udr_count for batch in batches)
-    if udrs.height != expected:
-        raise CountMismatchError(f"the batches count {expected} UDRs, {udrs.height} were read")
-    return udrs
+    if usage.height != expected:
+        raise CountMismatchError(f"the batches count {expected} UDRs, {usage.height} were read")
+    return usage
 
 
 @transaction.atomic

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import polars as pl
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
@@ -11,7 +12,7 @@ from mediation.services import require_permission
 from rating import store
 from rating.models import RatingException
 from rating.services.claiming import count_uncharged, lock_batches
-from rating.services.pricing import charge_udrs
+from rating.services.pricing import LONGEST_RECORD, charge_usage
 
 CHUNK = 50_000
 
@@ -50,9 +51,18 @@ def _rerate(waiting: QuerySet[RatingException], batch_ids: set[int], by: User | 
     dates = {udr_id: date for udr_id, date in rows if udr_id >> UDR_ID_BITS in locked}
     if not dates:
         return 0
-    outcome = charge_udrs(udrs=store.udrs_of_ids(list(dates), min(dates.values()), max(dates.values())), now=now)
-    count_uncharged(batches, outcome.charged["udr_id"], by=-1)
-    resolved = RatingException.objects.filter(udr_id__in=outcome.charged["udr_id"].to_list())
+    book = store.book()
+    earliest, latest = min(dates.values()), max(dates.values())
+    usage = store.usage_of_udrs(list(dates), earliest, latest, with_extensions=book.prices.needs_extensions)
+    entries = store.next_entries(list(dates), earliest, latest + LONGEST_RECORD)
+    outcome = charge_usage(usage=usage, book=book, now=now, entries=entries)
+    charged = outcome.charged["udr_id"].unique()
+    count_uncharged(batches, charged, by=-1)
+    return _resolve(charged, by, now)
+
+
+def _resolve(udr_ids: pl.Series, by: User | None, now: datetime) -> int:
+    resolved = RatingException.objects.filter(udr_id__in=udr_ids.to_list(), status=RatingException.Status.OPEN)
     return resolved.update(
         status=RatingException.Status.RESOLVED,
         closed_at=now,
@@ -60,6 +70,20 @@ def _rerate(waiting: QuerySet[RatingException], batch_ids: set[int], by: User | 
         last_tried_at=now,
         close_reason="Charged when it was rated again.",
     )
+
+
+def move_exceptions(*, before: pl.DataFrame, made: pl.DataFrame, refused: pl.DataFrame, now: datetime) -> None:
+    """Resolve the exceptions of UDRs that are charged after all, and count those that are not any more.
+
+    before: the CHARGES that stood; made: CHARGES; refused: REFUSED, written already. In the caller's transaction.
+    """
+    was_charged = pl.col("udr_id").is_in(before["udr_id"].implode())
+    fresh = made.filter(~was_charged)["udr_id"].unique()
+    lost = refused.filter(was_charged)["udr_id"].unique()
+    batches = lock_batches({udr_id >> UDR_ID_BITS for udr_id in (*fresh, *lost)}, UdrBatch.Status.RATED)
+    count_uncharged(batches, fresh, by=-1)
+    count_uncharged(batches, lost, by=1)
+    _resolve(fresh, None, now)
 
 
 def write_off_rating_exceptions(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
@@ -14,11 +14,7 @@ from rating.core.matching import Book, describe_matched
 from rating.core.periods import add_months
 from rating.core.tariffs import PricedRate
 from rating.services.exceptions import move_exceptions
-from rating.services.pricing import Charged, Matched, find_rates, lock_lasting, outcome_of, write
-
-# A part of a record that was split may start this much later than its record.
-LONGEST_RECORD = timedelta(days=31)
-
+from rating.services.pricing import LONGEST_RECORD, Charged, Matched, find_rates, lock_lasting, outcome_of, write
 
 @dataclass(frozen=True)
 class Repriced:
@@ -164,7 +160,7 @@ def apply(repriced: Repriced, *, now: datetime) -> int:
     placed = made.join(billed, on="id", how="left", maintain_order="left").with_columns(period_id="billed_id")
     placed = placed.select(*CHARGES).sort("period_id", maintain_order=True)
     write(Charged(placed, repriced.made.draws.select(*DRAW_ROWS), repriced.made.refused), now)
-    move_exceptions(taken=taken, made=made, refused=repriced.made.refused, now=now)
+    move_exceptions(before=repriced.before, made=made, refused=repriced.made.refused, now=now)
     return made.height
 
 

@@ -1,4 +1,4 @@
-"""Charges taken back: what a superseded batch had charged, drawn and climbed."""
+"""Charges taken back: what a superseded batch had charged, drawn and counted."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,41 +6,61 @@ from datetime import datetime
 import polars as pl
 
 from rating import store
-from rating.core import charging
+from rating.core import charging, repricing
 from rating.core.periods import add_months
+from rating.core.tariffs import PriceList
 from rating.models import RatingException
 
 
 def reverse_charges(*, batch_ids: Sequence[int], now: datetime) -> int:
     """Reverse the charges of batches in the caller's transaction; returns how many there were.
 
-    A reversal stands in its charge's period, or in the account's earliest open one where that is closed. Balances and
-    positions are given back in open periods only: what a closed one used up stays as its statement says. Charges that
-    were made after these keep the tiers they were priced in.
+    A reversal is billed in its charge's period, or in the account's earliest open one where that is closed. Grants and
+    counters are given back; what was charged after these keeps the tiers it was priced in until its period is put in
+    order, which it is marked for.
     """
     charges = store.charges_of_batches(batch_ids)
     if charges.is_empty():
         return 0
-    locked = store.lock_periods(charges["period_id"].unique().to_list())
-    is_open = pl.col("period_id").is_in(locked.filter(~pl.col("is_closed"))["period_id"].implode())
-    in_open, in_closed = charges.filter(is_open), charges.filter(~is_open)
-    periods = pl.concat([in_open.select("id", "period_id"), _moved(in_closed)])
-    reversals = charging.reversals_of(charges, periods, now)
+    billed = billed_anew(charges)
+    prices = store.book().prices
+    charges = repricing.with_rate_keys(charges, prices)
+    draws = store.draws_of(charges)
+    store.lock_accounts(draws["account_id"].unique().to_list())
+    back = charging.given_back(draws, store.grants_of(draws["account_id"]))
+    reversals = charging.reversals_of(charges, billed, now)
     if reversals.height != charges.height:
         raise RuntimeError(f"{charges.height} charges were to be reversed, {reversals.height} are")
     store.copy_in_charges(reversals)
-    store.give_back(charging.climbed_by(in_open), charging.drawn_by(in_open))
+    store.copy_in_draws(back)
+    store.take_off_grants(repricing.drawn_by(back))
+    store.take_off_counters(repricing.counted_by(charges, prices))
+    store.mark_unsettled(_disturbed(charges, prices))
     return charges.height
 
 
+def _disturbed(charges: pl.DataFrame, prices: PriceList) -> list[int]:
+    """The periods in which other usage may cost something else now."""
+    followed = pl.col("usage_class_id").is_in(sorted(prices.followed_class_ids))
+    disturbs = pl.col("tier_position").is_not_null() | (pl.col("bucket_quantity") != 0) | (pl.col("credit") != 0)
+    return charges.filter(disturbs | followed)["counting_period_id"].unique().to_list()
+
+
+def billed_anew(charges: pl.DataFrame) -> pl.DataFrame:
+    """Lock the periods of charges; returns which bills what corrects them: id (of the charge), billed_id."""
+    locked = store.lock_periods([*charges["period_id"].unique(), *charges["counting_period_id"].unique()])
+    is_open = pl.col("period_id").is_in(locked.filter(~pl.col("is_closed"))["period_id"].implode())
+    in_open, in_closed = charges.filter(is_open), charges.filter(~is_open)
+    return pl.concat([in_open.select("id", billed_id="period_id"), _moved(in_closed)])
+
+
 def _moved(charges: pl.DataFrame) -> pl.DataFrame:
-    """The open periods that take the reversals of charges in closed ones: id (of the charge), period_id."""
     if charges.is_empty():
-        return charges.select("id", "period_id")
+        return charges.select("id", billed_id="period_id")
     zoned = charges.select("id", "date", "account_id").join(store.zones_of(charges["account_id"]), on="account_id")
     dated = add_months(zoned)
     periods = store.lock_open_periods(dated.select("account_id", "time_zone", "month").unique())
-    return dated.join(periods, on=["account_id", "month"]).select("id", "period_id")
+    return dated.join(periods, on=["account_id", "month"]).select("id", billed_id="period_id")
 
 
 def supersede_exceptions(*, batch_ids: Sequence[int], now: datetime) -> int:

@@ -1,5 +1,6 @@
 """Where rating's frames meet PostgreSQL: price lists, payers, periods under lock, counters and grants, charges."""
 
+from .billing import billed_charges, subscriptions_of
 from .charges import (
     charges_counted_in,
     charges_of_batches,
@@ -34,6 +35,7 @@ from .udrs import udr_ranges, usage_of_batches, usage_of_udrs
 
 __all__ = [
     "active_prices",
+    "billed_charges",
     "book",
     "bucket_ids_of",
     "charges_counted_in",
@@ -60,6 +62,7 @@ __all__ = [
     "replace_standing",
     "require_total",
     "standing_of",
+    "subscriptions_of",
     "take_off_counters",
     "take_off_grants",
     "udr_ranges",

@@ -119,7 +119,7 @@ def refused_usage_of(periods: pl.DataFrame, *, with_extensions: bool) -> pl.Data
 
 
 def put_exceptions(refused: pl.DataFrame, now: datetime) -> None:
-    """Write REFUSED as open rating exceptions; one that stands open already is told its new cause and attempt."""
+    """Write REFUSED as open rating exceptions; one of the UDR that is there already is told its new cause and attempt."""
     if refused.is_empty():
         return
     names = sql.SQL(", ").join(map(sql.Identifier, refused.columns))
@@ -137,8 +137,9 @@ def put_exceptions(refused: pl.DataFrame, now: datetime) -> None:
                 " SELECT {names}, 'open', {now}, {now}, 1 FROM refused ORDER BY udr_id"
                 " ON CONFLICT (udr_id) DO UPDATE SET cause = EXCLUDED.cause, message = EXCLUDED.message,"
                 " account_id = EXCLUDED.account_id, service_id = EXCLUDED.service_id,"
-                " identifier = EXCLUDED.identifier, last_tried_at = EXCLUDED.last_tried_at, attempts = e.attempts + 1"
-                " WHERE e.status = 'open'"
+                " identifier = EXCLUDED.identifier, last_tried_at = EXCLUDED.last_tried_at, attempts = e.attempts + 1,"
+                " status = 'open', closed_at = NULL, closed_by_id = NULL, close_reason = ''"
+                " WHERE e.status IN ('open', 'resolved')"
             ).format(table=sql.Identifier(EXCEPTION_TABLE), names=names, now=sql.Literal(now))
         )
         _require_count(cursor.rowcount, refused.height, EXCEPTION_TABLE)

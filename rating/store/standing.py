@@ -169,12 +169,12 @@ def forget_counters(period_ids: Iterable[int]) -> None:
 
 def take_off_counters(moved: pl.DataFrame) -> None:
     """Subtract what taken-back charges had counted. moved: COUNTER_KEYS, level, position, records, credit."""
-    _add("rating_counter", moved, COUNTER_KEYS, ("level", "position", "records", "credit"))
+    _take_off("rating_counter", moved, COUNTER_KEYS, ("level", "position", "records", "credit"))
 
 
 def take_off_grants(moved: pl.DataFrame) -> None:
     """Subtract what taken-back charges had drawn. moved: GRANT_KEYS, used."""
-    _add("rating_bucketgrant", moved, GRANT_KEYS, ("used",))
+    _take_off("rating_bucketgrant", moved, GRANT_KEYS, ("used",))
 
 
 def _put(table: str, rows: pl.DataFrame, keys: Sequence[str]) -> None:
@@ -195,7 +195,7 @@ def _put(table: str, rows: pl.DataFrame, keys: Sequence[str]) -> None:
             _require_count(cursor.rowcount, rows.height, table)
 
 
-def _add(table: str, rows: pl.DataFrame, keys: Sequence[str], values: Sequence[str]) -> None:
+def _take_off(table: str, rows: pl.DataFrame, keys: Sequence[str], values: Sequence[str]) -> None:
     if rows.is_empty():
         return
     same = sql.SQL(" AND ").join(sql.SQL("t.{0} = n.{0}").format(sql.Identifier(key)) for key in keys)

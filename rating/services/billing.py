@@ -1,0 +1,172 @@
+"""What periods come to: their charges, subscriptions and taxes gathered, and settled into statements."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rating import store
+from rating.core.settling import Bill, Statement, Subscription, TableTax, TaxEngine, TaxPart, TaxSettings, name_of, settle
+from rating.core.settling import TaxCode as Code
+from rating.core.tariffs import PriceList
+from rating.models import (
+    BillingPeriod,
+    ClassTaxCategory,
+    Jurisdiction,
+    StatementLine,
+    StatementTax,
+    TaxCode,
+    TaxExemption,
+)
+from rating.models import Statement as StatementRow
+
+
+def drafted(*, periods: Sequence[BillingPeriod], engine: TaxEngine | None = None) -> list[tuple[Bill, Statement]]:
+    """Periods with what they come to as their charges stand. engine: None takes the tables of tax codes.
+
+    periods: with their accounts. An outside tax engine is given here: whoever closes periods with one passes it on.
+    """
+    known = store.book()
+    charges = store.billed_charges([period.pk for period in periods], known.prices)
+    categories = dict(ClassTaxCategory.objects.values_list("usage_class_id", "category"))
+    found: dict[int, tuple[Bill, Statement]] = {}
+    for tax, bills in _by_tax(_bills(periods), engine):
+        settled = settle(charges, bills=bills, prices=known.prices, categories=categories, tax=tax)
+        found.update({bill.period_id: (bill, draft) for bill, draft in zip(bills, settled, strict=True)})
+    return [found[period.pk] for period in periods]
+
+
+def _bills(periods: Sequence[BillingPeriod]) -> list[tuple[Bill, Jurisdiction | None]]:
+    accounts = {period.account_id: period.account for period in periods}
+    subscriptions = defaultdict(list)
+    for account_id, subscription in store.subscriptions_of(list(accounts)):
+        subscriptions[account_id].append(subscription)
+    exemptions = defaultdict(list)
+    for exemption in TaxExemption.objects.filter(account__in=accounts):
+        exemptions[exemption.account_id].append(exemption)
+    jurisdictions = Jurisdiction.objects.in_bulk()
+    return [
+        (_bill(period, subscriptions[period.account_id], exemptions[period.account_id], jurisdictions), jurisdiction)
+        for period in periods
+        for jurisdiction in [jurisdictions.get(period.account.jurisdiction_id)]
+    ]
+
+
+def _bill(
+    period: BillingPeriod,
+    subscriptions: Sequence[Subscription],
+    exemptions: Iterable[TaxExemption],
+    jurisdictions: dict[int, Jurisdiction],
+) -> Bill:
+    valid = [each for each in exemptions if _holds(each, period.ends_at)]
+    own = jurisdictions.get(period.account.jurisdiction_id)
+    return Bill(
+        period_id=period.pk,
+        currency=period.account.currency,
+        time_zone=period.account.time_zone,
+        starts_at=period.starts_at,
+        ends_at=period.ends_at,
+        subscriptions=tuple(subscriptions),
+        jurisdiction=own.name if own else "",
+        is_tax_exempt=any(not each.category for each in valid),
+        exempt_categories=frozenset(each.category for each in valid if each.category),
+    )
+
+
+def _holds(exemption: TaxExemption, ends_at: datetime) -> bool:
+    """Whether it holds at the last moment of the period, as codes of tax must."""
+    return exemption.starts_at < ends_at and (exemption.ends_at is None or exemption.ends_at >= ends_at)
+
+
+def _by_tax(
+    bills: Iterable[tuple[Bill, Jurisdiction | None]], engine: TaxEngine | None
+) -> Iterable[tuple[TaxEngine | None, list[Bill]]]:
+    """The bills that one engine taxes: tables differ by where the account's jurisdiction rounds."""
+    codes = _codes()
+    groups: dict[TaxSettings, list[Bill]] = defaultdict(list)
+    for bill, jurisdiction in bills:
+        groups[_settings(jurisdiction)].append(bill)
+    return [(engine or TableTax(codes, settings), own) for settings, own in groups.items()]
+
+
+def _settings(jurisdiction: Jurisdiction | None) -> TaxSettings:
+    if jurisdiction is None:
+        return TaxSettings()
+    return TaxSettings(
+        rounding="total" if jurisdiction.rounding == Jurisdiction.Rounding.TOTAL else "line",
+        is_inclusive=jurisdiction.prices_include_tax,
+        mixed_category=jurisdiction.mixed_category or None,
+    )
+
+
+def _codes() -> tuple[Code, ...]:
+    return tuple(
+        Code(
+            name=code.name,
+            category=code.category,
+            jurisdiction=code.jurisdiction.name,
+            parts=tuple(
+                TaxPart(part.name, part.percent, part.is_compound)
+                for part in sorted(code.parts.all(), key=lambda part: part.position)
+            ),
+            starts_at=code.starts_at,
+            ends_at=code.ends_at,
+        )
+        for code in TaxCode.objects.select_related("jurisdiction").prefetch_related("parts").order_by("pk")
+    )
+
+
+def lines_of(draft: Statement, *, statement: StatementRow | None = None) -> list[StatementLine]:
+    """The lines of a settled statement as rows, saved or not."""
+    prices = store.book().prices
+    return [
+        StatementLine(
+            statement=statement,
+            position=position,
+            kind=line.kind,
+            description=name_of(line),
+            plan_id=line.plan_id,
+            usage_class_id=line.usage_class_id,
+            rate_id=_rate_id(prices, line.rate_key),
+            service_id=line.service_id,
+            tier=line.tier,
+            tier_above=line.tier_above,
+            tier_up_to=line.tier_up_to,
+            commitment=line.commitment,
+            adjusts=line.adjusts or "",
+            jurisdiction=line.jurisdiction,
+            tax_category=line.tax_category or "",
+            record_count=line.record_count,
+            quantity=line.quantity,
+            rated_quantity=line.rated_quantity,
+            free_quantity=line.free_quantity,
+            bucket_quantity=line.bucket_quantity,
+            credit=line.credit,
+            cost=line.cost,
+            amount=line.amount,
+            line_amount=line.line_amount,
+        )
+        for position, line in enumerate(draft.lines, start=1)
+    ]
+
+
+def _rate_id(prices: PriceList, rate_key: int | None) -> int | None:
+    return None if rate_key is None else prices.rates[rate_key].rate_id
+
+
+def taxes_of(draft: Statement, *, statement: StatementRow | None = None) -> list[StatementTax]:
+    """The taxes of a settled statement as rows, saved or not."""
+    return [
+        StatementTax(
+            statement=statement,
+            position=position,
+            line=each.line,
+            jurisdiction=each.jurisdiction,
+            category=each.category,
+            code=each.code,
+            name=each.part,
+            percent=each.percent,
+            base=each.base,
+            amount=each.amount,
+        )
+        for position, each in enumerate(draft.tax_amounts, start=1)
+    ]

@@ -1,0 +1,113 @@
+"""Versions of rate plans: drafted, checked, activated from a moment on, and never changed after that."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Max
+
+from mediation.core.spec import Fault, FaultySpecError
+from mediation.models import UsageClass
+from mediation.services import require_permission
+from rating.core.plans.document import read_plan
+from rating.core.plans.spec import Plan
+from rating.models import Bucket, PlanVersion, Rate, RatePlan
+
+
+class UnableToActivatePlan(Exception):
+    """A version that cannot become active; carries every fault."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("This version cannot be activated. " + " ".join(f"{fault}." for fault in faults))
+        self.faults = faults
+
+
+@transaction.atomic
+def create_draft(*, plan: RatePlan, document: Any, note: str, by: User | None, now: datetime) -> PlanVersion:
+    """A new draft version of `plan`, numbered after the last. The document may still be faulty."""
+    require_permission(by, "rating.add_planversion")
+    RatePlan.objects.select_for_update().get(pk=plan.pk)
+    last = plan.versions.aggregate(last=Max("number"))["last"] or 0
+    return PlanVersion.objects.create(
+        plan=plan, number=last + 1, document=document, note=note, created_by=by, created_at=now
+    )
+
+
+def update_draft(*, version: PlanVersion, document: Any, note: str, by: User | None) -> None:
+    """Change a draft. Raises UnableToActivatePlan for a version that is active: those never change."""
+    require_permission(by, "rating.change_planversion")
+    drafts = PlanVersion.objects.filter(pk=version.pk, status=PlanVersion.Status.DRAFT)
+    if not drafts.update(document=document, note=note):
+        raise UnableToActivatePlan([Fault("/", f"{version} is active and never changes; draft another from it")])
+
+
+def faults_of(*, document: Any, plan: RatePlan) -> list[Fault]:
+    """Everything that keeps a document from pricing usage of this plan; empty where nothing does."""
+    try:
+        said = read_plan(document)
+    except FaultySpecError as faulty:
+        return faulty.faults
+    return _faults_of_place(said, plan)
+
+
+def _faults_of_place(said: Plan, plan: RatePlan) -> list[Fault]:
+    """What only shows beside the other tables: another currency, classes that do not exist."""
+    faults = []
+    if said.currency != plan.currency:
+        faults.append(Fault("/currency", f"is {said.currency}, but plan {plan} is in {plan.currency}"))
+    known = set(UsageClass.objects.values_list("name", flat=True))
+    for member, groups in (("groups", said.groups), ("cost_groups", said.cost_groups)):
+        for place, group in enumerate(groups):
+            for number, rate in enumerate(group.rates):
+                if rate.usage_class not in known:
+                    pointer = f"/{member}/{place}/rates/{number}/usage_class"
+                    faults.append(Fault(pointer, f"there is no usage class “{rate.usage_class}”; add it, or correct it"))
+    return faults
+
+
+@transaction.atomic
+def activate_version(*, version: PlanVersion, starts_at: datetime, by: User | None, now: datetime) -> None:
+    """Let a draft price usage from `starts_at` until the next version does. Raises UnableToActivatePlan with all faults.
+
+    What was charged already stays as it was charged; rerate it where the version starts in the past.
+    """
+    require_permission(by, "rating.activate_planversion")
+    plan = RatePlan.objects.select_for_update().get(pk=version.plan_id)
+    # Until we are through nobody changes the draft: what is checked is what becomes active.
+    version.refresh_from_db(from_queryset=PlanVersion.objects.select_for_update(of=("self",)))
+    if version.status != PlanVersion.Status.DRAFT:
+        raise UnableToActivatePlan([Fault("/", f"{version} is active already; draft another from it")])
+    if other := plan.versions.filter(status=PlanVersion.Status.ACTIVE, starts_at=starts_at).first():
+        raise UnableToActivatePlan([Fault("/", f"version {other.number} starts at {starts_at} too; choose another moment")])
+    if faults := faults_of(document=version.document, plan=plan):
+        raise UnableToActivatePlan(faults)
+    name_parts(plan=plan, said=read_plan(version.document))
+    version.status, version.starts_at = PlanVersion.Status.ACTIVE, starts_at
+    version.activated_at, version.activated_by = now, by
+    version.save(update_fields=["status", "starts_at", "activated_at", "activated_by"])
+
+
+def name_parts(*, plan: RatePlan, said: Plan) -> None:
+    """Give every rate and bucket of a plan the number that charges name it by; what has one keeps it."""
+    for group in (*said.groups, *said.cost_groups):
+        for rate in group.rates:
+            Rate.objects.get_or_create(plan=plan, group=group.name, name=rate.name)
+    for bucket in said.buckets:
+        Bucket.objects.get_or_create(plan=plan, name=bucket.name)
+
+
+@transaction.atomic
+def import_plan(*, document: Any, by: User | None, now: datetime) -> PlanVersion:
+    """A plan document as a draft version of the plan it names, which is made where there is none.
+
+    Raises FaultySpecError with every fault of the document.
+    """
+    require_permission(by, "rating.add_planversion")
+    said = read_plan(document)
+    plan, _ = RatePlan.objects.get_or_create(
+        name=said.name, defaults={"currency": said.currency, "description": said.description}
+    )
+    if faults := _faults_of_place(said, plan):
+        raise FaultySpecError(faults)
+    return create_draft(plan=plan, document=document, note="Imported.", by=by, now=now)

@@ -259,6 +259,21 @@ def test_versions_that_price_alike_share_a_line_and_others_do_not():
     ]
 
 
+def test_percentages_of_units_have_tiers_and_those_of_amounts_have_not():
+    tiers = (Tier(D(100), percent=D(10)), Tier(None, percent=D(1), flat=D(2)))
+    rate = replace(GRADUATED, model="graduated_percentage", tiers=tiers, of="quantity")
+    drawn = charges("tier_position rated_quantity amount\n0 150 12.5")
+    assert shown(settled(drawn, listed(rate)), "tier", "amount") == [(1, D(10)), (2, D("2.5"))]
+    assert shown(settled(drawn, listed(replace(rate, of="amount"))), "tier", "amount") == [(None, D("12.5"))]
+
+
+def test_a_factor_lowers_every_tier():
+    statement = settled(
+        charges("tier_position rated_quantity amount\n0 150 13.95"), listed(replace(GRADUATED, factor=D("0.9")))
+    )
+    assert shown(statement, "amount") == [(D(9),), (D("4.95"),)]
+
+
 def test_what_adjusts_a_closed_statement_is_a_line_of_its_own_that_names_it():
     statement = settled(
         charges("""

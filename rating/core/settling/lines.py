@@ -46,7 +46,7 @@ def usage_lines(
         part = _with_tier(_with_counters(part), found)
         for row in _summed(part):
             sums[tuple(row[name] for name in KEYS)][row["tier"]] = row
-        if found is not None and found.model == "graduated":
+        if found is not None and _climbs(found):
             priced.update(_by_tier(part, found))
     lines: dict[int, list[Line]] = defaultdict(list)
     with localcontext(EXACT):
@@ -71,6 +71,11 @@ def first_alike(charges: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     return charges.with_columns(pl.col("rate_key").replace(alike)) if alike else charges
 
 
+def _climbs(rate: Rate) -> bool:
+    """Whether its tiers are filled one after the other by units; charges do not tell amounts that fill tiers."""
+    return rate.model == "graduated" or (rate.model == "graduated_percentage" and rate.of == "quantity")
+
+
 def _with_counters(charges: pl.DataFrame) -> pl.DataFrame:
     """Adds sign, and the units of the counter before and after each charge (of a reversal: of the charge it undoes)."""
     billable = pl.col("rated_quantity") - pl.col("free_quantity") - pl.col("bucket_quantity")
@@ -83,7 +88,7 @@ def _with_counters(charges: pl.DataFrame) -> pl.DataFrame:
 
 def _with_tier(charges: pl.DataFrame, rate: Rate | None) -> pl.DataFrame:
     """Adds the tier that a charge's records and quantity are shown in; 0 for none. charges: of one rate."""
-    if rate is not None and rate.model == "graduated":
+    if rate is not None and _climbs(rate):
         # What begins exactly at a bound lies above it, unless it prices nothing.
         tier = (
             pl.when(pl.col("billable") > 0)
@@ -193,7 +198,7 @@ def _lines(
             tier_above=(bounds[tier - 2].up_to if tier > 1 else ZERO) if bounds else None,
             tier_up_to=bounds[tier - 1].up_to if bounds else None,
             adjusts=adjusts,
-            jurisdiction=jurisdiction or "",
+            jurisdiction=jurisdiction,
             tax_category=categories.get(usage_class_id, ""),
             line_amount=round_to_minor_unit(sums["amount"], currency),
             **{name: sums[name] for name in SUMS if name != "record_count"},

@@ -52,7 +52,7 @@ def usage_lines(
     with localcontext(EXACT):
         for key, tiers in sums.items():
             place = prices.rates[key[5]] if key[5] is not None else None
-            shares = _with_prices(tiers, priced[key], place) if key in priced and place else tiers
+            shares = _with_prices(tiers, priced[key]) if key in priced else tiers
             lines[key[0]].extend(_lines(key, shares, place, currencies[key[0]], categories))
     return {period_id: sorted(found, key=lambda line: line.order) for period_id, found in lines.items()}
 
@@ -97,6 +97,7 @@ def _with_tier(charges: pl.DataFrame, rate: Rate | None) -> pl.DataFrame:
         )
     elif rate is not None and rate.model in ("volume", "stairstep") and not rate.tier_by:
         charges = _with_tier_reached(charges, rate)
+        # What came to zero units reached a tier only if zero units cost its flat fee.
         tier = pl.col("reached").fill_null(1 if rate.flat_at_zero else 0)
     else:
         tier = pl.lit(0, dtype=pl.Int64)
@@ -111,6 +112,8 @@ def _tier_of(position: pl.Expr, rate: Rate, *, is_start: bool = False) -> pl.Exp
 
 def _with_tier_reached(charges: pl.DataFrame, rate: Rate) -> pl.DataFrame:
     """Adds the tier that the owner's counters ended in; 0 where they ended in several, or others fill them too."""
+    if rate.counting.restarts == "record":
+        return charges.with_columns(reached=pl.when(pl.col("after") > 0).then(_tier_of(pl.col("after"), rate)))
     if rate.counting.per == "family":
         return charges.with_columns(reached=pl.lit(0, dtype=pl.Int64))
     owner = pl.col("service_id") if rate.counting.per == "service" else pl.lit(0, dtype=pl.Int64)
@@ -163,7 +166,7 @@ def _summed(charges: pl.DataFrame) -> list[dict[str, Any]]:
     return sums.filter(pl.any_horizontal(pl.col(name) != 0 for name in SUMS)).to_dicts()
 
 
-def _with_prices(tiers: dict[int, Sums], priced: Priced, place: PricedRate) -> dict[int, Sums]:
+def _with_prices(tiers: dict[int, Sums], priced: Priced) -> dict[int, Sums]:
     """Rated quantity, credit and amount of each tier; the last takes what is left of the sums."""
     shown = sorted({*tiers, *(tier for tier, (quantity, amount) in priced.items() if quantity or amount)})
     credit = sum((each["credit"] for each in tiers.values()), ZERO)
@@ -186,6 +189,8 @@ def _lines(
 ) -> Iterable[Line]:
     _, adjusts, jurisdiction, usage_class_id, plan_id, rate_key = key
     for tier, sums in tiers.items():
+        if not any(sums[name] for name in SUMS):
+            continue
         bounds = place.rate.tiers if place and tier else ()
         yield Line(
             kind="usage" if adjusts is None else "adjustment",

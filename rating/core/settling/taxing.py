@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
+from functools import cached_property
 from typing import Literal, Protocol
 
 from rating.core.costs import EXACT, round_away
@@ -138,8 +139,9 @@ class TableTax:
             category = self.settings.mixed_category if line.category is None else line.category
             if context.is_exempt or category in context.exempt_categories:
                 continue
-            if category != "" and line.jurisdiction in {code.jurisdiction for code in self.codes if code.jurisdiction}:
-                found = self._codes(category, line.jurisdiction, line.at)
+            if category != "" and line.jurisdiction in self._codes:
+                offered = self._codes[line.jurisdiction].get(category, [])
+                found = [code for code in offered if code.is_valid_at(line.at)]
                 if len(found) == 1:
                     coded[line.jurisdiction, found[0].parts].append((line, found[0]))
                 else:
@@ -152,12 +154,14 @@ class TableTax:
         # Stable: the parts of a line stay in the order of their code.
         return Taxed(tuple(sorted(amounts, key=lambda each: each.line)), tuple(faults), self.settings.is_inclusive)
 
-    def _codes(self, category: str | None, jurisdiction: str, moment: datetime) -> list[TaxCode]:
-        return [
-            code
-            for code in self.codes
-            if (code.category, code.jurisdiction) == (category, jurisdiction) and code.is_valid_at(moment)
-        ]
+    @cached_property
+    def _codes(self) -> dict[str, dict[str | None, list[TaxCode]]]:
+        """By jurisdiction, then category."""
+        found: dict[str, dict[str | None, list[TaxCode]]] = defaultdict(lambda: defaultdict(list))
+        for code in self.codes:
+            if code.jurisdiction:
+                found[code.jurisdiction][code.category].append(code)
+        return dict(found)
 
 
 def tax_totals(amounts: Iterable[TaxAmount]) -> tuple[TaxTotal, ...]:

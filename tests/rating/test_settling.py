@@ -241,6 +241,19 @@ def test_no_tier_is_named_where_counters_of_a_service_reached_several():
     assert shown(statement, "tier", "rated_quantity") == [(None, D(180))]
 
 
+def test_records_that_are_priced_by_themselves_each_reach_their_tier():
+    volume = replace(GRADUATED, model="volume", counting=Counting(restarts="record"))
+    statement = settled(charges("rated_quantity amount\n60 6\n120 9\n150 10.5\n0 0"), listed(volume))
+    assert shown(statement, "tier", "rated_quantity", "record_count") == [(None, 0, 1), (1, 60, 1), (2, 270, 2)]
+
+
+def test_a_tier_is_not_named_where_another_class_or_a_family_chooses_it():
+    drawn = charges("tier_position rated_quantity amount\n0 120 9")
+    for chosen in ({"tier_by": "Voice"}, {"counting": Counting(per="family")}):
+        rate = replace(GRADUATED, model="volume", **chosen)
+        assert shown(settled(drawn, listed(rate)), "tier", "amount") == [(None, 9)]
+
+
 def test_versions_that_price_alike_share_a_line_and_others_do_not():
     plan = Plan("Gold", "EUR", (Group("National", (GRADUATED,)),))
     dearer = replace(plan, groups=(Group("National", (replace(GRADUATED, tiers=(Tier(None, D(1)),)),)),))
@@ -257,6 +270,21 @@ def test_versions_that_price_alike_share_a_line_and_others_do_not():
         (0, 1, D(90), D(9)),
         (2, 1, D(10), D(10)),
     ]
+
+
+def test_percentages_of_units_have_tiers_and_those_of_amounts_have_not():
+    tiers = (Tier(D(100), percent=D(10)), Tier(None, percent=D(1), flat=D(2)))
+    rate = replace(GRADUATED, model="graduated_percentage", tiers=tiers, of="quantity")
+    drawn = charges("tier_position rated_quantity amount\n0 150 12.5")
+    assert shown(settled(drawn, listed(rate)), "tier", "amount") == [(1, D(10)), (2, D("2.5"))]
+    assert shown(settled(drawn, listed(replace(rate, of="amount"))), "tier", "amount") == [(None, D("12.5"))]
+
+
+def test_a_factor_lowers_every_tier():
+    statement = settled(
+        charges("tier_position rated_quantity amount\n0 150 13.95"), listed(replace(GRADUATED, factor=D("0.9")))
+    )
+    assert shown(statement, "amount") == [(D(9),), (D("4.95"),)]
 
 
 def test_what_adjusts_a_closed_statement_is_a_line_of_its_own_that_names_it():

@@ -18,13 +18,14 @@ from rating.core.settling import (
     TaxPart,
     TaxSettings,
     settle,
+    tax_totals,
 )
 
 from .test_settling import PER_UNIT, charges, listed
 
 D = Decimal
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
-CONTEXT = TaxContext("EUR", MAY)
+CONTEXT = TaxContext("EUR")
 
 
 def parts(*percents, compound=()):
@@ -38,7 +39,9 @@ def code(*percents, category="usage", jurisdiction="AT", compound=(), **validity
 
 
 def lines(*amounts, category="usage", jurisdiction="AT"):
-    return [TaxableLine(n, f"line {n}", category, jurisdiction, D(amount)) for n, amount in enumerate(amounts, start=1)]
+    return [
+        TaxableLine(n, f"line {n}", category, jurisdiction, D(amount), MAY) for n, amount in enumerate(amounts, start=1)
+    ]
 
 
 def total(taxed):
@@ -71,7 +74,7 @@ def test_worked_taxes(case, taxable, codes, expected):
 
 def test_lines_of_several_rates_are_taxed_by_their_own():
     """mt-tax-11: 100.00 and 50.00 at 20 percent, 80.00 at 5."""
-    taxable = [*lines("100.00", "50.00"), TaxableLine(3, "books", "books", "AT", D("80.00"))]
+    taxable = [*lines("100.00", "50.00"), TaxableLine(3, "books", "books", "AT", D("80.00"), MAY)]
     taxed = TableTax((code("20"), code("5", category="books"))).tax(taxable, context=CONTEXT)
     assert [(each.line, each.percent, each.amount) for each in taxed.amounts] == [(1, 20, 20), (2, 20, 10), (3, 5, 4)]
 
@@ -91,7 +94,7 @@ def test_an_exempt_account_pays_no_tax():
     exempt = replace(CONTEXT, is_exempt=True)
     assert table.tax(lines("100.00", "50.00"), context=exempt) == Taxed(())
     only_books = replace(CONTEXT, exempt_categories=frozenset({"books"}))
-    mixed = [*lines("100"), TaxableLine(2, "books", "books", "AT", D(100))]
+    mixed = [*lines("100"), TaxableLine(2, "books", "books", "AT", D(100), MAY)]
     assert [each.line for each in table.tax(mixed, context=only_books).amounts] == [1]
 
 
@@ -105,7 +108,7 @@ def test_rounding_per_line_and_per_total_differ_and_both_add_up():
 
 
 def test_codes_of_like_parts_are_rounded_together_per_total():
-    taxable = [*lines("0.10"), TaxableLine(2, "voice", "voice", "AT", D("0.10"))]
+    taxable = [*lines("0.10"), TaxableLine(2, "voice", "voice", "AT", D("0.10"), MAY)]
     table = TableTax((code("15"), code("15", category="voice")), TaxSettings(rounding="total"))
     taxed = table.tax(taxable, context=CONTEXT)
     assert [(each.category, each.amount) for each in taxed.amounts] == [("usage", D("0.02")), ("voice", D("0.01"))]
@@ -160,7 +163,7 @@ def test_two_codes_that_hold_at_once_are_a_fault():
 
 
 def test_a_commitment_over_several_categories_needs_a_category_of_its_own():
-    mixed = [TaxableLine(1, "Minimum", None, "AT", D(10))]
+    mixed = [TaxableLine(1, "Minimum", None, "AT", D(10), MAY)]
     (fault,) = TableTax((code("20"),)).tax(mixed, context=CONTEXT).faults
     assert "usage of several tax categories" in fault
     told = TableTax((code("20"),), TaxSettings(mixed_category="usage")).tax(mixed, context=CONTEXT)
@@ -179,6 +182,35 @@ def test_the_code_that_holds_at_the_end_of_the_period_taxes_it():
         tax=TableTax((until_april, from_april)),
     )
     assert (statement.subtotal, statement.tax_total, statement.total) == (D("10.00"), D("2.00"), D("12.00"))
+
+
+def test_an_adjustment_is_taxed_as_the_statement_was_that_it_adjusts():
+    january = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
+    codes = (
+        code("10", ends_at=datetime(2026, 2, 1, tzinfo=UTC)),
+        code("20", starts_at=datetime(2026, 2, 1, tzinfo=UTC)),
+    )
+    bill = Bill(
+        1, "EUR", "UTC", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC), adjusted={"S-1": january}
+    )
+    (statement,) = settle(
+        charges("adjusts jurisdiction rated_quantity amount\n- AT 1 100\nS-1 AT -1 -50"),
+        bills=[bill],
+        prices=listed(PER_UNIT),
+        categories={1: "usage"},
+        tax=TableTax(codes),
+    )
+    assert [(each.line, each.percent, each.amount) for each in statement.tax_amounts] == [(1, 20, 20), (2, 10, -5)]
+
+
+def test_the_taxes_of_a_statement_are_told_by_part_and_percentage():
+    taxable = [*lines("100", "50"), TaxableLine(3, "books", "books", "AT", D(10), MAY)]
+    taxed = TableTax((code("20", "1"), code("5", category="books"))).tax(taxable, context=CONTEXT)
+    assert [(each.part, each.percent, each.base, each.amount) for each in tax_totals(taxed.amounts)] == [
+        ("part 0", 5, 10, D("0.50")),
+        ("part 0", 20, 150, 30),
+        ("part 1", 1, 150, D("1.50")),
+    ]
 
 
 def test_the_total_of_prices_with_tax_is_what_the_lines_say():

@@ -15,6 +15,8 @@ from .taxing import (
     TaxEngine,
     TaxPart,
     TaxSettings,
+    TaxTotal,
+    tax_totals,
 )
 
 __all__ = [
@@ -32,11 +34,13 @@ __all__ = [
     "TaxEngine",
     "TaxPart",
     "TaxSettings",
+    "TaxTotal",
     "TaxableLine",
     "Taxed",
     "commitment_lines",
     "first_alike",
     "name_of",
     "settle",
+    "tax_totals",
     "usage_lines",
 ]

@@ -1,7 +1,7 @@
 """What a period is settled from and into: who is billed for which time, and the lines that come of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -33,6 +33,7 @@ class Bill:
     """A billing period of an account, from `starts_at` to before `ends_at`, and what its statement must know.
 
     jurisdiction: where the account is taxed; "" where nowhere. exempt_categories: tax categories it pays no tax of.
+    adjusted: the last moments of the periods of the closed statements that charges of this one adjust, by their number.
     """
 
     period_id: int
@@ -44,6 +45,7 @@ class Bill:
     jurisdiction: str = ""
     is_tax_exempt: bool = False
     exempt_categories: frozenset[str] = frozenset()
+    adjusted: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 from zoneinfo import ZoneInfo
 
-import polars as pl
-
 from rating.core.costs import EXACT, round_away
-from rating.core.frames import MONEY
 from rating.core.money import minor_unit_decimals, round_to_minor_unit
 from rating.core.plans.spec import Commitment
 from rating.core.tariffs import PriceList, Version
 
 from .bills import ZERO, Bill, Categories, Kind, Line, Subscription
+from .spending import Spent
 
 Place = tuple[str, str]  # jurisdiction and tax category: where and as what spending is taxed
 INSTANT = timedelta(microseconds=1)
@@ -40,19 +38,21 @@ class Portion:
 
 
 def commitment_lines(
-    bill: Bill, lines: Sequence[Line], charges: pl.DataFrame, *, prices: PriceList, categories: Categories
+    bill: Bill, lines: Sequence[Line], spent: Sequence[Spent], *, prices: PriceList, categories: Categories
 ) -> list[Line]:
     """True-up, maximum and overage lines of a bill, in the order of their statement.
 
-    lines: the bill's lines of usage; charges: SETTLED, the bill's own. Every plan that was used or subscribed to is
-    asked, in the version of the last moment at which it was had. What adjusts a closed statement counts for nothing.
+    lines: the bill's lines of usage; spent: its spending by service and hour. Every plan that was used or subscribed
+    to is asked, in the version of the last moment at which it was had. What adjusts a closed statement counts for
+    nothing.
 
     - An account's commitment is held against the rounded amounts of its lines (before credit), so that statement and
       promise agree to the cent; a service's against its usage rounded to the minor unit; an hour's or a day's against
       the exact usage of each window that has any: a window without records owes nothing.
     - minimum: amount - used, where positive. maximum: the same below zero, at most what is owed after credit.
       commitment: (overage_factor - 1) x what is over; amount - used where `true_up`.
-    - The amount is prorated by days of the account's zone, then rounded to the minor unit.
+    - The amount (of the period, not of a window) is prorated by days of the account's zone, then rounded to the minor
+      unit.
     - What is over is taken or charged where and as what the usage is taxed, in its proportions; what is lacking is
       taxed at its account or service, as the usage that counts, if that is of one category.
     """
@@ -67,7 +67,7 @@ def commitment_lines(
                 if commitment.within is None and commitment.per == "account":
                     portions = [_of_lines(lines, asked)]
                 else:
-                    portions = _of_charges(charges, asked)
+                    portions = _of_spending(spent, asked)
                 made.extend(_lines(asked, portions, _category(commitment, version, prices, categories)))
     return sorted((line for line in made if line.line_amount or line.amount), key=lambda line: line.order)
 
@@ -147,34 +147,18 @@ def _of_lines(lines: Iterable[Line], asked: _Asked) -> Portion:
     return whole
 
 
-def _of_charges(charges: pl.DataFrame, asked: _Asked) -> list[Portion]:
+def _of_spending(spending: Iterable[Spent], asked: _Asked) -> list[Portion]:
     """The portions of each service or window; services without usage have theirs too, windows have not."""
     commitment = asked.commitment
-    window = pl.lit("")
-    if commitment.within:
-        # The offset tells the two hours apart that are one on the clock when summer time ends.
-        pattern = {"hour": "%Y-%m-%dT%H%z", "day": "%Y-%m-%d"}[commitment.within]
-        window = pl.col("date").dt.convert_time_zone(asked.bill.time_zone).dt.strftime(pattern)
-    service = pl.col("service_id") if commitment.per == "service" else pl.lit(None, dtype=pl.Int64)
-    counted = charges.filter(pl.col("adjusts").is_null() & (pl.col("plan_id") == asked.plan_id))
-    if asked.rate_keys is not None:
-        counted = counted.filter(pl.col("rate_key").is_in(list(asked.rate_keys)))
-    sums = (
-        counted.with_columns(owner=service, window=window)
-        .group_by("jurisdiction", "usage_class_id", "owner", "window")
-        .agg(
-            pl.when(pl.col("kind") == "reversal").then(-1).otherwise(1).sum().alias("records"),
-            pl.col("amount").cast(MONEY).sum(),
-            pl.col("credit").cast(MONEY).sum(),
-        )
-    )
     portions: dict[tuple[int | None, str], Portion] = {}
     if commitment.within is None:
         portions = {(each.service_id, ""): Portion(each.service_id) for each in asked.subscriptions if each.service_id}
-    for row in sums.filter((pl.col("records") != 0) | (pl.col("amount") != 0)).iter_rows(named=True):
-        portion = portions.setdefault((row["owner"], row["window"]), Portion(row["owner"]))
-        place = (row["jurisdiction"] or "", asked.categories.get(row["usage_class_id"], ""))
-        portion.add(place, row["amount"] + row["credit"], row["amount"])
+    for spent in spending:
+        if spent.plan_id == asked.plan_id and (asked.rate_keys is None or spent.rate_key in asked.rate_keys):
+            owner = spent.service_id if commitment.per == "service" else None
+            portion = portions.setdefault((owner, spent.window(commitment.within)), Portion(owner))
+            place = (spent.jurisdiction, asked.categories.get(spent.usage_class_id, ""))
+            portion.add(place, spent.used, spent.owed)
     if commitment.within is None:
         for portion in portions.values():
             portion.used = round_to_minor_unit(portion.used, asked.bill.currency)

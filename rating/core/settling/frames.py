@@ -10,7 +10,7 @@ SETTLED: Schema = {  # one row for each charge, and for each reversal, which car
     "date": MOMENT,  # when the usage happened
     "kind": pl.String,  # charge, reversal
     "service_id": pl.Int64,
-    "jurisdiction": pl.String,  # where its service, or else its account is taxed; "" nowhere
+    "jurisdiction": pl.String,  # where its service, or else its account is taxed; "" (never null): nowhere
     "usage_class_id": pl.Int64,
     "plan_id": pl.Int64,
     "rate_key": pl.Int64,  # place in PriceList.rates; null for charges of before plans had versions

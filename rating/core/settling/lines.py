@@ -46,13 +46,13 @@ def usage_lines(
         part = _with_tier(_with_counters(part), found)
         for row in _summed(part):
             sums[tuple(row[name] for name in KEYS)][row["tier"]] = row
-        if found is not None and found.model == "graduated":
+        if found is not None and _climbs(found):
             priced.update(_by_tier(part, found))
     lines: dict[int, list[Line]] = defaultdict(list)
     with localcontext(EXACT):
         for key, tiers in sums.items():
             place = prices.rates[key[5]] if key[5] is not None else None
-            shares = _with_prices(tiers, priced[key], place) if key in priced and place else tiers
+            shares = _with_prices(tiers, priced[key]) if key in priced else tiers
             lines[key[0]].extend(_lines(key, shares, place, currencies[key[0]], categories))
     return {period_id: sorted(found, key=lambda line: line.order) for period_id, found in lines.items()}
 
@@ -71,6 +71,11 @@ def first_alike(charges: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     return charges.with_columns(pl.col("rate_key").replace(alike)) if alike else charges
 
 
+def _climbs(rate: Rate) -> bool:
+    """Whether its tiers are filled one after the other by units; charges do not tell amounts that fill tiers."""
+    return rate.model == "graduated" or (rate.model == "graduated_percentage" and rate.of == "quantity")
+
+
 def _with_counters(charges: pl.DataFrame) -> pl.DataFrame:
     """Adds sign, and the units of the counter before and after each charge (of a reversal: of the charge it undoes)."""
     billable = pl.col("rated_quantity") - pl.col("free_quantity") - pl.col("bucket_quantity")
@@ -83,7 +88,7 @@ def _with_counters(charges: pl.DataFrame) -> pl.DataFrame:
 
 def _with_tier(charges: pl.DataFrame, rate: Rate | None) -> pl.DataFrame:
     """Adds the tier that a charge's records and quantity are shown in; 0 for none. charges: of one rate."""
-    if rate is not None and rate.model == "graduated":
+    if rate is not None and _climbs(rate):
         # What begins exactly at a bound lies above it, unless it prices nothing.
         tier = (
             pl.when(pl.col("billable") > 0)
@@ -92,6 +97,7 @@ def _with_tier(charges: pl.DataFrame, rate: Rate | None) -> pl.DataFrame:
         )
     elif rate is not None and rate.model in ("volume", "stairstep") and not rate.tier_by:
         charges = _with_tier_reached(charges, rate)
+        # What came to zero units reached a tier only if zero units cost its flat fee.
         tier = pl.col("reached").fill_null(1 if rate.flat_at_zero else 0)
     else:
         tier = pl.lit(0, dtype=pl.Int64)
@@ -106,6 +112,8 @@ def _tier_of(position: pl.Expr, rate: Rate, *, is_start: bool = False) -> pl.Exp
 
 def _with_tier_reached(charges: pl.DataFrame, rate: Rate) -> pl.DataFrame:
     """Adds the tier that the owner's counters ended in; 0 where they ended in several, or others fill them too."""
+    if rate.counting.restarts == "record":
+        return charges.with_columns(reached=pl.when(pl.col("after") > 0).then(_tier_of(pl.col("after"), rate)))
     if rate.counting.per == "family":
         return charges.with_columns(reached=pl.lit(0, dtype=pl.Int64))
     owner = pl.col("service_id") if rate.counting.per == "service" else pl.lit(0, dtype=pl.Int64)
@@ -158,7 +166,7 @@ def _summed(charges: pl.DataFrame) -> list[dict[str, Any]]:
     return sums.filter(pl.any_horizontal(pl.col(name) != 0 for name in SUMS)).to_dicts()
 
 
-def _with_prices(tiers: dict[int, Sums], priced: Priced, place: PricedRate) -> dict[int, Sums]:
+def _with_prices(tiers: dict[int, Sums], priced: Priced) -> dict[int, Sums]:
     """Rated quantity, credit and amount of each tier; the last takes what is left of the sums."""
     shown = sorted({*tiers, *(tier for tier, (quantity, amount) in priced.items() if quantity or amount)})
     credit = sum((each["credit"] for each in tiers.values()), ZERO)
@@ -181,6 +189,8 @@ def _lines(
 ) -> Iterable[Line]:
     _, adjusts, jurisdiction, usage_class_id, plan_id, rate_key = key
     for tier, sums in tiers.items():
+        if not any(sums[name] for name in SUMS):
+            continue
         bounds = place.rate.tiers if place and tier else ()
         yield Line(
             kind="usage" if adjusts is None else "adjustment",
@@ -193,7 +203,7 @@ def _lines(
             tier_above=(bounds[tier - 2].up_to if tier > 1 else ZERO) if bounds else None,
             tier_up_to=bounds[tier - 1].up_to if bounds else None,
             adjusts=adjusts,
-            jurisdiction=jurisdiction or "",
+            jurisdiction=jurisdiction,
             tax_category=categories.get(usage_class_id, ""),
             line_amount=round_to_minor_unit(sums["amount"], currency),
             **{name: sums[name] for name in SUMS if name != "record_count"},

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import Any
 
 import polars as pl
 
 from rating.core.costs import EXACT
-from rating.core.frames import empty
 from rating.core.tariffs import PriceList
 
 from .bills import ZERO, Bill, Categories, Line
 from .commitments import INSTANT, commitment_lines
 from .frames import SETTLED
 from .lines import first_alike, usage_lines
+from .spending import spending
 from .taxing import TaxableLine, TaxAmount, TaxContext, Taxed, TaxEngine
 
 
@@ -48,20 +47,18 @@ def settle(
 
     charges: SETTLED, of any number of periods; those of other periods are left out. categories: tax category by
     usage class id. tax: None for no tax at all. The answer does not depend on the order of the rows. Codes of tax hold
-    as of the last moment of the period. Raises OverflowError where 38 digits cannot hold a sum.
+    as of the last moment of the period, or of the adjusted statement's (see `Bill.adjusted`). Raises OverflowError
+    where 38 digits cannot hold a sum.
     """
     known = {bill.period_id: bill for bill in bills}
     own = first_alike(charges.select(*SETTLED).filter(pl.col("period_id").is_in(list(known))), prices)
     currencies = {period_id: bill.currency for period_id, bill in known.items()}
     lines = usage_lines(own, prices=prices, currencies=currencies, categories=categories)
-    by_period: dict[tuple[Any, ...], pl.DataFrame] = {}
-    if any(version.plan.commitments for version in prices.versions):
-        by_period = own.partition_by("period_id", as_dict=True)
+    spent = spending(own, bills, prices)
     statements = []
     for bill in bills:
         used = lines.get(bill.period_id, [])
-        charged = by_period.get((bill.period_id,), empty(SETTLED))
-        promised = commitment_lines(bill, used, charged, prices=prices, categories=categories)
+        promised = commitment_lines(bill, used, spent.get(bill.period_id, ()), prices=prices, categories=categories)
         statements.append(_statement(bill, (*used, *promised), tax))
     return statements
 
@@ -75,9 +72,17 @@ def name_of(line: Line) -> str:
 
 
 def _statement(bill: Bill, lines: tuple[Line, ...], tax: TaxEngine | None) -> Statement:
-    context = TaxContext(bill.currency, bill.ends_at - INSTANT, bill.is_tax_exempt, bill.exempt_categories)
+    context = TaxContext(bill.currency, bill.is_tax_exempt, bill.exempt_categories)
+    last = bill.ends_at - INSTANT
     taxable = [
-        TaxableLine(number, name_of(line), line.tax_category, line.jurisdiction, line.line_amount)
+        TaxableLine(
+            number=number,
+            name=name_of(line),
+            category=line.tax_category,
+            jurisdiction=line.jurisdiction,
+            amount=line.line_amount,
+            at=bill.adjusted.get(line.adjusts, last) if line.adjusts else last,
+        )
         for number, line in enumerate(lines, start=1)
     ]
     taxed = tax.tax(taxable, context=context) if tax else Taxed(())

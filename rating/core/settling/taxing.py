@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
+from functools import cached_property
 from typing import Literal, Protocol
 
 from rating.core.costs import EXACT, round_away
@@ -54,21 +55,24 @@ class TaxSettings:
 
 @dataclass(frozen=True)
 class TaxableLine:
-    """What tax must know of a line. number: its place in the statement, 1 the first. amount: in minor units."""
+    """What tax must know of a line. number: its place in the statement, 1 the first. amount: in minor units.
+
+    at: the moment whose codes hold: of an adjustment, that of the statement that it adjusts.
+    """
 
     number: int
     name: str
     category: str | None  # "": not taxed; None: could not be told
     jurisdiction: str
     amount: Decimal
+    at: datetime
 
 
 @dataclass(frozen=True)
 class TaxContext:
-    """Who is taxed, in which currency. at: the moment whose codes hold."""
+    """Who is taxed, in which currency."""
 
     currency: str
-    at: datetime
     is_exempt: bool = False
     exempt_categories: frozenset[str] = frozenset()
 
@@ -83,6 +87,17 @@ class TaxAmount:
     percent: Decimal
     jurisdiction: str
     category: str
+    base: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class TaxTotal:
+    """A part of tax over a whole statement."""
+
+    jurisdiction: str
+    part: str
+    percent: Decimal
     base: Decimal
     amount: Decimal
 
@@ -108,7 +123,7 @@ class TaxEngine(Protocol):
 class TableTax:
     """Tax by a table of codes.
 
-    A line is taxed by the code of its category and jurisdiction that holds at the context's moment. Where codes of the
+    A line is taxed by the code of its category and jurisdiction that holds at the line's moment. Where codes of the
     jurisdiction exist but none for the category, that is a fault; where there are none at all, or the line has no
     category or jurisdiction, it is not taxed. Credits and adjustments below zero are taxed below zero.
     """
@@ -124,12 +139,13 @@ class TableTax:
             category = self.settings.mixed_category if line.category is None else line.category
             if context.is_exempt or category in context.exempt_categories:
                 continue
-            if category != "" and line.jurisdiction in {code.jurisdiction for code in self.codes if code.jurisdiction}:
-                found = self._codes(category, line.jurisdiction, context.at)
+            if category != "" and line.jurisdiction in self._codes:
+                offered = self._codes[line.jurisdiction].get(category, [])
+                found = [code for code in offered if code.is_valid_at(line.at)]
                 if len(found) == 1:
                     coded[line.jurisdiction, found[0].parts].append((line, found[0]))
                 else:
-                    faults.append(_fault(line, category, found, context.at))
+                    faults.append(_fault(line, category, found))
         amounts: list[TaxAmount] = []
         with localcontext(EXACT):
             for taxed in coded.values():
@@ -138,15 +154,29 @@ class TableTax:
         # Stable: the parts of a line stay in the order of their code.
         return Taxed(tuple(sorted(amounts, key=lambda each: each.line)), tuple(faults), self.settings.is_inclusive)
 
-    def _codes(self, category: str | None, jurisdiction: str, moment: datetime) -> list[TaxCode]:
-        return [
-            code
-            for code in self.codes
-            if (code.category, code.jurisdiction) == (category, jurisdiction) and code.is_valid_at(moment)
-        ]
+    @cached_property
+    def _codes(self) -> dict[str, dict[str | None, list[TaxCode]]]:
+        """By jurisdiction, then category."""
+        found: dict[str, dict[str | None, list[TaxCode]]] = defaultdict(lambda: defaultdict(list))
+        for code in self.codes:
+            if code.jurisdiction:
+                found[code.jurisdiction][code.category].append(code)
+        return dict(found)
 
 
-def _fault(line: TaxableLine, category: str | None, found: Sequence[TaxCode], moment: datetime) -> str:
+def tax_totals(amounts: Iterable[TaxAmount]) -> tuple[TaxTotal, ...]:
+    """The tax of all lines together, by jurisdiction, part and percentage; bases of unlike sign cancel."""
+    bases: dict[tuple[str, str, Decimal], Decimal] = defaultdict(Decimal)
+    taxes: dict[tuple[str, str, Decimal], Decimal] = defaultdict(Decimal)
+    with localcontext(EXACT):
+        for each in amounts:
+            key = (each.jurisdiction, each.part, each.percent)
+            bases[key] += each.base
+            taxes[key] += each.amount
+    return tuple(TaxTotal(*key, base=bases[key], amount=taxes[key]) for key in sorted(bases))
+
+
+def _fault(line: TaxableLine, category: str | None, found: Sequence[TaxCode]) -> str:
     where = f"Line {line.number} ({line.name})"
     if category is None:
         return (
@@ -160,7 +190,7 @@ def _fault(line: TaxableLine, category: str | None, found: Sequence[TaxCode], mo
         )
     return (
         f"{where} has no tax code: none for category “{category}” in jurisdiction {line.jurisdiction} is valid at "
-        f"{moment:%Y-%m-%d %H:%M} UTC. Add one (of 0 percent where nothing is owed)."
+        f"{line.at:%Y-%m-%d %H:%M} UTC. Add one (of 0 percent where nothing is owed)."
     )
 
 

@@ -20,22 +20,6 @@ LEVEL = pl.Decimal(38, 12)  # a counted quantity, or quantity x seconds for weig
 # Running totals need more digits than one quantity: 10^15 units of 10^6 records still fit.
 TOTAL = pl.Decimal(38, 6)
 
-UDRS: Schema = {
-    "udr_id": pl.Int64,
-    "date": MOMENT,
-    "feed_id": pl.Int64,
-    "import_id": pl.Int64,
-    "usage_class_id": pl.Int64,
-    "originating_identifier": pl.String,
-    "terminating_identifier": pl.String,
-    "udr_usage_identifier": pl.String,
-    "value": QUANTITY,  # in the unit of its class, never negative
-    "amount": AMOUNT,  # in units of `currency`; null unless the record brought one
-    "currency": pl.String,
-}
-
-CLASSES: Schema = {"usage_class_id": pl.Int64, "usage_class": pl.String, "paid_by": pl.String}
-
 PAYERS: Schema = {  # one row for each time that a service owned an identifier
     "identifier": pl.String,
     "service_identifier_id": pl.Int64,
@@ -53,42 +37,6 @@ PAYERS: Schema = {  # one row for each time that a service owned an identifier
     "account_plan_id": pl.Int64,
     "parent_plan_id": pl.Int64,  # of the nearest account above that has one
 }
-
-PLANS: Schema = {"plan_id": pl.Int64, "plan": pl.String, "is_default": pl.Boolean}
-
-GROUPS: Schema = {
-    "plan_id": pl.Int64,
-    "rate_group_id": pl.Int64,
-    "position": pl.Int64,
-    "account_currency": pl.String,
-    "starts_at": MOMENT,
-    "ends_at": MOMENT,
-    "amount_precision": pl.Int64,  # decimals of a charge's amount
-}
-
-RATES: Schema = {
-    "rate_group_id": pl.Int64,
-    "rate_id": pl.Int64,
-    "usage_class_id": pl.Int64,
-    "model": pl.String,
-    "price": PRICE,
-    "minimum": QUANTITY,
-    "increment": QUANTITY,
-}
-
-TIERS: Schema = {"rate_id": pl.Int64, "up_to": QUANTITY, "tier_price": PRICE}
-
-BUCKETS: Schema = {"plan_id": pl.Int64, "usage_class_id": pl.Int64, "bucket_id": pl.Int64, "size": QUANTITY}
-
-PERIODS: Schema = {  # the period that charges a month of usage, by the first day of the month in the account's zone
-    "account_id": pl.Int64,
-    "month": pl.Date,
-    "period_id": pl.Int64,
-}
-
-BALANCES: Schema = {"period_id": pl.Int64, "service_id": pl.Int64, "bucket_id": pl.Int64, "used": QUANTITY}
-
-POSITIONS: Schema = {"period_id": pl.Int64, "service_id": pl.Int64, "rate_id": pl.Int64, "quantity": QUANTITY}
 
 CHARGES: Schema = {  # the columns of the table, by name
     "id": pl.Int64,
@@ -301,22 +249,6 @@ class Priced:
     refused: pl.DataFrame
     draws: pl.DataFrame
     standing: Standing
-
-
-@dataclass(frozen=True)
-class Tariff:
-    """All that rating needs to know beside the UDRs; periods and balances are known once the payers are."""
-
-    classes: pl.DataFrame  # CLASSES
-    payers: pl.DataFrame  # PAYERS
-    plans: pl.DataFrame  # PLANS
-    groups: pl.DataFrame  # GROUPS
-    rates: pl.DataFrame  # RATES
-    tiers: pl.DataFrame  # TIERS
-    buckets: pl.DataFrame  # BUCKETS
-    periods: pl.DataFrame  # PERIODS
-    balances: pl.DataFrame  # BALANCES
-    positions: pl.DataFrame  # POSITIONS
 
 
 @dataclass(frozen=True)

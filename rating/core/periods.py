@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from .frames import MOMENT, REFUSED, Rated, Tariff, empty
+from .frames import MOMENT
 
 
 def month_bounds(month: date, time_zone: str) -> tuple[datetime, datetime]:
@@ -17,11 +17,6 @@ def month_bounds(month: date, time_zone: str) -> tuple[datetime, datetime]:
     following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
     starts_at, ends_at = (datetime(day.year, day.month, 1, tzinfo=zone).astimezone(UTC) for day in (month, following))
     return starts_at, ends_at
-
-
-def find_months(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
-    """Add `month`, the first day of the UDR's month in its account's zone."""
-    return Rated(add_months(udrs), empty(REFUSED))
 
 
 def add_months(udrs: pl.DataFrame) -> pl.DataFrame:
@@ -63,10 +58,3 @@ def _with_bounds(months: pl.DataFrame, column: str) -> pl.DataFrame:
         ends_at=pl.Series([end for _, end in bounds], dtype=MOMENT),
     )
     return months.join(known, on=[column, "time_zone"], how="left", maintain_order="left")
-
-
-def assign_periods(udrs: pl.DataFrame, tariff: Tariff) -> Rated:
-    """Add `period_id`, the period that charges the UDR's month."""
-    return Rated(
-        udrs.join(tariff.periods, on=["account_id", "month"], how="left", maintain_order="left"), empty(REFUSED)
-    )

@@ -158,7 +158,7 @@ def counted_by(charges: pl.DataFrame, prices: PriceList, *, period_id: int | Non
 
     charges: CHARGES with rate_key. period_id: of the counters; None: the counting period of each charge.
     """
-    owners = {each.key: each.rate.counting.per for each in prices.rates if each.keeps_counter and each.adds_up}
+    owners = {each.key: each.rate.counting.per for each in prices.rates if prices.keeps_counter(each) and each.adds_up}
     per = pl.col("rate_key").replace_strict(owners, default=None, return_dtype=pl.String)
     counted = charges.with_columns(per=per).filter(
         pl.col("tier_position").is_not_null() & pl.col("per").is_in(["service", "account"])

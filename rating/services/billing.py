@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rating import store
 from rating.core.settling import Bill, Statement, Subscription, TableTax, TaxEngine, TaxPart, TaxSettings, name_of, settle
@@ -18,6 +18,8 @@ from rating.models import (
     TaxExemption,
 )
 from rating.models import Statement as StatementRow
+
+INSTANT = timedelta(microseconds=1)
 
 
 def drafted(*, periods: Sequence[BillingPeriod], engine: TaxEngine | None = None) -> list[tuple[Bill, Statement]]:
@@ -43,9 +45,21 @@ def _bills(periods: Sequence[BillingPeriod]) -> list[tuple[Bill, Jurisdiction | 
     exemptions = defaultdict(list)
     for exemption in TaxExemption.objects.filter(account__in=accounts):
         exemptions[exemption.account_id].append(exemption)
+    issued: dict[int, dict[str, datetime]] = defaultdict(dict)
+    for statement in StatementRow.objects.filter(period__account__in=accounts).select_related("period"):
+        issued[statement.period.account_id][str(statement)] = statement.period.ends_at - INSTANT
     jurisdictions = Jurisdiction.objects.in_bulk()
     return [
-        (_bill(period, subscriptions[period.account_id], exemptions[period.account_id], jurisdictions), jurisdiction)
+        (
+            _bill(
+                period,
+                subscriptions[period.account_id],
+                exemptions[period.account_id],
+                issued[period.account_id],
+                jurisdiction,
+            ),
+            jurisdiction,
+        )
         for period in periods
         for jurisdiction in [jurisdictions.get(period.account.jurisdiction_id)]
     ]
@@ -55,10 +69,10 @@ def _bill(
     period: BillingPeriod,
     subscriptions: Sequence[Subscription],
     exemptions: Iterable[TaxExemption],
-    jurisdictions: dict[int, Jurisdiction],
+    issued: dict[str, datetime],
+    jurisdiction: Jurisdiction | None,
 ) -> Bill:
     valid = [each for each in exemptions if _holds(each, period.ends_at)]
-    own = jurisdictions.get(period.account.jurisdiction_id)
     return Bill(
         period_id=period.pk,
         currency=period.account.currency,
@@ -66,9 +80,10 @@ def _bill(
         starts_at=period.starts_at,
         ends_at=period.ends_at,
         subscriptions=tuple(subscriptions),
-        jurisdiction=own.name if own else "",
+        jurisdiction=jurisdiction.name if jurisdiction else "",
         is_tax_exempt=any(not each.category for each in valid),
         exempt_categories=frozenset(each.category for each in valid if each.category),
+        adjusted=issued,
     )
 
 

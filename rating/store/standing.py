@@ -43,7 +43,7 @@ MEMBERS_QUERY = """
 def standing_of(matched: pl.DataFrame, prices: PriceList, periods: pl.DataFrame) -> Standing:
     """What the usage finds used up before it. matched: MATCHED; periods: BOUNDS of what it is counted in."""
     met = [prices.rates[key] for key in matched["rate_key"].unique().to_list()]
-    counters, seen = _counters(met, matched, periods)
+    counters, seen = _counters(met, prices, matched, periods)
     return Standing(
         counters=counters,
         seen=seen,
@@ -58,9 +58,9 @@ def _owners(matched: pl.DataFrame) -> list[int]:
 
 
 def _counters(
-    met: Sequence[PricedRate], matched: pl.DataFrame, periods: pl.DataFrame
+    met: Sequence[PricedRate], prices: PriceList, matched: pl.DataFrame, periods: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    counting = [each for each in met if each.keeps_counter]
+    counting = [each for each in met if prices.keeps_counter(each)]
     if not counting:
         return empty(COUNTERS), empty(SEEN)
     rates = in_array("rate_id", sorted({each.rate_id for each in counting}), "bigint")

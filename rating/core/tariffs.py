@@ -90,6 +90,11 @@ class PriceList:
         counted = any(each.rate.counting.per == "family" for each in self.rates)
         return counted or any(each.bucket.shared == "family" for each in self.buckets)
 
+    def keeps_counter(self, rate: PricedRate) -> bool:
+        """Whether a counter is kept of the rate's usage: for its price, or for the money that paid it."""
+        is_paid = any(self.buckets[key].bucket.of == "money" for key in rate.bucket_keys)
+        return rate.keeps_counter or (is_paid and rate.rate.counting.restarts != "record")
+
     def outlasts_periods(self, rate: PricedRate) -> bool:
         """Whether usage of the rate moves what is not of one account's billing period alone."""
         if rate.rate.counting.restarts == "never" or rate.rate.counting.per == "family":

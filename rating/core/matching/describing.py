@@ -45,7 +45,8 @@ def describe_matched(known: pl.DataFrame, book: Book) -> Rated:
     )
     usage = usage.with_columns(_barred(usage, rates, book.prices.buckets).alias("barred"))
     described = _refuse_incomplete(usage, rates)
-    return Rated(described.rated.select(*MATCHED), described.refused)
+    columns = (pl.col(name).cast(kind) for name, kind in MATCHED.items())
+    return Rated(described.rated.select(columns), described.refused)
 
 
 def _with_defaults(known: pl.DataFrame, book: Book) -> pl.DataFrame:

@@ -61,6 +61,7 @@ def work_once() -> bool:
         or ingestion_services.mediate_next_chunks(now=now)
         or ingestion_services.retry_next_exceptions(now=now)
         or bool(rating_services.rate_batches(now=now))
+        or bool(rating_services.settle_waiting(now=now))
     )
 
 
@@ -72,5 +73,6 @@ def is_work_waiting() -> bool:
         ingestion_selectors.chunks_waiting(now),
         ingestion_selectors.exceptions_to_retry(),
         rating_selectors.batches_waiting(now=now),
+        rating_selectors.periods_unsettled(),
     )
     return any(rows.exists() for rows in questions)

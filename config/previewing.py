@@ -5,9 +5,11 @@ from datetime import datetime
 import polars as pl
 
 from mediation.admin.previews import Price
-from rating.core.frames import UDRS
+from mediation.store.reading_only import reading_only
+from rating import store
+from rating.core.frames import USAGE
 from rating.models import Account, RatePlan
-from rating.services.quoting import quote_udrs
+from rating.services.pricing import quote_usage
 
 
 def price_udrs(udrs: pl.DataFrame, now: datetime) -> dict[int, Price]:
@@ -15,10 +17,12 @@ def price_udrs(udrs: pl.DataFrame, now: datetime) -> dict[int, Price]:
 
     udrs: mediation's UDRS of one preview. Nothing is written.
     """
-    named = udrs.with_columns(udr_id="record_number", feed_id=pl.lit(0, pl.Int64)).select(*UDRS)
+    numbered = udrs.with_columns(udr_id="record_number", part=pl.lit(0, pl.Int64), feed_id=pl.lit(0, pl.Int64))
+    named = numbered.select(*USAGE)
     # A class that is only assumed for the preview has no rate, and rating would not know its name.
     is_known = pl.col("usage_class_id") > 0
-    quoted = quote_udrs(udrs=named.filter(is_known), now=now)
+    with reading_only():
+        quoted = quote_usage(usage=named.filter(is_known), book=store.book(), now=now)
     accounts = Account.objects.in_bulk(quoted.charged["account_id"].unique().to_list())
     plans = RatePlan.objects.in_bulk(quoted.charged["plan_id"].unique().to_list())
     prices = {

@@ -23,15 +23,16 @@ class ChargeSerializer(serializers.ModelSerializer[Charge]):
     service = serializers.CharField(source="service.name")
     usage_class = serializers.CharField(source="usage_class.name")
     plan = serializers.CharField(source="plan.name")
-    rate_group = serializers.CharField(source="rate_group.name")
-    bucket = serializers.CharField(source="bucket.name", default=None)
+    version = serializers.IntegerField(source="version.number")
+    rate_group = serializers.CharField(source="rate.group")
+    rate = serializers.CharField(source="rate.name")
 
     class Meta:
         model = Charge
         fields = (
-            *("id", "udr_id", "kind", "date", "account", "service", "usage_class", "plan", "rate_group", "rate"),
-            *("bucket", "quantity", "rated_quantity", "bucket_quantity", "tier_position", "amount", "currency"),
-            *("period", "rated_at"),
+            *("id", "udr_id", "part", "kind", "date", "account", "service", "usage_class", "plan", "version"),
+            *("rate_group", "rate", "quantity", "rated_quantity", "free_quantity", "bucket_quantity"),
+            *("tier_position", "credit", "cost", "amount", "currency", "period", "counting_period_id", "rated_at"),
         )
 
 
@@ -47,7 +48,7 @@ class ChargeFilter(django_filters.FilterSet):
 class ChargeList(ListAPIView[Charge]):
     """Charges and reversals, newest first."""
 
-    queryset = Charge.objects.select_related("account", "service", "usage_class", "plan", "rate_group", "bucket")
+    queryset = Charge.objects.select_related("account", "service", "usage_class", "plan", "version", "rate")
     serializer_class = ChargeSerializer
     filterset_class = ChargeFilter
     pagination_class = NewestFirst

@@ -3,11 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, F, Prefetch, Q, QuerySet, Sum, Value, When
 
-from mediation.models import UdrBatch, UsageClass
-from rating.core.money import round_to_minor_unit
-from rating.models import BillingPeriod, Charge, StatementLine
+from mediation.models import UdrBatch
+from rating.models import BillingPeriod, Charge, Statement, StatementLine, StatementTax
 
 READY = (UdrBatch.Status.MEDIATED, UdrBatch.Status.SUPERSEDED)
 UNFINISHED = (*READY, UdrBatch.Status.STAGED, UdrBatch.Status.ERRORED)
@@ -26,41 +25,20 @@ def batches_unfinished() -> QuerySet[UdrBatch]:
     return UdrBatch.objects.filter(status__in=UNFINISHED)
 
 
-def statement_lines(period: BillingPeriod) -> list[StatementLine]:
-    """The period's charges by class: as they stand while it is open, as they were written when it was closed."""
-    if period.status == BillingPeriod.Status.CLOSED:
-        lines = StatementLine.objects.filter(period=period).select_related("usage_class")
-        return list(lines.order_by("usage_class__name", "currency"))
-    classes = UsageClass.objects.in_bulk()
-    sums = _sums_by_class(period)
-    lines_so_far = [_line(period, classes[each.pop("usage_class_id")], each) for each in sums]
-    return sorted(lines_so_far, key=lambda line: (line.usage_class.name, line.currency))
+def periods_unsettled() -> QuerySet[BillingPeriod]:
+    """Open periods in which something was taken back since they were last put in order."""
+    return BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN)
 
 
-def _sums_by_class(period: BillingPeriod) -> list[dict[str, Any]]:
-    rows = Charge.objects.filter(period=period).values("usage_class_id", "currency").order_by()
-    sums = rows.annotate(
-        record_count=RECORDS,
-        quantity_sum=Sum("quantity"),
-        rated_sum=Sum("rated_quantity"),
-        bucket_sum=Sum("bucket_quantity"),
-        amount_sum=Sum("amount"),
+def issued_statement(period: BillingPeriod) -> Statement | None:
+    """The statement that was written when the period was closed, with its lines and taxes."""
+    statements = Statement.objects.filter(period=period).prefetch_related(
+        Prefetch(
+            "lines", StatementLine.objects.select_related("usage_class", "plan", "rate", "service").order_by("position")
+        ),
+        Prefetch("taxes", StatementTax.objects.order_by("position")),
     )
-    return [dict(row) for row in sums]
-
-
-def _line(period: BillingPeriod, usage_class: UsageClass, sums: dict[str, Any]) -> StatementLine:
-    return StatementLine(
-        period=period,
-        usage_class=usage_class,
-        currency=sums["currency"],
-        record_count=sums["record_count"],
-        quantity=sums["quantity_sum"],
-        rated_quantity=sums["rated_sum"],
-        bucket_quantity=sums["bucket_sum"],
-        amount=sums["amount_sum"],
-        line_amount=round_to_minor_unit(sums["amount_sum"], sums["currency"]),
-    )
+    return statements.first()
 
 
 def usage_by_class(charges: QuerySet[Charge]) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ LONGEST = timedelta(seconds=20)
 
 
 def rate_waiting() -> None:
-    """Rate and reverse what is ready; where that takes long, leave the rest to whoever hears the next bell."""
+    """Rate and reverse what is ready, then put in order what was disturbed; the next bell goes on where it is much."""
     started_at = timezone.now()
     mediation.answer(name="rate", now=started_at)
-    while services.rate_batches(now=timezone.now()):
+    while services.rate_batches(now=timezone.now()) or services.settle_waiting(now=timezone.now()):
         if timezone.now() - started_at > LONGEST:
             mediation.ring(name="rate", now=timezone.now())
             return

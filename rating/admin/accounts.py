@@ -6,19 +6,18 @@ from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextInputWidget
-from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from mediation.admin import filters, kit, marks
-from rating import selectors, services
+from rating import services
+from rating.admin.statements import statement_page
 from rating.core.money import minor_unit_decimals
-from rating.models import Account, BillingPeriod, Service, ServiceIdentifier, StatementLine
+from rating.models import Account, BillingPeriod, Service, ServiceIdentifier
 
 # An identifier is a text of any length to the database, and one short line to people.
 ON_ONE_LINE = {models.TextField: {"widget": AdminTextInputWidget}}
@@ -120,6 +119,9 @@ class BillingPeriodAdmin(kit.ReadOnlyAdmin):
         view = self.admin_site.admin_view(self.statement_view)
         return [path("<int:pk>/statement/", view, name="rating_billingperiod_statement"), *super().get_urls()]
 
+    def statement_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return statement_page(self, request, get_object_or_404(BillingPeriod.objects.select_related("account"), pk=pk))
+
     @admin.display(description="period")
     def period(self, period: Any) -> str:
         return month_of(period)
@@ -151,45 +153,6 @@ class BillingPeriodAdmin(kit.ReadOnlyAdmin):
             else:
                 self.message_user(request, f"{month_of(period)} of {period.account} is closed.")
 
-    def statement_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        period = get_object_or_404(BillingPeriod.objects.select_related("account"), pk=pk)
-        lines = selectors.statement_lines(period)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Statement of {month_of(period)}",
-            "period": period,
-            "badge": marks.badge(period.status),
-            "lines": [_shown(line) for line in lines],
-            "totals": _totals(lines),
-            "charges_url": marks.list_url("rating_charge", period=period.pk),
-            "account_url": reverse("admin:rating_account_change", args=[period.account_id]),
-            "period_url": self.object_url(period.pk),
-        }
-        return TemplateResponse(request, "admin/rating/statement.html", context)
-
-
-def _shown(line: StatementLine) -> dict[str, Any]:
-    return {
-        "usage_class": line.usage_class,
-        "record_count": marks.number(line.record_count),
-        "quantity": marks.exact(line.quantity),
-        "rated_quantity": marks.exact(line.rated_quantity),
-        "bucket_quantity": marks.exact(line.bucket_quantity),
-        "amount": marks.exact(line.amount),
-        "line_amount": _money(line.line_amount, line.currency),
-        "currency": line.currency,
-    }
-
-
-def _totals(lines: list[StatementLine]) -> list[tuple[str, str]]:
-    """Each currency with the sum of its lines."""
-    currencies = sorted({line.currency for line in lines})
-    sums = {code: sum((line.line_amount for line in lines if line.currency == code), Decimal(0)) for code in currencies}
-    return [(code, _money(total, code)) for code, total in sums.items()]
-
 
 def _money(amount: Decimal, currency: str) -> str:
     return f"{amount:,.{minor_unit_decimals(currency)}f}"
@@ -198,12 +161,3 @@ def _money(amount: Decimal, currency: str) -> str:
 def month_of(period: BillingPeriod) -> str:
     """The calendar month, as it is in the account's own zone."""
     return f"{period.starts_at.astimezone(ZoneInfo(period.account.time_zone)):%B %Y}"
-
-
-@admin.register(StatementLine)
-class StatementLineAdmin(kit.ReadOnlyAdmin):
-    list_display = ("period", "usage_class", kit.count("record_count"), "rated_quantity", "line_amount", "currency")
-    list_filter = ("usage_class", "currency", ("period", filters.NamedNumberFilter))
-    list_select_related = ("period", "usage_class")
-    export_also = {"usage_class": "usage_class__name", "account": "period__account__number"}
-    empty_text = "No statement line yet. Lines are written when a billing period is closed."

@@ -11,7 +11,7 @@ from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFi
 from mediation.models import UDR_ID_BITS
 from rating.admin.accounts import month_of
 from rating.core.frames import ENTRY_BITS
-from rating.models import BucketBalance, Charge, TierPosition
+from rating.models import BucketDraw, BucketGrant, Charge, Counter
 
 
 class ImportOfChargesFilter(BatchIdFilter):
@@ -59,9 +59,8 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         "service_identifier",
         "period__account",
         "plan",
-        "rate_group__plan",
-        "rate__usage_class",
-        "bucket",
+        "version__plan",
+        "rate",
     )
     export_also = {
         "account": "account__number",
@@ -74,7 +73,7 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
     fieldsets: ClassVar[Any] = (
         ("What was used", {"fields": ("udr_link", kit.moment("date"), "usage_class", "quantity_text")}),
         ("Who pays", {"fields": ("account_link", "service_link", "identifier_text", "period_link")}),
-        ("By which price", {"fields": ("plan_link", "group_link", "rate_link")}),
+        ("By which price", {"fields": ("plan_link", "version_link", "rate_text")}),
         (
             "How it is reckoned",
             {"fields": ("rated_text", "bucket_text", "tier_text", "amount_full", kit.moment("rated_at"))},
@@ -130,27 +129,21 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
     def plan_link(self, charge: Any) -> Any:
         return marks.row_link(charge.plan, "rating_rateplan", charge.plan_id)
 
-    @admin.display(description="rate group")
-    def group_link(self, charge: Any) -> Any:
-        return marks.row_link(charge.rate_group.name, "rating_rategroup", charge.rate_group_id)
+    @admin.display(description="version")
+    def version_link(self, charge: Any) -> Any:
+        return marks.row_link(f"version {charge.version.number}", "rating_planversion", charge.version_id)
 
     @admin.display(description="rate")
-    def rate_link(self, charge: Any) -> Any:
-        rate = charge.rate
-        price = f" at {marks.exact(rate.price)}" if rate.price is not None else ""
-        return marks.row_link(f"{rate}{price}", "rating_rate", rate.pk)
+    def rate_text(self, charge: Any) -> str:
+        return str(charge.rate)
 
-    @admin.display(description="drawn from a bucket")
-    def bucket_text(self, charge: Any) -> Any:
-        if charge.bucket is None:
-            return "no bucket serves this class"
-        return marks.row_link(
-            f"{marks.exact(charge.bucket_quantity)} from {charge.bucket}", "rating_bucket", charge.bucket_id
-        )
+    @admin.display(description="drawn from buckets")
+    def bucket_text(self, charge: Any) -> str:
+        return marks.exact(charge.bucket_quantity)
 
     @admin.display(description="tiers used up before")
     def tier_text(self, charge: Any) -> str:
-        return "not graduated" if charge.tier_position is None else marks.exact(charge.tier_position)
+        return "no tiers" if charge.tier_position is None else marks.exact(charge.tier_position)
 
     @admin.display(description="amount")
     def amount_full(self, charge: Any) -> str:
@@ -165,31 +158,56 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         ]
 
 
-@admin.register(TierPosition)
-class TierPositionAdmin(kit.ReadOnlyAdmin):
-    list_display = ("service", "rate", "period", "used_up")
-    list_filter = (("period", NamedNumberFilter), ("service", NamedNumberFilter))
-    list_select_related = ("service", "rate__usage_class", "period")
-    export_also = {"service": "service__name"}
-    empty_text = "No tier has been entered yet. Graduated rates note here how far each service has come in a period."
+@admin.register(Counter)
+class CounterAdmin(kit.ReadOnlyAdmin):
+    list_display = ("account", "service_id", "rate", "key", "period_id", "used_up", "records")
+    list_filter = (("period_id", NamedNumberFilter), ("account", NamedNumberFilter))
+    list_select_related = ("account", "rate")
+    export_also = {"account": "account__number", "plan": "rate__plan__name"}
+    empty_text = "No counter yet. Rates with tiers note here how far each service or account has come in a period."
 
     @admin.display(description="used up")
-    def used_up(self, position: Any) -> str:
-        return marks.exact(position.quantity)
+    def used_up(self, counter: Any) -> str:
+        return marks.exact(counter.position)
 
 
-@admin.register(BucketBalance)
-class BucketBalanceAdmin(kit.ReadOnlyAdmin):
-    list_display = ("service", "bucket", "period", "used_text", "size_text")
-    list_filter = (("period", NamedNumberFilter), ("service", NamedNumberFilter), "bucket")
-    list_select_related = ("service", "bucket", "period")
-    export_also = {"service": "service__name", "bucket": "bucket__name"}
+@admin.register(BucketGrant)
+class BucketGrantAdmin(kit.ReadOnlyAdmin):
+    list_display = (
+        "account",
+        "service_id",
+        "bucket",
+        kit.moment("starts_at"),
+        kit.moment("ends_at"),
+        "used_text",
+        "granted_text",
+    )
+    list_filter = (("account", NamedNumberFilter), "bucket")
+    list_select_related = ("account", "bucket")
+    export_also = {"account": "account__number", "bucket": "bucket__name"}
     empty_text = "No bucket has been drawn on yet."
 
     @admin.display(description="used")
-    def used_text(self, balance: Any) -> str:
-        return marks.exact(balance.used)
+    def used_text(self, grant: Any) -> str:
+        return marks.exact(grant.used)
 
     @admin.display(description="of")
-    def size_text(self, balance: Any) -> str:
-        return marks.exact(balance.bucket.size)
+    def granted_text(self, grant: Any) -> str:
+        return marks.exact(grant.granted)
+
+
+@admin.register(BucketDraw)
+class BucketDrawAdmin(kit.ReadOnlyAdmin):
+    list_display = ("charge_id", "kind", kit.moment("date"), "account", "bucket", "quantity_text", "left_text")
+    list_filter = ("kind", ("charge_id", NamedNumberFilter), ("account", NamedNumberFilter), "bucket")
+    list_select_related = ("account", "bucket")
+    export_also = {"account": "account__number", "bucket": "bucket__name"}
+    empty_text = "No bucket has been drawn on yet."
+
+    @admin.display(description="quantity")
+    def quantity_text(self, draw: Any) -> str:
+        return marks.exact(draw.quantity)
+
+    @admin.display(description="left after it")
+    def left_text(self, draw: Any) -> str:
+        return marks.exact(draw.left)

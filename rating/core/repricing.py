@@ -1,4 +1,4 @@
-"""Usage that was charged before, priced again in the order of its dates: what stays, what is taken back, what is new."""
+"""Usage that was charged before, priced again in the order of its dates: what stays, what goes, what is new."""
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -49,7 +49,9 @@ def with_rate_keys(charges: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     return charges.join(keys, on=["version_id", "rate_id"], how="left", maintain_order="left")
 
 
-def known_usage(charges: pl.DataFrame, usage: pl.DataFrame, payers: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
+def known_usage(
+    charges: pl.DataFrame, usage: pl.DataFrame, payers: pl.DataFrame, periods: pl.DataFrame
+) -> pl.DataFrame:
     """Charged usage as matching left it, schema KNOWN with cost.
 
     charges: CHARGES with rate_key. usage: USAGE, of whole UDRs. payers: service_id, family_id, since, time_zone.
@@ -76,7 +78,7 @@ def known_usage(charges: pl.DataFrame, usage: pl.DataFrame, payers: pl.DataFrame
 
 
 def _with_shares(known: pl.DataFrame) -> pl.DataFrame:
-    """The amount of a record that was split, shared by its parts as matching shares it: each its part of what is left."""
+    """The amount of a record that was split, shared by its parts as matching shares it: each a part of what is left."""
     split = known.filter(pl.col("part") > 0)["udr_id"].unique()
     is_split = pl.col("udr_id").is_in(split.implode()) & pl.col("amount").is_not_null()
     if split.is_empty() or not known.select(is_split.any()).item():
@@ -109,7 +111,13 @@ def difference(charges: pl.DataFrame, draws: pl.DataFrame, made: pl.DataFrame, m
 def _told(charges: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
     """Charges by what must be the same, and what they drew as one text."""
     text = pl.concat_str(
-        pl.col("bucket_id"), pl.col("starts_at").dt.epoch("us"), "service_id", "kind", "quantity", "amount", separator=" "
+        pl.col("bucket_id"),
+        pl.col("starts_at").dt.epoch("us"),
+        "service_id",
+        "kind",
+        "quantity",
+        "amount",
+        separator=" ",
     )
     drawn = draws.sort("charge_id", "place").group_by("charge_id").agg(drawn=text.str.join("; "))
     told = charges.join(drawn, left_on="id", right_on="charge_id", how="left", maintain_order="left")

@@ -67,7 +67,9 @@ class BucketGrant(models.Model):
     service_id = models.BigIntegerField(help_text="0 where an account or a family shares it.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
-    granted = models.DecimalField(max_digits=38, decimal_places=11, help_text="With what was carried over and refilled.")
+    granted = models.DecimalField(
+        max_digits=38, decimal_places=11, help_text="With what was carried over and refilled."
+    )
     carried = models.DecimalField(max_digits=38, decimal_places=11, help_text="Of it, from the grant before.")
     refills = models.BigIntegerField()
     used = models.DecimalField(max_digits=38, decimal_places=11)
@@ -129,9 +131,7 @@ class Charge(models.Model):
     plan = _fact_key(RatePlan)
     version = _fact_key(PlanVersion)
     rate = _fact_key(Rate)
-    part = models.SmallIntegerField(
-        default=0, help_text="Of a record that was split at the boundary of a time period."
-    )
+    part = models.SmallIntegerField(default=0, help_text="Of a record that was split at the boundary of a time period.")
     counting_period_id = models.BigIntegerField(
         help_text="Whose tiers and allowances it used: another than it is billed in where it corrects a closed one."
     )

@@ -1,31 +1,48 @@
 """The verbs of rating, in the order in which a UDR meets them.
 
 batches of UDRs ─► rate_batches                claiming     a short transaction: who looks at what, and how often
-     one transaction ─► who pays               pricing      identifier ─► service, account ─► plan ─► group ─► rate
-                     ─► what counts            pricing      rounding ─► period under lock ─► bucket ─► tiers ─► amount
+     one transaction ─► who pays               pricing      identifier ─► service, account ─► plan ─► version ─► rate
+                     ─► what counts            pricing      period under lock ─► counters, buckets ─► amount
                      ─► charges · exceptions   batches      by COPY, counted, and the batch is rated
 superseded batches ─► rate_batches             reversing    their charges are taken back, their exceptions closed
+something was taken back ─► settle_waiting     closing      what periods counted is put in order of date again
 an exception's cause is mended ─► rerate       exceptions   or it is written off, with a reason
-a month is over ─► close_period                closing      the statement's lines are written, once
+prices changed ─► rerating                     rerating     what would change is shown, then taken back and charged anew
+a month is over ─► close_period                closing      put in order, settled, numbered: a statement, once
 """
 
 from rating.services.batches import make_partitions_ahead, rate_batches, retry_batches
-from rating.services.closing import UnableToClosePeriod, close_period
+from rating.services.closing import UnableToClosePeriod, close_period, settle_waiting
 from rating.services.exceptions import (
     UnableToRerate,
     UnableToWriteOff,
     rerate_exceptions,
     write_off_rating_exceptions,
 )
+from rating.services.versions import (
+    UnableToActivatePlan,
+    activate_version,
+    create_draft,
+    faults_of,
+    import_plan,
+    update_draft,
+)
 
 __all__ = [
+    "UnableToActivatePlan",
     "UnableToClosePeriod",
     "UnableToRerate",
     "UnableToWriteOff",
+    "activate_version",
     "close_period",
+    "create_draft",
+    "faults_of",
+    "import_plan",
     "make_partitions_ahead",
     "rate_batches",
     "rerate_exceptions",
     "retry_batches",
+    "settle_waiting",
+    "update_draft",
     "write_off_rating_exceptions",
 ]

@@ -14,7 +14,7 @@ from mediation.models import UdrBatch
 from mediation.services import require_permission
 from mediation.store import ensure_month_partitions, months_around
 from rating import store
-from rating.models import Charge
+from rating.models import BucketDraw, Charge
 from rating.services.claiming import claim_batches, count_uncharged, finish_batches, lock_batches, note_crash
 from rating.services.pricing import CountMismatchError, charge_usage
 from rating.services.reversing import reverse_charges, supersede_exceptions
@@ -86,5 +86,6 @@ def retry_batches(*, batches: QuerySet[UdrBatch], by: User | None, now: datetime
 
 
 def make_partitions_ahead(*, now: datetime, back: int = 15, ahead: int = 3) -> int:
-    """Make the charge table's partitions for the months around `now`; returns how many were missing."""
-    return ensure_month_partitions(Charge._meta.db_table, months_around(now.date(), back=back, ahead=ahead))
+    """Make the partitions of charges and draws for the months around `now`; returns how many were missing."""
+    months = months_around(now.date(), back=back, ahead=ahead)
+    return sum(ensure_month_partitions(model._meta.db_table, months) for model in (Charge, BucketDraw))

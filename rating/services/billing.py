@@ -5,7 +5,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from rating import store
-from rating.core.settling import Bill, Statement, Subscription, TableTax, TaxEngine, TaxPart, TaxSettings, name_of, settle
+from rating.core.settling import (
+    Bill,
+    Statement,
+    Subscription,
+    TableTax,
+    TaxEngine,
+    TaxPart,
+    TaxSettings,
+    name_of,
+    settle,
+)
 from rating.core.settling import TaxCode as Code
 from rating.core.tariffs import PriceList
 from rating.models import (

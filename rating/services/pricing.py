@@ -12,7 +12,6 @@ from rating.core.ledger import price_usage
 from rating.core.matching import Book, choose_payers, match_usage
 from rating.core.tariffs import PriceList
 
-
 # A part of a record that was split may start this much later than its record.
 LONGEST_RECORD = timedelta(days=31)
 
@@ -46,9 +45,7 @@ def find_rates(*, usage: pl.DataFrame, book: Book, now: datetime) -> Matched:
     return Matched(found.rated, pl.concat([chosen.refused, found.refused]))
 
 
-def charge_usage(
-    *, usage: pl.DataFrame, book: Book, now: datetime, entries: pl.DataFrame | None = None
-) -> Charged:
+def charge_usage(*, usage: pl.DataFrame, book: Book, now: datetime, entries: pl.DataFrame | None = None) -> Charged:
     """Charge UDRs that have no charge, and write what came of it. usage: USAGE.
 
     entries: udr_id, entry, of those that were charged before and taken back. Each step's frame takes the place of the
@@ -102,7 +99,9 @@ def _months(matched: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     families = matched.filter(pl.col("family_id") != pl.col("account_id")).select("family_id", "month").unique()
     zones = store.zones_of(families["family_id"])
     of_families = families.join(zones, left_on="family_id", right_on="account_id")
-    return pl.concat([months, of_families.select(account_id="family_id", time_zone="time_zone", month="month")]).unique()
+    return pl.concat(
+        [months, of_families.select(account_id="family_id", time_zone="time_zone", month="month")]
+    ).unique()
 
 
 def _price(matched: pl.DataFrame, prices: PriceList, periods: pl.DataFrame) -> Priced:
@@ -130,5 +129,3 @@ def write(outcome: Charged, now: datetime) -> None:
     store.copy_in_charges(outcome.charged)
     store.copy_in_draws(outcome.draws)
     store.put_exceptions(outcome.refused, now)
-
-

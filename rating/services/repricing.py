@@ -16,6 +16,7 @@ from rating.core.tariffs import PricedRate
 from rating.services.exceptions import move_exceptions
 from rating.services.pricing import LONGEST_RECORD, Charged, Matched, find_rates, lock_lasting, outcome_of, write
 
+
 @dataclass(frozen=True)
 class Repriced:
     """Periods priced again, with nothing written yet.
@@ -33,9 +34,7 @@ class Repriced:
     dropped_grants: pl.DataFrame
 
 
-def reprice_periods(
-    *, periods: pl.DataFrame, book: Book, now: datetime, chosen: Sequence[int] = ()
-) -> Repriced:
+def reprice_periods(*, periods: pl.DataFrame, book: Book, now: datetime, chosen: Sequence[int] = ()) -> Repriced:
     """Price again what periods counted, as far as it depends on other usage, and what is chosen, by rates of today.
 
     periods: as `store.lock_periods` or `store.periods_known` give them. chosen: UDRs whose payer and rate are looked
@@ -66,7 +65,9 @@ def reprice_periods(
         priced=priced,
         before=before,
         taken=found.taken,
-        made=Charged(found.made, made.draws.join(found.made, left_on="charge_id", right_on="id", how="semi"), made.refused),
+        made=Charged(
+            found.made, made.draws.join(found.made, left_on="charge_id", right_on="id", how="semi"), made.refused
+        ),
         reduced_grants=opening.grants.join(stands.grants, on=opening.grants.columns, how="anti", nulls_equal=True),
         dropped_grants=repricing.untouched(stands.grants, opening.grants),
     )
@@ -123,11 +124,15 @@ def _anew(chosen: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime)
 def _counted_where_they_were(matched: pl.DataFrame, chosen: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:
     """Matched usage with the month of the period that counted it before; what no period here counts is left out."""
     counted = chosen.select("udr_id", period_id="counting_period_id").unique("udr_id")
-    named = counted.join(months.select("period_id", was_in="month", was_of="account_id"), on="period_id").drop("period_id")
+    named = counted.join(months.select("period_id", was_in="month", was_of="account_id"), on="period_id").drop(
+        "period_id"
+    )
     moved = matched.join(named, on="udr_id", how="left", maintain_order="left").with_columns(
         month=pl.when(pl.col("was_of") == pl.col("account_id")).then("was_in").otherwise("month")
     )
-    return moved.join(months.select("account_id", "month"), on=["account_id", "month"], how="semi").select(matched.columns)
+    return moved.join(months.select("account_id", "month"), on=["account_id", "month"], how="semi").select(
+        matched.columns
+    )
 
 
 def _entries(before: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame | None:

@@ -62,13 +62,15 @@ def _faults_of_place(said: Plan, plan: RatePlan) -> list[Fault]:
             for number, rate in enumerate(group.rates):
                 if rate.usage_class not in known:
                     pointer = f"/{member}/{place}/rates/{number}/usage_class"
-                    faults.append(Fault(pointer, f"there is no usage class “{rate.usage_class}”; add it, or correct it"))
+                    faults.append(
+                        Fault(pointer, f"there is no usage class “{rate.usage_class}”; add it, or correct it")
+                    )
     return faults
 
 
 @transaction.atomic
 def activate_version(*, version: PlanVersion, starts_at: datetime, by: User | None, now: datetime) -> None:
-    """Let a draft price usage from `starts_at` until the next version does. Raises UnableToActivatePlan with all faults.
+    """Let a draft price usage from `starts_at` until the next version does. Raises UnableToActivatePlan.
 
     What was charged already stays as it was charged; rerate it where the version starts in the past.
     """
@@ -79,7 +81,9 @@ def activate_version(*, version: PlanVersion, starts_at: datetime, by: User | No
     if version.status != PlanVersion.Status.DRAFT:
         raise UnableToActivatePlan([Fault("/", f"{version} is active already; draft another from it")])
     if other := plan.versions.filter(status=PlanVersion.Status.ACTIVE, starts_at=starts_at).first():
-        raise UnableToActivatePlan([Fault("/", f"version {other.number} starts at {starts_at} too; choose another moment")])
+        raise UnableToActivatePlan(
+            [Fault("/", f"version {other.number} starts at {starts_at} too; choose another moment")]
+        )
     if faults := faults_of(document=version.document, plan=plan):
         raise UnableToActivatePlan(faults)
     name_parts(plan=plan, said=read_plan(version.document))

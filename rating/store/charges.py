@@ -119,7 +119,7 @@ def refused_usage_of(periods: pl.DataFrame, *, with_extensions: bool) -> pl.Data
 
 
 def put_exceptions(refused: pl.DataFrame, now: datetime) -> None:
-    """Write REFUSED as open rating exceptions; one of the UDR that is there already is told its new cause and attempt."""
+    """Write REFUSED as open rating exceptions; one that the UDR has already gets its new cause."""
     if refused.is_empty():
         return
     names = sql.SQL(", ").join(map(sql.Identifier, refused.columns))

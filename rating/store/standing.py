@@ -82,9 +82,7 @@ def _until(periods: pl.DataFrame) -> sql.Composed:
     )
 
 
-def _grants(
-    met: Sequence[PricedRate], prices: PriceList, matched: pl.DataFrame, periods: pl.DataFrame
-) -> pl.DataFrame:
+def _grants(met: Sequence[PricedRate], prices: PriceList, matched: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
     buckets = [prices.buckets[key] for key in {key for each in met for key in each.bucket_keys}]
     if not buckets:
         return empty(GRANTS)

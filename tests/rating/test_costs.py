@@ -299,14 +299,17 @@ def test_the_next_record_costs_what_the_total_costs_more(model, fields, records,
 
 
 @pytest.mark.parametrize(
-    ("fields", "expected"),
+    ("model", "function", "expected"),
     [
-        ({"function": "sum"}, ["0.33", "0.34", "0.33"]),
-        ({}, ["0.33", "0.33", "0.33"]),  # each record is rounded by itself
+        ("per_unit", "sum", ["0.33", "0.34", "0.33"]),
+        ("graduated", "sum", ["0.33", "0.34", "0.33"]),
+        ("volume", "each", ["0.33", "0.34", "0.33"]),
+        ("per_unit", "each", ["0.33", "0.33", "0.33"]),  # each record is rounded by itself
+        ("graduated", "each", ["0.33", "0.33", "0.33"]),
     ],
 )
-def test_charges_of_a_counted_total_add_up_to_its_price_rounded_once(fields, expected):
-    priced_by = rate("per_unit", price="1", per="3", **fields)
+def test_charges_of_a_counted_total_add_up_to_its_price_rounded_once(model, function, expected):
+    priced_by = rate(model, function=function, price="1", per="3", tiers="- 1 per=3")
     assert charges(priced_by, "1", "1", "1", places=2) == [d(each) for each in expected]
 
 

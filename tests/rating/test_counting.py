@@ -142,8 +142,9 @@ def test_the_counter_is_rounded_not_its_records():
 
 def test_a_record_dated_earlier_than_the_latest_changes_nothing():
     latest = rate("per_unit", function="latest")
-    counted = run(latest, record("5", minute=10), record("8", minute=3), record("6", minute=10))
-    assert quantities(counted) == [5, 0, 1]
+    late = [record("8", minute=3), record("9", minute=5)]
+    counted = run(latest, record("5", minute=10), *late, record("6", minute=10))
+    assert quantities(counted) == [5, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +211,7 @@ def window(drawn):
         ("latest", "max", "1:5 2:8 2:3", "5"),  # the highest fell
         ("latest", "max", "1:8 1:3", "3"),
         ("sum", "latest", "1:5 2:1 1:7 2:2", "3"),
+        ("sum", "latest", "1:5 2:1 1:7", "1"),
         ("unique_count", "sum", "1:5 1:5 2:5 2:6", "3"),
         ("max", "max", "1:0.56 2:0.98 3:1.12 4:1.09 5:0.89", "1.12"),  # high watermark
     ],

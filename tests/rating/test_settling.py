@@ -49,7 +49,7 @@ def version_of(*plans: Plan) -> PriceList:
             rate_ids={
                 (group.name, rate.name): place for group in plan.groups for place, rate in enumerate(group.rates)
             },
-            bucket_ids={},
+            bucket_ids={bucket.name: place for place, bucket in enumerate(plan.buckets, start=1)},
         )
         for number, plan in enumerate(plans, start=1)
     ]
@@ -209,6 +209,11 @@ def test_a_falling_counter_gives_tiers_back():
         listed(GRADUATED),
     )
     assert shown(statement, "tier", "rated_quantity", "amount", "record_count") == [(1, D(90), D(9), 1), (2, 0, 0, 1)]
+
+
+def test_a_counter_below_zero_keeps_the_sum_of_its_units():
+    drawn = charges("tier_position rated_quantity amount\n0 20 2\n20 -25 -2")
+    assert shown(settled(drawn, listed(GRADUATED)), "tier", "rated_quantity", "amount") == [(1, -5, 0)]
 
 
 def test_the_tier_that_was_reached_names_the_line_of_volume_usage():

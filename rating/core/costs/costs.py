@@ -88,7 +88,7 @@ def cost_of(
         held = clamped(rate, amount)
         if held != amount:
             return Cost(ZERO, held, used)
-    adds_up = rate.model in RETROACTIVE or (rate.aggregation.function != "each" and rate.model not in ALONE)
+    adds_up = rate.model in RETROACTIVE or rate.aggregation.function != "each"
     return Cost(before, after, used) if adds_up else Cost(ZERO, amount, used)
 
 

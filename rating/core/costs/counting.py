@@ -166,7 +166,7 @@ def _level(rate: Rate, counter: Counter, record: Record) -> tuple[Decimal, Decim
     number = _number(rate, record)
     match rate.aggregation.function:
         case "max":
-            return max(counter.level, number) if counter.records else number, ZERO
+            return max(counter.level, number), ZERO
         case "latest":
             # What is dated alike comes in the order of its content: the one that comes now is the later.
             return counter.level if counter.at and record.date < counter.at else number, ZERO
@@ -188,7 +188,7 @@ def _joined(rate: Rate, counter: Counter, window: str, level: Decimal) -> Decima
             if old and level < old.level:  # only a falling function makes another window the highest
                 others = (each.level for start, each in counter.windows.items() if start != window)
                 return max(level, *others, level)
-            return max(counter.level, level) if counter.records else level
+            return max(counter.level, level)
         case "latest":
             return level if window >= max(counter.windows, default=window) else counter.level
     return counter.level + level - (old.level if old else ZERO)

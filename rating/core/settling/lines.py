@@ -142,16 +142,20 @@ def _turns(charges: pl.DataFrame, by: Iterable[str]) -> pl.DataFrame:
 def _by_tier(charges: pl.DataFrame, rate: Rate) -> dict[Key, Priced]:
     """What lies in each tier of a graduated rate: quantity and exact amount."""
     priced: dict[Key, Priced] = defaultdict(dict)
-    turns = _turns(charges.filter(pl.col("adjusts").is_null()), KEYS).filter(pl.col("at") > 0)
+    turns = _turns(charges.filter(pl.col("adjusts").is_null()), KEYS).filter(pl.col("at") != 0)
     with localcontext(EXACT):
         for *key, at, count in turns.iter_rows():
             tiers = priced[tuple(key)]
+            if at < 0:  # a level that fell below zero costs nothing
+                quantity, amount = tiers.get(1, (ZERO, ZERO))
+                tiers[1] = (quantity + count * at, amount)
+                continue
             lower = ZERO
             for stretch in graduated(rate, at):
                 within = at - lower if stretch.tier.up_to is None else min(at, stretch.tier.up_to) - lower
                 quantity, amount = tiers.get(stretch.place, (ZERO, ZERO))
                 cost = (stretch.cost + stretch.flat) * rate.factor
-                tiers[stretch.place] = (quantity + count * max(within, ZERO), amount + count * cost)
+                tiers[stretch.place] = (quantity + count * within, amount + count * cost)
                 lower = stretch.tier.up_to or lower
     return priced
 

@@ -3,7 +3,6 @@
 import json
 import random
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -11,7 +10,8 @@ from django.db import transaction
 from ingestion.models import Feed
 from mediation import services as mediation
 from mediation.models import DataProfile, ProfileVersion, UsageClass, UsageClassType
-from rating.models import Account, Bucket, Rate, RateGroup, RatePlan, Service, ServiceIdentifier, Tier
+from rating import services as rating
+from rating.models import Account, RatePlan, Service, ServiceIdentifier
 
 COLUMNS = (
     "DateTime",
@@ -70,6 +70,37 @@ ACCOUNTS = (
     ("100045", "Foxglove Media", "Europe/Vienna", "648-688-4184", "acct-100045"),
 )
 
+PLAN: dict[str, Any] = {
+    "name": "Standard",
+    "currency": "EUR",
+    "groups": [
+        {
+            "name": "Euro",
+            "rates": [
+                {
+                    "usage_class": "voice",
+                    "model": "per_unit",
+                    "price": "0.00125",
+                    "minimum": "60",
+                    "increment": "6",
+                },
+                {"usage_class": "message", "model": "fixed", "price": "0.04"},
+                {"usage_class": "data_class", "model": "per_unit", "price": "0.0025"},
+                {
+                    "usage_class": "API Requests",
+                    "model": "graduated",
+                    "tiers": [
+                        {"up_to": "10000", "price": "0.002"},
+                        {"up_to": "50000", "price": "0.0015"},
+                        {"up_to": None, "price": "0.001"},
+                    ],
+                },
+            ],
+        }
+    ],
+    "buckets": [{"name": "Included data", "size": "5000", "usage_classes": ["data_class"]}],
+}
+
 
 @transaction.atomic
 def load_configuration(*, now: datetime) -> None:
@@ -80,7 +111,7 @@ def load_configuration(*, now: datetime) -> None:
         UsageClass.objects.get_or_create(name=name, defaults=defaults)
     _load_feed("Telephone switch", "rows", "Rows of the telephone switch", ROWS_PROFILE, now)
     _load_feed("API gateway", "events", "Events of the API gateway", EVENTS_PROFILE, now)
-    plan = _load_plan()
+    plan = _load_plan(now)
     start = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
     for number, name, zone, telephone, key in ACCOUNTS:
         account, _ = Account.objects.get_or_create(
@@ -103,30 +134,12 @@ def _load_feed(name: str, api_name: str, profile_name: str, spec: dict[str, Any]
     Feed.objects.get_or_create(api_name=api_name, defaults={"name": name, "profile": profile})
 
 
-def _load_plan() -> RatePlan:
-    plan, is_new = RatePlan.objects.get_or_create(name="Standard")
-    if not is_new:
-        return plan
-    start = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
-    group = RateGroup.objects.create(plan=plan, position=1, name="Euro", currency="EUR", starts_at=start)
-    classes = {usage_class.name: usage_class for usage_class in UsageClass.objects.all()}
-    Rate.objects.create(
-        group=group,
-        usage_class=classes["voice"],
-        model=Rate.Model.PER_UNIT,
-        price=Decimal("0.00125"),
-        minimum=Decimal(60),
-        increment=Decimal(6),
-    )
-    Rate.objects.create(group=group, usage_class=classes["message"], model=Rate.Model.FIXED, price=Decimal("0.04"))
-    Rate.objects.create(
-        group=group, usage_class=classes["data_class"], model=Rate.Model.PER_UNIT, price=Decimal("0.0025")
-    )
-    requests = Rate.objects.create(group=group, usage_class=classes["API Requests"], model=Rate.Model.GRADUATED)
-    for up_to, price in (("10000", "0.002"), ("50000", "0.0015"), (None, "0.001")):
-        Tier.objects.create(rate=requests, up_to=Decimal(up_to) if up_to else None, price=Decimal(price))
-    bucket = Bucket.objects.create(plan=plan, name="Included data", size=Decimal(5_000))
-    bucket.usage_classes.add(classes["data_class"])
+def _load_plan(now: datetime) -> RatePlan:
+    plan, is_new = RatePlan.objects.get_or_create(name=PLAN["name"], defaults={"currency": PLAN["currency"]})
+    if is_new:
+        version = rating.create_draft(plan=plan, document=PLAN, note="Ships with Sluice.", by=None, now=now)
+        start = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
+        rating.activate_version(version=version, starts_at=start, by=None, now=now)
     return plan
 
 

@@ -12,6 +12,7 @@ a month is over ─► close_period                closing      put in order, se
 """
 
 from rating.services.batches import make_partitions_ahead, rate_batches, retry_batches
+from rating.services.billing import Sheet, statement_of
 from rating.services.closing import UnableToClosePeriod, close_period, settle_waiting
 from rating.services.exceptions import (
     UnableToRerate,
@@ -29,6 +30,7 @@ from rating.services.versions import (
 )
 
 __all__ = [
+    "Sheet",
     "UnableToActivatePlan",
     "UnableToClosePeriod",
     "UnableToRerate",
@@ -43,6 +45,7 @@ __all__ = [
     "rerate_exceptions",
     "retry_batches",
     "settle_waiting",
+    "statement_of",
     "update_draft",
     "write_off_rating_exceptions",
 ]

@@ -2,9 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
-from rating import store
+from django.db.models import prefetch_related_objects
+
+from rating import selectors, store
 from rating.core.settling import (
     Bill,
     Statement,
@@ -30,6 +34,54 @@ from rating.models import (
 from rating.models import Statement as StatementRow
 
 INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A period's statement as people read it. number: empty while it is a draft; faults: why it could not be closed."""
+
+    period: BillingPeriod
+    number: str
+    currency: str
+    lines: list[StatementLine]
+    taxes: list[StatementTax]
+    amount: Decimal
+    subtotal: Decimal
+    tax_total: Decimal
+    total: Decimal
+    faults: tuple[str, ...] = ()
+
+
+def statement_of(*, period: BillingPeriod) -> Sheet:
+    """The statement of a period (with its account): as it stands while open, as it was issued once closed."""
+    issued = selectors.issued_statement(period)
+    if issued is not None:
+        return Sheet(
+            period=period,
+            number=str(issued),
+            currency=issued.currency,
+            lines=list(issued.lines.all()),
+            taxes=list(issued.taxes.all()),
+            amount=issued.amount,
+            subtotal=issued.subtotal,
+            tax_total=issued.tax_total,
+            total=issued.total,
+        )
+    [(bill, draft)] = drafted(periods=[period])
+    lines = lines_of(draft)
+    prefetch_related_objects(lines, "usage_class", "plan", "rate", "service")
+    return Sheet(
+        period=period,
+        number="",
+        currency=bill.currency,
+        lines=lines,
+        taxes=taxes_of(draft),
+        amount=draft.amount,
+        subtotal=draft.subtotal,
+        tax_total=draft.tax_total,
+        total=draft.total,
+        faults=draft.faults,
+    )
 
 
 def drafted(*, periods: Sequence[BillingPeriod], engine: TaxEngine | None = None) -> list[tuple[Bill, Statement]]:

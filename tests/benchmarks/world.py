@@ -107,25 +107,46 @@ def spec() -> dict[str, object]:
     }
 
 
-def _make_plan() -> None:
-    from mediation.models import UsageClass
-    from rating.models import Bucket, Rate, RateGroup, RatePlan, Tier
+def plan_document() -> dict[str, object]:
+    """The price list: a group with a rate for each class, and an allowance of data that an account's services share."""
+    return {
+        "name": "standard",
+        "currency": CURRENCY,
+        "groups": [{"name": "all", "rates": [_rate(each) for each in CLASSES]}],
+        "buckets": [
+            {
+                "name": "data",
+                "size": str(BUCKET_SIZE),
+                "usage_classes": [each.name for each in CLASSES if each.is_in_bucket],
+                "shared": "account",
+            }
+        ],
+    }
 
-    plan = RatePlan.objects.create(name="standard", is_default=True)
-    group = RateGroup.objects.create(plan=plan, position=1, name="all", currency=CURRENCY, starts_at=LONG_AGO)
-    known = {usage_class.name: usage_class for usage_class in UsageClass.objects.all()}
-    for each in CLASSES:
-        rate = Rate.objects.create(
-            group=group,
-            usage_class=known[each.name],
-            model=each.model,
-            price=each.price,
-            minimum=each.minimum,
-            increment=each.increment,
-        )
-        Tier.objects.bulk_create(Tier(rate=rate, up_to=up_to, price=price) for up_to, price in each.tiers)
-    bucket = Bucket.objects.create(plan=plan, name="data", size=BUCKET_SIZE)
-    bucket.usage_classes.set(known[each.name] for each in CLASSES if each.is_in_bucket)
+
+def _rate(each: ClassPrice) -> dict[str, object]:
+    rate: dict[str, object] = {"usage_class": each.name, "model": each.model, "minimum": str(each.minimum)}
+    if each.price is not None:
+        rate["price"] = str(each.price)
+    if each.increment is not None:
+        rate["increment"] = str(each.increment)
+    if each.tiers:
+        rate["tiers"] = [
+            {"up_to": None if up_to is None else str(up_to), "price": str(price)} for up_to, price in each.tiers
+        ]
+    return rate
+
+
+def _make_plan() -> None:
+    from django.utils import timezone
+
+    from rating import services
+    from rating.models import RatePlan
+
+    now = timezone.now()
+    plan = RatePlan.objects.create(name="standard", currency=CURRENCY, is_default=True)
+    version = services.create_draft(plan=plan, document=plan_document(), note="", by=None, now=now)
+    services.activate_version(version=version, starts_at=LONG_AGO, by=None, now=now)
 
 
 def _make_accounts(count: int) -> None:

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from rating.core.quantities import round_up
 
 from rating.core import charging
 from rating.core.charging import CHOOSING, MATCHING, PRICING, walk
 from rating.core.frames import MOMENT
 from rating.core.money import round_to_minor_unit
 from rating.core.periods import month_bounds, periods_for
-from rating.core.quantities import round_up
 
 from .tables import frame, tariff, udrs
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from rating.services.quoting import quote_udrs
 
 from rating.models import BillingPeriod, BucketBalance, Charge, RatingException, TierPosition
 from rating.services import rate_batches
-from rating.services.quoting import quote_udrs
 from rating.store import udrs_of_batches
 from tests.rating.factories import (
     MAY,

@@ -16,12 +16,13 @@ from rating import selectors, services
 from rating.models import (
     Account,
     BillingPeriod,
-    BucketBalance,
+    BucketDraw,
+    BucketGrant,
     Charge,
+    Counter,
     RatingException,
     ServiceIdentifier,
     StatementLine,
-    TierPosition,
 )
 
 from .factories import (
@@ -81,7 +82,7 @@ def test_a_charge_says_how_it_came_about():
         owner.service,
         owner,
     )
-    assert (charge.plan, charge.rate_group, charge.rate) == (rate.group.plan, rate.group, rate)
+    assert (charge.plan, charge.version.number, charge.rate) == (rate.plan, 1, rate.row)
     assert (charge.quantity, charge.rated_quantity) == (Decimal("61.5"), Decimal("66"))
     assert (charge.amount, charge.currency) == (Decimal("8.14814807466"), "EUR")
     assert charge.period == may_of(owner.service.account)
@@ -136,7 +137,7 @@ def test_groups_are_searched_top_down_and_the_first_with_a_matching_rate_wins():
     RateFactory(
         group=RateGroupFactory(plan=plan, position=1, ends_at=LONG_AGO + timedelta(days=1)), usage_class=usage_class
     )
-    RateFactory(group=RateGroupFactory(plan=plan, position=2, currency="USD"), usage_class=usage_class)
+    RateFactory(group=RateGroupFactory(plan=plan, position=2, condition="Value > 5"), usage_class=usage_class)
     RateFactory(group=RateGroupFactory(plan=plan, position=3))  # of another class
     third = RateFactory(group=RateGroupFactory(plan=plan, position=4), usage_class=usage_class, price=4)
     RateFactory(group=RateGroupFactory(plan=plan, position=5), usage_class=usage_class, price=5)
@@ -285,7 +286,7 @@ def test_usage_above_a_bounded_last_tier_is_an_exception_and_moves_nobody_else()
     assert amounts() == [Decimal("12.5"), Decimal("2.5")]
     assert [exception.value for exception in RatingException.objects.order_by("id")] == [6, 1]
     assert "20" in RatingException.objects.first().message
-    assert TierPosition.objects.get().quantity == 20
+    assert Counter.objects.get().position == 20
 
 
 # Positions and balances
@@ -298,7 +299,7 @@ def test_tiers_go_on_in_the_next_batch():
         waiting(used(rate, owner, value))
         rate_all()
     assert amounts() == [Decimal(18), Decimal(14), Decimal(6)]
-    assert TierPosition.objects.get().quantity == 180
+    assert Counter.objects.get().position == 180
     assert list(Charge.objects.order_by("id").values_list("tier_position", flat=True)) == [0, 60, 120]
 
 
@@ -319,7 +320,9 @@ def test_an_allowance_is_drawn_across_batches_before_anything_is_charged():
         rate_all()
     assert amounts() == [0, 20, 60]
     assert list(Charge.objects.order_by("id").values_list("bucket_quantity", flat=True)) == [60, 40, 0]
-    assert BucketBalance.objects.get().used == 100
+    assert BucketGrant.objects.get().used == 100
+    draws = BucketDraw.objects.order_by("charge_id").values_list("kind", "quantity", "left")
+    assert list(draws) == [("draw", 60, 40), ("draw", 40, 0)]
 
 
 def test_batches_rated_together_are_rated_in_order_of_date():
@@ -382,9 +385,9 @@ def test_a_batch_without_udrs_is_rated_all_the_same():
 def test_a_crash_leaves_no_trace_but_its_own():
     rate = graduated()
     batch = waiting(used(rate, subscriber(rate.group.plan), 50))
-    with patch("rating.store.put_balances", side_effect=RuntimeError("the disk is on fire")):
+    with patch("rating.store.put_standing", side_effect=RuntimeError("the disk is on fire")):
         assert services.rate_batches(now=NOW) == 1
-    assert (Charge.objects.count(), TierPosition.objects.count(), BillingPeriod.objects.count()) == (0, 0, 0)
+    assert (Charge.objects.count(), Counter.objects.count(), BillingPeriod.objects.count()) == (0, 0, 0)
     batch.refresh_from_db()
     assert (batch.status, batch.attempts) == ("mediated", 1)
     assert "the disk is on fire" in batch.error
@@ -426,7 +429,7 @@ def test_superseded_batches_are_reversed_exactly_and_given_back():
         amount=Sum("amount"), quantity=Sum("quantity"), rated=Sum("rated_quantity"), bucket=Sum("bucket_quantity")
     ) == {"amount": 0, "quantity": 0, "rated": 0, "bucket": 0}
     assert all(charge.pk % 4096 == 1 for charge in of_replaced.filter(kind="reversal"))
-    assert (TierPosition.objects.get().quantity, BucketBalance.objects.get().used) == (40, 10)
+    assert (Counter.objects.get().position, BucketGrant.objects.get().used) == (40, 10)
     assert RatingException.objects.get().status == "superseded"
     assert UdrBatch.objects.get(pk=kept.pk).status == "rated"
 
@@ -444,7 +447,7 @@ def test_a_reversal_that_keeps_crashing_goes_on_as_a_reversal_when_it_is_retried
     batch = waiting(used(rate, subscriber(rate.group.plan)))
     rate_all()
     UdrBatch.objects.update(status="superseded", attempts=0)
-    with patch("rating.store.give_back", side_effect=RuntimeError("no")):
+    with patch("rating.store.take_off_grants", side_effect=RuntimeError("no")):
         rate_all()
     batch.refresh_from_db()
     assert batch.status == "errored"
@@ -467,7 +470,8 @@ def test_charges_of_a_closed_period_are_reversed_in_the_earliest_open_one():
     reversal = Charge.objects.get(kind="reversal")
     assert reversal.period.starts_at == may.ends_at
     assert (reversal.date, reversal.amount) == (MAY, Decimal(-15))
-    assert (reversal.tier_position, TierPosition.objects.get(period=may).quantity) == (None, 50)
+    # It is counted where its charge was, and takes the tiers of the open period from nobody.
+    assert (reversal.counting_period_id, Counter.objects.get(period_id=may.pk).position) == (may.pk, 0)
 
 
 # Rerate and write off
@@ -553,16 +557,18 @@ def test_a_statement_adds_up_exactly_open_and_closed():
     UdrBatch.objects.filter(pk=replaced.pk).update(status="superseded", attempts=0)
     rate_all()
     period = may_of(owner.service.account)
-    open_lines = selectors.statement_lines(period)
-    written = services.close_period(period=period, by=None, now=NOW)
-    closed_lines = selectors.statement_lines(period)
-    seen = [(line.usage_class, line.record_count, line.amount, line.line_amount) for line in closed_lines]
-    assert seen == [(line.usage_class, line.record_count, line.amount, line.line_amount) for line in open_lines]
+    draft = services.statement_of(period=period)
+    issued = services.close_period(period=period, by=None, now=NOW)
+    closed = services.statement_of(period=period)
+    assert (draft.number, closed.number, issued.number) == ("", "00000001", 1)
+    seen = [(line.usage_class, line.record_count, line.amount, line.line_amount) for line in closed.lines]
+    assert seen == [(line.usage_class, line.record_count, line.amount, line.line_amount) for line in draft.lines]
     assert {line[1:] for line in seen} == {
         (2, Decimal("0.00999999999"), Decimal("0.01")),
         (1, Decimal("0.005"), Decimal("0.01")),
     }
-    assert sum(line.amount for line in written) == Charge.objects.aggregate(total=Sum("amount"))["total"]
+    assert issued.amount == Charge.objects.aggregate(total=Sum("amount"))["total"]
+    assert (issued.subtotal, issued.tax_total, issued.total) == (Decimal("0.02"), 0, Decimal("0.02"))
     assert StatementLine.objects.count() == 2
 
 

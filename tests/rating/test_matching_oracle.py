@@ -138,6 +138,47 @@ def test_the_rate_found_in_columns_is_the_one_found_one_by_one(first, second, ro
     assert found == {row["udr_id"]: searched(first if row["date"] < MIDDLE else second, row) for row in rows}
 
 
+QUARTER = timedelta(minutes=15)
+
+
+def runs_of(groups, row):
+    """When a record's rate changes and to which, asked at every quarter of an hour of it; or what is missing."""
+    runs = []
+    for quarter in range(max(row["quarters"], 1)):
+        date = row["date"] + quarter * QUARTER
+        name = searched(groups, row | {"date": date})
+        if name.startswith("no_"):
+            return name
+        if not runs or runs[-1][1] != name:
+            runs.append((date, name))
+    return runs
+
+
+@settings(max_examples=15, deadline=None)
+@given(plans(), records, st.lists(st.integers(0, 400), min_size=30, max_size=30))
+def test_a_split_record_is_cut_exactly_where_its_rate_changes_with_the_time(groups, rows, lengths):
+    for asked in [*groups, *(each for group in groups for each in group["rates"])]:
+        if asked.get("condition") == "Value > 5":  # what is cut off has another value
+            del asked["condition"]
+    groups = [
+        {name: value for name, value in group.items() if name not in ("starts_at", "ends_at")}
+        | {"at_boundary": "split"}
+        for group in groups
+    ]
+    rows = [row | {"value": 900 * each, "quarters": each} for row, each in zip(rows, lengths, strict=False)]
+    of = book(
+        plan(groups=groups, zones=ZONES, time_periods=TIME_PERIODS),
+        payers="identifier time_zone\nEurope/Vienna Europe/Vienna\nAmerica/New_York America/New_York",
+    )
+    matched, refused = match(drawn(rows), of)
+    found = dict(refused.select("udr_id", "cause").rows())
+    for (udr_id,), parts in matched.partition_by("udr_id", as_dict=True).items():
+        names = [of.prices.rates[key].rate.name for key in parts["rate_key"]]
+        found[udr_id] = [*zip(parts["date"], names, strict=True)]
+        assert parts["value"].sum() == next(row["value"] for row in rows if row["udr_id"] == udr_id)
+    assert found == {row["udr_id"]: runs_of(groups, row) for row in rows}
+
+
 def drawn(rows):
     """The records as usage."""
     usual = usage("udr_id\n" + "\n".join("1" for _ in rows))

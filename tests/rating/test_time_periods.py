@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rating.core.frames import MOMENT
-from rating.core.matching.time_periods import Hours, held_until, in_hours, spans_of
+from rating.core.matching.time_periods import Hours, begins_after, held_until, in_hours, spans_of
 from rating.core.plans.spec import Band, TimePeriod
 
 from .matching_book import book, match, plan, rate, usage
@@ -166,6 +166,11 @@ def test_columns_spans_and_ends_agree_with_the_clock_at_every_quarter_of_an_hour
     for n, end in zip(held, ends, strict=True):
         until = next((m for m in range(n, len(expected)) if not expected[m]), None)
         assert until is None or end == moments[until]
+    all_days = pl.Series([clock.date() for clock in clocks], dtype=pl.Date)
+    begins = begins_after(asked, VIENNA, all_days, pl.Series(moments, dtype=MOMENT)).to_list()
+    for n, begin in enumerate(begins):
+        next_one = next((m for m in range(n + 1, len(expected)) if expected[m] and not expected[m - 1]), None)
+        assert next_one is None or begin == moments[next_one]
 
 
 # Cutting records
@@ -218,6 +223,36 @@ def test_a_record_over_many_boundaries_falls_into_parts_that_add_up():
     assert [part for part, *_ in came] == list(range(21))
     assert sum(Decimal(value) for *_, value in came) == 14 * 86400
     assert {name for _, _, name, _ in came} == {"Peak", "Off-peak"}
+
+
+def peak_and_rest(condition):
+    """Peak where a condition holds, the rest of the day by a group without a time period."""
+    groups = [
+        {
+            "name": "Peak",
+            "time_period": "Peak",
+            "condition": condition,
+            "at_boundary": "split",
+            "rates": [rate("Peak")],
+        },
+        {"name": "Rest", "at_boundary": "split", "rates": [rate("Rest")]},
+    ]
+    return book(plan(groups=groups, time_periods=[PEAK]))
+
+
+def test_a_record_is_cut_where_a_time_period_begins_that_is_tried_before_its_own():
+    assert parts(peak_and_rest("Value > 0"), "2026-05-08T05:00:00Z", "86400") == [
+        (0, "08 05:00:00.000000", "Rest", "3600.000000"),
+        (1, "08 06:00:00.000000", "Peak", "43200.000000"),
+        (2, "08 18:00:00.000000", "Rest", "39600.000000"),
+    ]
+
+
+def test_a_boundary_at_which_the_rate_stays_the_same_cuts_nothing():
+    of = peak_and_rest("Currency = 'USD'")
+    assert parts(of, "2026-05-08T05:00:00Z", "864000") == [(0, "08 05:00:00.000000", "Rest", "864000.000000")]
+    rows = usage("udr_id date value amount currency\n1 2026-05-08T05:00:00Z 864000 1.00000000001 EUR")
+    assert match(rows, of)[0]["amount"].to_list() == [Decimal("1.00000000001")]
 
 
 def test_an_amount_is_shared_by_the_seconds_to_the_last_digit():

@@ -161,8 +161,9 @@ def _barred(usage: pl.DataFrame, rates: Sequence[PricedRate], buckets: Sequence[
             schema={"rate_key": pl.Int64, "barred": pl.Int64},
             orient="row",
         )
-        is_barred = ~holds(usage, condition)
-        found.append(rows.filter(is_barred).join(pairs, on="rate_key"))
+        is_served = rows["rate_key"].is_in(pairs["rate_key"].unique().implode())
+        is_barred = ~holds(usage.filter(is_served), condition)
+        found.append(rows.filter(is_served).filter(is_barred).join(pairs, on="rate_key"))
     if not found:
         return nothing
     lists = pl.concat(found).sort("row", "barred").group_by("row", maintain_order=True).agg("barred")

@@ -1,6 +1,6 @@
-"""Cutting records where the time period ends by which they were matched: the rest is matched anew."""
+"""Cutting records at the boundaries of time periods: what is beyond is matched anew."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 
@@ -12,7 +12,7 @@ from rating.core.tariffs import PricedRate
 
 from .local_time import wall_clock
 from .refusing import refuse
-from .time_periods import Hours, held_until, hours_of
+from .time_periods import Hours, begins_after, held_until, hours_of
 
 MOST_PARTS = 2_000
 
@@ -30,10 +30,11 @@ class Cut:
 
 
 def cut_at_boundaries(matched: pl.DataFrame, rates: Sequence[PricedRate]) -> Cut:
-    """Cut the rows whose group splits records and whose time period ends while they last.
+    """Cut the rows whose group splits records where, while they last, the time period of their group or rate ends, or
+    that of one begins which is tried before theirs.
 
     matched: USAGE, time_zone and rate_key; the value of a row in such a group is seconds from its date. The rest
-    begins where the period ends, as the next part; an amount is shared by the seconds, the rest takes what is left.
+    begins at the boundary, as the next part; an amount is shared by the seconds, the rest takes what is left.
     """
     splitting = _splitting(matched, rates)
     if not splitting:
@@ -65,29 +66,80 @@ def refuse_crumbs(rest: pl.DataFrame) -> pl.DataFrame:
     return refuse(rest, "system_error", message)
 
 
-def _splitting(matched: pl.DataFrame, rates: Sequence[PricedRate]) -> dict[tuple[Hours, ...], list[int]]:
-    """The keys of the rates met that cut records, by the time periods that end them."""
-    splitting: dict[tuple[Hours, ...], list[int]] = {}
+@dataclass(frozen=True)
+class Bounds:
+    """The time periods at whose ends, and those at whose starts, records of a rate are cut."""
+
+    ends: tuple[Hours, ...]
+    starts: tuple[Hours, ...]
+
+
+def _splitting(matched: pl.DataFrame, rates: Sequence[PricedRate]) -> dict[Bounds, list[int]]:
+    """The keys of the rates met that cut records, by where."""
+    splitting: dict[Bounds, list[int]] = {}
     for key in matched["rate_key"].unique().sort().to_list():
-        rate = rates[key]
-        names = [name for name in (rate.group.time_period, rate.rate.time_period) if name is not None]
-        if rate.group.at_boundary == "split" and names:
-            splitting.setdefault(tuple(hours_of(rate.version.plan, name) for name in names), []).append(key)
-    return splitting
+        if rates[key].group.at_boundary == "split":
+            own = _hours(rates[key])
+            before = dict.fromkeys(hours for each in _before(rates, key) for hours in _hours(each))
+            splitting.setdefault(Bounds(own, tuple(each for each in before if each not in own)), []).append(key)
+    return {bounds: keys for bounds, keys in splitting.items() if bounds.ends or bounds.starts}
 
 
-def _seconds_left(matched: pl.DataFrame, splitting: dict[tuple[Hours, ...], list[int]]) -> pl.Series:
-    """The seconds from each row's date to the end of its time periods; null where they do not end, or do not count."""
+def _hours(rate: PricedRate) -> tuple[Hours, ...]:
+    names = (rate.group.time_period, rate.rate.time_period)
+    return tuple(hours_of(rate.version.plan, name) for name in names if name is not None)
+
+
+def _before(rates: Sequence[PricedRate], key: int) -> Iterator[PricedRate]:
+    """The rates of the same class that are tried before one; those of a version stand together."""
+    found = rates[key]
+    for earlier in range(key - 1, -1, -1):
+        if rates[earlier].version is not found.version:
+            return
+        if rates[earlier].usage_class_id == found.usage_class_id:
+            yield rates[earlier]
+
+
+def _seconds_left(matched: pl.DataFrame, splitting: dict[Bounds, list[int]]) -> pl.Series:
+    """The seconds from each row's date to its next boundary; null where there is none."""
     rows = matched.select("date", "time_zone", "rate_key").with_row_index("row")
     rows = rows.with_columns(wall_clock(rows).dt.date().alias("day"))
     found = []
-    for hours, keys in splitting.items():
+    for bounds, keys in splitting.items():
         own = rows.filter(pl.col("rate_key").is_in(keys))
         for (zone,), part in own.partition_by("time_zone", as_dict=True).items():
-            ends = [held_until(each, zone, part["day"], part["date"]).alias(str(n)) for n, each in enumerate(hours)]
-            found.append(part.select("row", "date", end=pl.select(pl.min_horizontal(*ends)).to_series()))
+            moments = [held_until(each, str(zone), part["day"], part["date"]) for each in bounds.ends]
+            moments += [begins_after(each, str(zone), part["day"], part["date"]) for each in bounds.starts]
+            named = [each.alias(str(place)) for place, each in enumerate(moments)]
+            found.append(part.select("row", "date", end=pl.select(pl.min_horizontal(*named)).to_series()))
     left = pl.concat(found).select("row", seconds=_quantity((pl.col("end") - pl.col("date")).to_physical()))
     return rows.select("row").join(left, on="row", how="left", maintain_order="left")["seconds"]
+
+
+def rejoin(parts: pl.DataFrame) -> pl.DataFrame:
+    """Parts that follow each other and have the same rate as one: the boundary between them was none for them.
+
+    parts: as `cut_at_boundaries` leaves them, all of each record. Parts are numbered anew.
+    """
+    ordered = parts.sort("udr_id", "part")
+    begins = ordered.select(
+        (pl.col("udr_id").ne_missing(pl.col("udr_id").shift()))
+        | (pl.col("rate_key").ne_missing(pl.col("rate_key").shift()))
+    ).to_series()
+    if begins.all():
+        return parts
+    amount = pl.when(pl.col("amount").count() > 0).then(pl.col("amount").sum())
+    joined = (
+        ordered.with_columns(begins.cum_sum().alias("run"))
+        .group_by("run", maintain_order=True)
+        .agg(
+            pl.exclude("run", "value", "amount").first(),
+            # Parts add up to the record that they were cut from, so that no sum is larger than it was.
+            pl.col("value").sum().cast(QUANTITY),
+            amount.cast(AMOUNT).alias("amount"),
+        )
+    )
+    return joined.with_columns(part=pl.int_range(pl.len(), dtype=pl.Int64).over("udr_id")).select(parts.columns)
 
 
 def _quantity(microseconds: pl.Expr) -> pl.Expr:

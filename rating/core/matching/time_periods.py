@@ -86,7 +86,33 @@ def held_until(hours: Hours, zone: str, days: pl.Series, moments: pl.Series) -> 
     return ends.gather(pl.select(pl.when(place >= 0).then(place)).to_series())
 
 
+def begins_after(hours: Hours, zone: str, days: pl.Series, moments: pl.Series) -> pl.Series:
+    """The first moment after each of `moments` at which the time period begins to hold; null where it never does.
+
+    days: the local date of each moment.
+    """
+    distinct = days.unique().drop_nulls().to_list()
+    begins = sorted({start for day in distinct for start in (*_starts(hours, zone, day), *_next(hours, zone, day))})
+    place = pl.Series(begins, dtype=moments.dtype).to_physical().search_sorted(moments.to_physical(), side="right")
+    return pl.Series([*begins, None], dtype=moments.dtype).gather(place)
+
+
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def _starts(hours: Hours, zone: str, day: date) -> list[datetime]:
+    """When the period begins on a day; what goes on from the day before does not."""
+    ended = {end for _, end in spans_of(hours, zone, day - DAY)}
+    return [start for start, _ in spans_of(hours, zone, day) if start not in ended]
+
+
+@lru_cache(maxsize=20_000)
+def _next(hours: Hours, zone: str, day: date) -> list[datetime]:
+    """When the period begins on the next day on which it does; nothing where there is none."""
+    for ahead in range((max([day, *hours.holidays]) - day).days + ROUND_THE_CLOCK):
+        if starts := _starts(hours, zone, day + (ahead + 1) * DAY):
+            return starts[:1]
+    return []
 
 
 @lru_cache(maxsize=20_000)

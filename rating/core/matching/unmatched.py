@@ -30,28 +30,21 @@ def without_rate(usage: pl.DataFrame, versions: Sequence[Version], rates: Sequen
         unzoned=pl.lit(None, pl.String),  # the identifier for which no zone was found
         zoned_by=pl.lit(None, pl.String),
     )
+    classes = _classes(versions, rates)
     for _, layer in sorted(groups.partition_by("place", include_key=False, as_dict=True).items()):
-        asked = _tried(asked, layer, questions, rates, {each.version_id: each for each in versions})
+        asked = _tried(asked, layer, questions, classes)
     refusals = [refuse(asked.filter(which), cause, message) for cause, which, message in REASONS]
     return pl.concat(refusals)
 
 
-def _tried(
-    asked: pl.DataFrame,
-    layer: pl.DataFrame,
-    questions: Questions,
-    rates: Sequence[PricedRate],
-    versions: dict[int, Version],
-) -> pl.DataFrame:
+def _tried(asked: pl.DataFrame, layer: pl.DataFrame, questions: Questions, classes: pl.DataFrame) -> pl.DataFrame:
     """What the group in one place of each version adds to what is known of rows that no rate fits."""
     rows = asked.select("version_id", "date").with_row_index("row")
     tried = rows.join(layer, on="version_id", how="inner", maintain_order="left")
     fits = tried.select(IS_VALID).to_series() & questions.answers(asked, tried)
     inside = tried.filter(fits).select("row", "group", is_inside=pl.lit(True))
     joined = asked.with_row_index("row").join(inside, on="row", how="left", maintain_order="left")
-    joined = joined.join(
-        _classes(rates, versions), on=["version_id", "usage_class_id", "group"], how="left", maintain_order="left"
-    )
+    joined = joined.join(classes, on=["version_id", "usage_class_id", "group"], how="left", maintain_order="left")
     lacks = pl.lit(False)
     identifier: pl.Expr = pl.lit(None, pl.String)
     for zone_by, (number, zone) in ZONE_COLUMNS.items():
@@ -68,10 +61,10 @@ def _tried(
     return joined.select(asked.columns)
 
 
-def _classes(rates: Sequence[PricedRate], versions: dict[int, Version]) -> pl.DataFrame:
+def _classes(versions: Sequence[Version], rates: Sequence[PricedRate]) -> pl.DataFrame:
     """Which groups have a rate for which class, and by which identifier they ask for its zone."""
     places: dict[tuple[int, str], int] = {}
-    for version in versions.values():
+    for version in versions:
         for place, group in enumerate(version.plan.groups):
             places.setdefault((version.version_id, group.name), place)
     zoned: dict[tuple[int, int, int], str | None] = {}

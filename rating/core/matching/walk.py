@@ -11,14 +11,14 @@ from .local_time import add_months
 from .paying import find_payers
 from .refusing import refuse_wholes
 from .searching import find_rates, find_versions
-from .splitting import MOST_PARTS, cut_at_boundaries, refuse_crumbs
+from .splitting import MOST_PARTS, cut_at_boundaries, refuse_crumbs, rejoin
 
 
 def match_usage(chosen: pl.DataFrame, *, book: Book) -> Rated:
     """Find who pays for usage, by which plan, version and rate, and what the rate asks of it.
 
     chosen: as `choose_payers` leaves it, one row a record. Returns schema MATCHED, one row a record or, where a group
-    splits records at the end of its time period, one for each part: its date is when it starts, its month is that of
+    splits records at the boundaries of time periods, one for each part: its date is when it starts, its month that of
     its date. Refuses, as a whole, what cannot be rated, with the message that says what is missing.
     """
     paid = find_payers(chosen, book)
@@ -45,5 +45,6 @@ def _match_parts(paid: pl.DataFrame, book: Book) -> Rated:
             break
     refused.append(refuse_crumbs(left))
     if len(matched) > 1:
-        matched = [each.select(*PAID, "version_id", "rate_key") for each in matched]
-    return Rated(pl.concat(matched), pl.concat(refused))
+        columns = [*PAID, "version_id", "rate_key"]
+        return Rated(rejoin(pl.concat(each.select(columns) for each in matched)), pl.concat(refused))
+    return Rated(matched[0], pl.concat(refused))

@@ -279,7 +279,7 @@ def test_a_fault_is_told_at_its_place(change: str, value: Any, place: str, words
 def test_a_fault_of_tiers_is_told_at_its_place(change: str, value: Any, place: str, words: str):
     tiers = "/groups/0/rates/1/tiers"
     faults = faults_of(put(document(), tiers + change, value))
-    assert list(faults)[0] == tiers + (place or change)
+    assert next(iter(faults)) == tiers + (place or change)
     assert words in faults[tiers + (place or change)]
 
 

@@ -1,5 +1,6 @@
 """From usage to the rate that prices it, by drawn tables: no database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -323,7 +324,24 @@ def test_usage_is_described_in_the_columns_that_pricing_reads():
     matched, refused = match(usage("udr_id\n1\n2"), book(VOICE))
     assert matched.schema == MATCHED
     assert refused.schema == REFUSED
-    assert match(usage("udr_id\n1").clear(), book(VOICE))[0].schema == MATCHED
+
+
+def test_no_usage_and_no_configuration_are_no_trouble():
+    everything = plan(
+        rate("Vienna", zone="Vienna", aggregation={"function": "sum", "of": "Extensions.gb"}),
+        rate("Night", time_period="Night", condition="Extensions.x = 'a'"),
+        zones=ZONES,
+        time_periods=[{"name": "Night", "bands": [{"days": ["mon"]}]}],
+        cost_groups=[{"name": "Costs", "rates": [rate("Cost", zone="Vienna")]}],
+        buckets=[{"name": "Some", "size": "1", "condition": "Value > 5"}],
+    )
+    matched, refused = match(usage("udr_id\n1").clear(), book(everything))
+    assert (matched.schema, matched.height) == (MATCHED, 0)
+    assert (refused.schema, refused.height) == (REFUSED, 0)
+    bare = book(plans="plan_id plan currency\n1 Gold EUR")
+    assert "No version of plan “Gold”" in refusals(usage("udr_id\n1"), bare)[0][1]
+    nobody = replace(bare, payers=bare.payers.clear(), plans=bare.plans.clear())
+    assert refusals(usage("udr_id\n1"), nobody)[0][0] == "no_identifier_match"
 
 
 def test_usage_whose_rate_is_known_is_described_without_choosing_anew():

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rating.core import frames
 from rating.core.frames import MOMENT, USAGE, Schema
 from rating.core.tariffs import PriceList
 
@@ -15,8 +14,22 @@ CLASSES: Schema = {
 }
 
 PAYERS: Schema = {  # one row for each time that a service owned an identifier
-    **frames.PAYERS,
+    "identifier": pl.String,
+    "service_identifier_id": pl.Int64,
+    "starts_at": MOMENT,
+    "ends_at": MOMENT,
+    "service_id": pl.Int64,
+    "service_starts_at": MOMENT,
+    "service_ends_at": MOMENT,
+    "service_plan_id": pl.Int64,
     "package_plan_id": pl.Int64,  # of the package that the service came with
+    "account_id": pl.Int64,
+    "account_number": pl.String,
+    "account_currency": pl.String,
+    "time_zone": pl.String,
+    "is_final_billed": pl.Boolean,
+    "account_plan_id": pl.Int64,
+    "parent_plan_id": pl.Int64,  # of the nearest account above that has one
     "family_id": pl.Int64,  # the topmost account above the account, or itself
 }
 

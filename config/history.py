@@ -62,6 +62,7 @@ def work_once() -> bool:
         or ingestion_services.retry_next_exceptions(now=now)
         or bool(rating_services.rate_batches(now=now))
         or bool(rating_services.settle_waiting(now=now))
+        or bool(rating_services.reprice_waiting(now=now))
     )
 
 
@@ -74,5 +75,6 @@ def is_work_waiting() -> bool:
         ingestion_selectors.exceptions_to_retry(),
         rating_selectors.batches_waiting(now=now),
         rating_selectors.periods_unsettled(),
+        rating_selectors.repricings_unfinished(),
     )
     return any(rows.exists() for rows in questions)

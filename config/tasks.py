@@ -39,7 +39,11 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
             ingestion_selectors.imports_to_plan(now=now),
             ingestion_selectors.exceptions_to_retry(),
         ],
-        "rate": [rating_selectors.batches_waiting(now=now), rating_selectors.periods_unsettled()],
+        "rate": [
+            rating_selectors.batches_waiting(now=now),
+            rating_selectors.periods_unsettled(),
+            rating_selectors.repricings_unfinished(),
+        ],
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Case, F, Prefetch, Q, QuerySet, Sum, Value, When
 
 from mediation.models import UdrBatch
-from rating.models import BillingPeriod, Charge, Statement, StatementLine, StatementTax
+from rating.models import BillingPeriod, Charge, Repricing, Statement, StatementLine, StatementTax
 
 READY = (UdrBatch.Status.MEDIATED, UdrBatch.Status.SUPERSEDED)
 UNFINISHED = (*READY, UdrBatch.Status.STAGED, UdrBatch.Status.ERRORED)
@@ -28,6 +28,11 @@ def batches_unfinished() -> QuerySet[UdrBatch]:
 def periods_unsettled() -> QuerySet[BillingPeriod]:
     """Open periods in which something was taken back since they were last put in order."""
     return BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN)
+
+
+def repricings_unfinished() -> QuerySet[Repricing]:
+    """Repricings that workers are still to work out or to apply."""
+    return Repricing.objects.filter(status__in=(Repricing.Status.COUNTING, Repricing.Status.WAITING))
 
 
 def issued_statement(period: BillingPeriod) -> Statement | None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from mediation.core.numbers import AMOUNT
 from rating.core.costs import EXACT
-from rating.core.frames import COUNTERS, GRANTS, LEVEL, MONEY, Priced, Standing
+from rating.core.frames import COUNTERS, GRANTS, LEVEL, MONEY, Standing
 from rating.core.matching import KNOWN
 from rating.core.tariffs import PriceList
 
@@ -195,9 +195,18 @@ def untouched(grants: pl.DataFrame, opening: pl.DataFrame) -> pl.DataFrame:
     return grants.join(opening, on=GRANT, how="anti").select(GRANT)
 
 
-def totals_by_account(charges: pl.DataFrame, priced: Priced) -> pl.DataFrame:
-    """What accounts were charged and would be: account_id, before, after."""
-    before = charges.group_by("account_id").agg(before=pl.col("amount").cast(MONEY).sum())
-    after = priced.rated.group_by("account_id").agg(after=pl.col("charged_amount").cast(MONEY).sum())
-    both = before.join(after, on="account_id", how="full", coalesce=True)
-    return both.with_columns(pl.col("before", "after").fill_null(0)).sort("account_id")
+def totals_by_account(
+    before: pl.DataFrame, rated: pl.DataFrame, made: pl.DataFrame, refused: pl.DataFrame
+) -> pl.DataFrame:
+    """What accounts were charged and would be: account_id, before, after, changed, refused.
+
+    before, made: CHARGES; rated: PRICED, of all that was looked at; refused: REFUSED. What cannot be charged any more
+    counts for the account that was charged.
+    """
+    was = before.group_by("account_id").agg(before=pl.col("amount").cast(MONEY).sum())
+    now = rated.group_by("account_id").agg(after=pl.col("charged_amount").cast(MONEY).sum())
+    changed = made.group_by("account_id").agg(changed=pl.len().cast(pl.Int64))
+    lost = before.join(refused, on="udr_id", how="semi").group_by("account_id").agg(refused=pl.len().cast(pl.Int64))
+    both = was.join(now, on="account_id", how="full", coalesce=True)
+    told = both.join(changed, on="account_id", how="left").join(lost, on="account_id", how="left")
+    return told.with_columns(pl.col("before", "after", "changed", "refused").fill_null(0)).sort("account_id")

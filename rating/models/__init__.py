@@ -4,6 +4,7 @@ from .accounts import Account, BillingPeriod, Service, ServiceIdentifier
 from .charges import BucketDraw, BucketGrant, Charge, Counter, SeenMember
 from .exceptions import RatingException
 from .plans import Bucket, Package, PlanVersion, Rate, RatePlan
+from .repricings import RepricedAccount, Repricing
 from .statements import Statement, StatementLine, StatementTax
 from .taxes import ClassTaxCategory, Jurisdiction, TaxCode, TaxExemption, TaxPart
 
@@ -22,6 +23,8 @@ __all__ = [
     "Rate",
     "RatePlan",
     "RatingException",
+    "RepricedAccount",
+    "Repricing",
     "SeenMember",
     "Service",
     "ServiceIdentifier",

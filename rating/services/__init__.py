@@ -20,6 +20,13 @@ from rating.services.exceptions import (
     rerate_exceptions,
     write_off_rating_exceptions,
 )
+from rating.services.rerating import (
+    UnableToAskWhatIf,
+    apply_rerate,
+    ask_what_if,
+    propose_rerate,
+    reprice_waiting,
+)
 from rating.services.versions import (
     UnableToActivatePlan,
     activate_version,
@@ -32,16 +39,21 @@ from rating.services.versions import (
 __all__ = [
     "Sheet",
     "UnableToActivatePlan",
+    "UnableToAskWhatIf",
     "UnableToClosePeriod",
     "UnableToRerate",
     "UnableToWriteOff",
     "activate_version",
+    "apply_rerate",
+    "ask_what_if",
     "close_period",
     "create_draft",
     "faults_of",
     "import_plan",
     "make_partitions_ahead",
+    "propose_rerate",
     "rate_batches",
+    "reprice_waiting",
     "rerate_exceptions",
     "retry_batches",
     "settle_waiting",

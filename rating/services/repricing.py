@@ -34,43 +34,64 @@ class Repriced:
     dropped_grants: pl.DataFrame
 
 
-def reprice_periods(*, periods: pl.DataFrame, book: Book, now: datetime, chosen: Sequence[int] = ()) -> Repriced:
+def reprice_periods(
+    *, periods: pl.DataFrame, book: Book, now: datetime, chosen: Sequence[int] = (), is_locked: bool = True
+) -> Repriced:
     """Price again what periods counted, as far as it depends on other usage, and what is chosen, by rates of today.
 
-    periods: as `store.lock_periods` or `store.periods_known` give them. chosen: UDRs whose payer and rate are looked
-    up anew; with them the open rating exceptions of the periods. Independent usage that is not chosen stays as it is.
+    periods: as `store.lock_periods` or `store.periods_known` give them. chosen: UDRs of theirs whose payer and rate are
+    looked up anew; with them the open rating exceptions of the periods. Independent usage that is not chosen stays as
+    it is. Where chosen usage is another account's now, the period that charges it there is priced again too.
+    is_locked: False makes and locks nothing, for answers that are not written.
     """
-    charges = repricing.with_rate_keys(store.charges_counted_in(periods["period_id"].to_list()), book.prices)
     is_chosen = pl.col("udr_id").is_in(pl.Series(list(chosen), dtype=pl.Int64).implode())
+    months = _with_months(periods)
+    charges = _charges_in(months, book)
+    anew = _anew(charges.filter(is_chosen), months, book, now)
+    known = months.height
+    found, months = _moved(anew.matched, months, is_locked)
+    if months.height > known:
+        charges = pl.concat([charges, _charges_in(months[known:], book)])
     depends = pl.col("rate_key").is_in([each.key for each in book.prices.rates if _depends(each, book)])
     before = charges.filter(is_chosen | depends)
-    months = periods.pipe(_with_months)
     kept = _described(before.filter(~is_chosen), months, book)
-    anew = _anew(before.filter(is_chosen), months, book, now)
-    matched = pl.concat([kept, anew.matched])
-    lock_lasting(matched=matched, prices=book.prices)
+    matched = pl.concat([kept, found])
+    if is_locked:
+        lock_lasting(matched=matched, prices=book.prices)
+    return _priced(before, matched, anew.refused, months, book, now)
+
+
+def _priced(
+    before: pl.DataFrame, matched: pl.DataFrame, refused: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime
+) -> Repriced:
     draws = store.draws_of(before)
     bounds = months.select(*BOUNDS)
     stands = store.standing_of(matched, book.prices, bounds)
     opening = repricing.without(stands, before, draws, book.prices)
     priced = price_usage(matched, prices=book.prices, periods=bounds, standing=opening)
-    entries = _entries(before, priced.rated)
     made = outcome_of(
-        priced=priced, refused=pl.concat([anew.refused, priced.refused]), prices=book.prices, now=now, entries=entries
+        priced=priced,
+        refused=pl.concat([refused, priced.refused]),
+        prices=book.prices,
+        now=now,
+        entries=_entries(before, priced.rated),
     )
     before = before.select(*CHARGES)
     found = repricing.difference(before, draws, made.charged, made.draws)
+    made_draws = made.draws.join(found.made, left_on="charge_id", right_on="id", how="semi")
     return Repriced(
         periods=months,
         priced=priced,
         before=before,
         taken=found.taken,
-        made=Charged(
-            found.made, made.draws.join(found.made, left_on="charge_id", right_on="id", how="semi"), made.refused
-        ),
+        made=Charged(found.made, made_draws, made.refused),
         reduced_grants=opening.grants.join(stands.grants, on=opening.grants.columns, how="anti", nulls_equal=True),
         dropped_grants=repricing.untouched(stands.grants, opening.grants),
     )
+
+
+def _charges_in(months: pl.DataFrame, book: Book) -> pl.DataFrame:
+    return repricing.with_rate_keys(store.charges_counted_in(months["period_id"].to_list()), book.prices)
 
 
 def _depends(rate: PricedRate, book: Book) -> bool:
@@ -112,27 +133,40 @@ def _usage_of(charges: pl.DataFrame, book: Book) -> pl.DataFrame:
 
 
 def _anew(chosen: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime) -> Matched:
-    """Usage that looks for its payer and rate again: what is chosen, and what the periods' accounts have refused."""
+    """Usage that looks for its payer and rate again: what is chosen, and what the periods' accounts have refused.
+
+    What stays with its account keeps the month of the period that counted it; of what was refused only that is taken
+    which these periods count.
+    """
     waiting = store.refused_usage_of(months, with_extensions=book.prices.needs_extensions)
     usage = pl.concat([_usage_of(chosen, book), waiting]).unique("udr_id", keep="first", maintain_order=True)
     if usage.is_empty():
         return Matched(empty(MATCHED), empty(REFUSED))
     found = find_rates(usage=usage, book=book, now=now)
-    return Matched(_counted_where_they_were(found.matched, chosen, months), found.refused)
+    counted = chosen.select("udr_id", "account_id", period_id="counting_period_id").unique("udr_id")
+    was = counted.join(months.select("period_id", was_in="month"), on="period_id")
+    placed = found.matched.join(was.drop("period_id"), on=["udr_id", "account_id"], how="left", maintain_order="left")
+    placed = placed.with_columns(month=pl.coalesce("was_in", "month")).select(found.matched.columns)
+    is_chosen = pl.col("udr_id").is_in(chosen["udr_id"].unique().implode())
+    here = placed.join(months, on=["account_id", "month"], how="semi").filter(~is_chosen)
+    return Matched(pl.concat([placed.filter(is_chosen), here]), found.refused)
 
 
-def _counted_where_they_were(matched: pl.DataFrame, chosen: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:
-    """Matched usage with the month of the period that counted it before; what no period here counts is left out."""
-    counted = chosen.select("udr_id", period_id="counting_period_id").unique("udr_id")
-    named = counted.join(months.select("period_id", was_in="month", was_of="account_id"), on="period_id").drop(
-        "period_id"
+def _moved(matched: pl.DataFrame, months: pl.DataFrame, is_locked: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Usage with the months of the periods that count it now, and the periods with those that others' accounts add."""
+    asked = matched.join(months, on=["account_id", "month"], how="anti").select("account_id", "time_zone", "month")
+    if asked.is_empty():
+        return matched, months
+    found = (store.lock_open_periods if is_locked else store.periods_as_they_stand)(asked.unique())
+    zoned = found.join(asked.unique(), on=["account_id", "month"]).with_columns(is_closed=pl.lit(False))
+    further = zoned.join(months, on="period_id", how="anti").unique("period_id", keep="first")
+    months = pl.concat([months, further.select(months.columns)])
+    # Several months may be charged by one period: they all take the month that it goes by here.
+    by_period = found.select("account_id", "month", "period_id").join(
+        months.select("period_id", goes_by="month"), on="period_id"
     )
-    moved = matched.join(named, on="udr_id", how="left", maintain_order="left").with_columns(
-        month=pl.when(pl.col("was_of") == pl.col("account_id")).then("was_in").otherwise("month")
-    )
-    return moved.join(months.select("account_id", "month"), on=["account_id", "month"], how="semi").select(
-        matched.columns
-    )
+    placed = matched.join(by_period, on=["account_id", "month"], how="left", maintain_order="left")
+    return placed.with_columns(month=pl.coalesce("goes_by", "month")).select(matched.columns), months
 
 
 def _entries(before: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame | None:

@@ -23,6 +23,7 @@ from .periods import (
     zones_of,
 )
 from .plans import active_prices, book, bucket_ids_of, classes, plans, rate_ids_of
+from .repricings import accounts_charged, chosen_charges
 from .standing import (
     grants_of,
     put_standing,
@@ -34,12 +35,14 @@ from .standing import (
 from .udrs import udr_ranges, usage_of_batches, usage_of_udrs
 
 __all__ = [
+    "accounts_charged",
     "active_prices",
     "billed_charges",
     "book",
     "bucket_ids_of",
     "charges_counted_in",
     "charges_of_batches",
+    "chosen_charges",
     "classes",
     "copy_in_charges",
     "copy_in_draws",

@@ -1,7 +1,7 @@
 """Fills every table that the admin shows, by the ORM alone, and lets people of few permissions act on it."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 from django.contrib.auth.models import Group, Permission, User
@@ -37,26 +37,7 @@ from mediation.models import (
     UsageClassType,
     UsageUnit,
 )
-from rating.core.frames import ENTRY_BITS
-from rating.models import (
-    Account,
-    BillingPeriod,
-    Bucket,
-    BucketBalance,
-    Charge,
-    Rate,
-    RateGroup,
-    RatePlan,
-    RatingException,
-    Service,
-    ServiceIdentifier,
-    StatementLine,
-    Tier,
-    TierPosition,
-)
-
-MAY = datetime(2026, 5, 1, tzinfo=UTC)
-JUNE = datetime(2026, 6, 1, tzinfo=UTC)
+from tests.config.charged_crowd import JUNE, MAY, rate
 
 
 def crowd(first: int, last: int) -> None:
@@ -155,70 +136,6 @@ def arrive(number: int, owner: User) -> UsageImport:
     )
     UdrKey.objects.create(id=udr_id, feed_id=feed.pk, key=f"event-{number}", content_hash=uuid.uuid4())
     return usage_import
-
-
-def rate(number: int) -> Charge:
-    udr = Udr.objects.get(udr_usage_identifier=f"4361{number}")
-    plan = RatePlan.objects.create(name=f"Plan {number}")
-    group = RateGroup.objects.create(plan=plan, position=1, name="Euro", currency="EUR", starts_at=MAY)
-    price = Rate.objects.create(group=group, usage_class_id=udr.usage_class_id, model="graduated")
-    Tier.objects.create(rate=price, up_to=100, price=Decimal("0.01"))
-    bucket = Bucket.objects.create(plan=plan, name="Included", size=1000)
-    bucket.usage_classes.add(udr.usage_class_id)
-    account = Account.objects.create(number=f"A{number}", name=f"Account {number}", currency="EUR", rate_plan=plan)
-    service = Service.objects.create(account=account, name=f"Line {number}", starts_at=MAY)
-    owned = ServiceIdentifier.objects.create(service=service, identifier=udr.udr_usage_identifier, starts_at=MAY)
-    period = BillingPeriod.objects.create(account=account, starts_at=MAY, ends_at=JUNE)
-    StatementLine.objects.create(
-        period=period,
-        usage_class_id=udr.usage_class_id,
-        currency="EUR",
-        record_count=1,
-        quantity=94,
-        rated_quantity=94,
-        bucket_quantity=10,
-        amount=Decimal("0.84"),
-        line_amount=Decimal("0.84"),
-    )
-    TierPosition.objects.create(period=period, service=service, rate=price, quantity=84)
-    BucketBalance.objects.create(period=period, service=service, bucket=bucket, used=10)
-    UdrBatch.objects.filter(import_id=udr.import_id).update(uncharged_count=1)
-    RatingException.objects.create(
-        udr_id=udr.pk,
-        udr_date=udr.date,
-        feed_id=udr.feed_id,
-        import_id=udr.import_id,
-        usage_class_id=udr.usage_class_id,
-        cause="no_rate_plan",
-        message="No rate plan.",
-        value=94,
-        identifier=udr.udr_usage_identifier,
-        created_at=MAY,
-        last_tried_at=MAY,
-    )
-    return Charge.objects.create(
-        id=udr.pk << ENTRY_BITS,
-        udr_id=udr.pk,
-        date=udr.date,
-        kind="charge",
-        import_id=udr.import_id,
-        account=account,
-        service=service,
-        service_identifier=owned,
-        period=period,
-        usage_class_id=udr.usage_class_id,
-        plan=plan,
-        rate_group=group,
-        rate=price,
-        bucket=bucket,
-        quantity=94,
-        rated_quantity=94,
-        bucket_quantity=10,
-        tier_position=0,
-        amount=Decimal("0.84"),
-        currency="EUR",
-        rated_at=MAY,
-    )
 
 
 def operate(number: int, owner: User) -> None:

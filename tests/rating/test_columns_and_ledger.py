@@ -176,7 +176,15 @@ def told_apart():
     return tariff, usage(text, tariff)
 
 
-@settings(max_examples=60, deadline=None)
+def at_the_edge():
+    """Three records that come to more than one quantity may, on a rate without end and one that ends."""
+    tariff = prices(plan(graduated((10, 1), (None, 2), name="A"), graduated((10, 1), name="B"), per_unit(name="C")))
+    lines = [f"{rate} {value}" for rate in "ABC" for value in ("999999999999999.999999", "999999999999999.5", "0")]
+    return tariff, usage("rate value\n" + "\n".join(lines), tariff)
+
+
+@settings(max_examples=30, deadline=None)
+@example(at_the_edge(), 3)
 @given(usual_usage(), st.integers(1, 4))
 @example(told_apart(), 3)
 def test_columns_and_ledger_agree_to_the_last_digit(drawn, day):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rating.core.frames import MOMENT
+from rating.core.frames import MOMENT, USAGE
+from rating.core.matching import share_amounts
 from rating.core.matching.time_periods import Hours, begins_after, held_until, in_hours, spans_of
 from rating.core.plans.spec import Band, TimePeriod
 
@@ -261,6 +262,16 @@ def test_an_amount_is_shared_by_the_seconds_to_the_last_digit():
     matched, refused = match(rows, of)
     assert refused.is_empty(), refused["message"].to_list()
     assert matched["amount"].to_list() == [Decimal("0.33333333334"), Decimal("0.66666666667")]
+
+
+def test_shares_add_up_to_an_amount_of_any_size():
+    amount = Decimal("999999999999999999999.99999999999")
+    parts_ = pl.DataFrame(
+        {"udr_id": [1, 2, 1, 1], "part": [2, 0, 0, 1], "value": [Decimal(1)] * 4, "amount": [amount] * 4},
+        schema={"udr_id": pl.Int64, "part": pl.Int64, "value": USAGE["value"], "amount": USAGE["amount"]},
+    )
+    third = Decimal("333333333333333333333.33333333333")
+    assert share_amounts(parts_)["amount"].to_list() == [third, amount, third, third]
 
 
 def test_a_record_is_refused_whole_and_once_where_a_part_cannot_be_rated():

@@ -43,7 +43,9 @@ RATES: Schema = {  # what of a rate and its bucket the columns need
     "size": QUANTITY,
     "shared": pl.String,
 }
-TIERS: Schema = {"rate_key": pl.Int64, "place": pl.Int64, "above": QUANTITY, "up_to": QUANTITY, "tier_price": PRICE}
+TIERS: Schema = {"rate_key": pl.Int64, "place": pl.Int64, "above": TOTAL, "up_to": TOTAL, "tier_price": PRICE}
+
+NO_END = Decimal(10) ** 31  # beyond every total
 
 CLIMBS = pl.col("model") == "graduated"
 GRANT = ["bucket_id", "grant_account", "grant_service", "grant_start"]
@@ -86,7 +88,7 @@ def _rates(met: list[PricedRate], prices: PriceList) -> pl.DataFrame:
     for priced in met:
         rate = priced.rate
         bucket = prices.buckets[priced.bucket_keys[0]] if priced.bucket_keys else None
-        last_unit = (rate.tiers[-1].up_to or LARGEST) if rate.tiers else None
+        last_unit = rate.tiers[-1].up_to if rate.tiers else None
         own = (priced.key, priced.rate_id, rate.model, rate.price, rate.minimum, rate.increment)
         drawn = (bucket.bucket_id, bucket.bucket.size, bucket.bucket.shared) if bucket else (None, None, None)
         rows.append((*own, priced.group.amount_precision, last_unit, rate.counting.per, *drawn))
@@ -143,7 +145,7 @@ def _draw(ordered: pl.DataFrame, grants: pl.DataFrame) -> pl.DataFrame:
     owner = {"account_id": "grant_account", "service_id": "grant_service", "starts_at": "grant_start"}
     known = grants.rename(owner).select(*GRANT, "granted", "carried", "refills", "used")
     drawn = ordered.join(known, on=GRANT, how="left", maintain_order="left").with_columns(
-        pl.col("carried", "refills", "used").fill_null(0), _before=_before("rated_quantity", GRANT)
+        pl.col("carried", "refills", "used").fill_null(0), _before=_before(ordered, "rated_quantity", GRANT)
     )
     # Without a bucket, `size` is null and nothing is granted. What was granted never shrinks.
     drawn = drawn.with_columns(granted=pl.max_horizontal("granted", pl.col("size").cast(MONEY) + pl.col("carried")))
@@ -161,13 +163,23 @@ def _climb(drawn: pl.DataFrame, counters: pl.DataFrame) -> pl.DataFrame:
     owner = {"period_id": "counter_period", "account_id": "counter_account", "service_id": "counter_service"}
     known = counters.rename(owner | {"key": "counter_key", "credit": "credit_before"})
     climbing = drawn.join(known, on=COUNTER, how="left", maintain_order="left")
-    start = pl.col("position").fill_null(0).cast(TOTAL) + _before("billable", COUNTER)
+    start = pl.col("position").fill_null(0).cast(TOTAL) + _before(climbing, "billable", COUNTER)
     return climbing.with_columns(tier_position=pl.when(CLIMBS).then(start))
 
 
-def _before(column: str, keys: list[str]) -> pl.Expr:
-    """The running total of a TOTAL before each row, within `keys`."""
-    return pl.col(column).cum_sum().over(keys) - pl.col(column)
+def _before(frame: pl.DataFrame, column: str, keys: list[str]) -> pl.Series:
+    """The running total of a TOTAL before each row, within `keys`, in the rows' order.
+
+    By one running total over rows sorted by key, less what it was where each key began: four times as fast as a total
+    over each of many small groups. It holds: 10^15 units of 10^17 records fit a TOTAL.
+    """
+    telling = [key for key in keys if not frame[key].eq_missing(frame[key].first()).all()]
+    rows = frame.select(*telling, column).with_row_index("_row").sort(*telling, "_row")
+    begins = [pl.col(key).ne_missing(pl.col(key).shift(1)) for key in telling]
+    is_first = pl.any_horizontal(pl.int_range(pl.len()) == 0, *begins)
+    rows = rows.with_columns(_before=pl.col(column).cum_sum() - pl.col(column))
+    rows = rows.with_columns(_began=pl.when(is_first).then("_before").forward_fill())
+    return rows.select("_row", before=pl.col("_before") - pl.col("_began")).sort("_row")["before"]
 
 
 def _without_those_beyond(
@@ -234,14 +246,14 @@ def _along_tiers(climbing: pl.DataFrame, met: list[PricedRate]) -> pl.DataFrame:
     for priced in met:
         above = ZERO
         for place, tier in enumerate(priced.rate.tiers):
-            rows.append((priced.key, place, above, LARGEST if tier.up_to is None else tier.up_to, tier.price))
-            above = tier.up_to or LARGEST
+            rows.append((priced.key, place, above, NO_END if tier.up_to is None else tier.up_to, tier.price))
+            above = tier.up_to or NO_END
     tiers = pl.DataFrame(rows, schema=TIERS, orient="row")
     start, end = pl.col("tier_position"), pl.col("_end")
     climbing = climbing.with_columns(exact=pl.lit(0, PRODUCT), _end=start + pl.col("billable"))
     for _, layer in sorted(tiers.partition_by("place", include_key=False, as_dict=True).items()):
         covered = pl.max_horizontal(
-            pl.min_horizontal(end, pl.col("up_to").cast(TOTAL)) - pl.max_horizontal(start, pl.col("above").cast(TOTAL)),
+            pl.min_horizontal(end, "up_to") - pl.max_horizontal(start, "above"),
             pl.lit(0, TOTAL),
         )
         climbing = climbing.join(layer, on="rate_key", how="left", maintain_order="left")

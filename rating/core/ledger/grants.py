@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from rating.core.costs import EXACT, NoTier, round_away
+from rating.core.costs import EXACT, NoPrice, round_away
 from rating.core.frames import DRAWS, GRANTS
 from rating.core.plans.spec import Bucket, BucketTier, Refill
 from rating.core.tariffs import PricedBucket, PriceList
@@ -18,6 +18,8 @@ from .windows import Window, part_from, prorated, window_before, window_of
 
 ZERO = Decimal(0)
 FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+RECORD = ["udr_id", "part", "date"]
 
 GrantKey = tuple[int, int, int, datetime]  # bucket_id, account_id, service_id, starts_at
 
@@ -40,11 +42,15 @@ class Grant:
         return self.granted - self.used
 
     def cost_of(self, quantity: Decimal) -> Decimal:
-        """What the next units drawn cost by the bucket's own tiers. Raises NoTier."""
+        """What the next units drawn cost by the bucket's own tiers. Raises NoPrice."""
         tiers = self.bucket.tiers
         if not tiers:
             return ZERO
-        return tier_cost(tiers, self.used + quantity) - tier_cost(tiers, self.used)
+        end, last = self.used + quantity, tiers[-1].up_to
+        if last is not None and end > last:
+            told = f"Bucket “{self.bucket.name}” is drawn to {end.normalize():f}"
+            raise NoPrice(f"{told}, above {last.normalize():f}, where its last tier ends.")
+        return tier_cost(tiers, end) - tier_cost(tiers, self.used)
 
     def refills_left(self) -> int | None:
         """How often it can still be filled; None: always."""
@@ -59,14 +65,10 @@ def tier_cost(tiers: Sequence[BucketTier], drawn: Decimal) -> Decimal:
     cost, start = ZERO, ZERO
     for tier in tiers:
         if drawn <= start:
-            return cost
+            break
         end = drawn if tier.up_to is None else min(drawn, tier.up_to)
         cost += (end - start) * tier.price + tier.flat
-        if tier.up_to is None:
-            return cost
-        start = tier.up_to
-    if drawn > start:
-        raise NoTier(start, drawn)
+        start = end
     return cost
 
 
@@ -125,7 +127,7 @@ class Grants:
     def draw(
         self, serving: Sequence[tuple[PricedBucket, Grant]], need: Decimal, usage: Usage
     ) -> tuple[Decimal, Decimal]:
-        """Take `need` as far as the grants go: (what was drawn, what it costs). Raises NoTier.
+        """Take `need` as far as the grants go: (what was drawn, what it costs). Raises NoPrice.
 
         A bucket that comes `after` another waits until that one is empty and cannot be filled again.
         """
@@ -162,9 +164,11 @@ class Grants:
         ]
         return pl.DataFrame(rows, schema=GRANTS, orient="row")
 
-    def draws(self) -> pl.DataFrame:
-        """DRAWS, in the order in which they happened."""
-        return pl.DataFrame(self.movements, schema=DRAWS, orient="row")
+    def draws(self, ordered: pl.DataFrame) -> pl.DataFrame:
+        """DRAWS of usage in order, in the order in which they happened."""
+        schema = {"row": pl.UInt32} | {name: kind for name, kind in DRAWS.items() if name not in RECORD}
+        moves = pl.DataFrame(self.movements, schema=schema, orient="row")
+        return ordered.select(RECORD)[moves["row"]].with_columns(moves.drop("row")).select(*DRAWS)
 
     def _take(self, grant: Grant, need: Decimal, usage: Usage) -> tuple[Decimal, Decimal]:
         """What one grant gives: what is left, then what refills add, each of them a movement."""
@@ -197,7 +201,7 @@ class Grants:
 
     def _move(self, grant: Grant, usage: Usage, kind: str, quantity: Decimal, cost: Decimal) -> None:
         amount = round_away(cost, 11) if cost else ZERO
-        self.movements.append((usage.udr_id, usage.part, usage.date, *grant.key, kind, quantity, amount, grant.left))
+        self.movements.append((usage.row, *grant.key, kind, quantity, amount, grant.left))
 
     def _grant(self, priced: PricedBucket, usage: Usage, window: Window) -> Grant:
         key = (priced.bucket_id, *self.owners.owner(priced.bucket.shared, usage), window.starts_at)
@@ -259,7 +263,8 @@ class Grants:
                 break
             row = self._known((*key[:3], before.starts_at))
             if row is None:
-                past.append(Past(self._size(priced, usage, before), None, ZERO))
+                own = ZERO if bucket.follows else self._size(priced, usage, before)
+                past.append(Past(own, None, ZERO))
             else:
                 past.append(Past(row[0] - row[1], row[1], row[2]))
             unused = unused + 1 if row is None else 0

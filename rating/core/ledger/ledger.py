@@ -81,55 +81,51 @@ class Ledger:
             self.lines += priced
 
     def _price_part(self, usage: Usage, has_parts: bool) -> tuple[object, ...]:
-        """One row: (row, *ADDED). Raises Refusal, having drawn but not counted."""
+        """One row: (row, *ADDED). Raises Refusal, having drawn perhaps, but not counted."""
         work = self.works[usage.rate_key]
-        rate = work.rate
-        key, counter = self.counters.find(work, usage)
-        record = self.counters.record(work, usage)
         try:
-            counted = count(rate, counter, record)
-            need = counted.remaining
-            drawn, drawn_cost = ZERO, ZERO
-            if work.units and need > 0:
-                drawn, drawn_cost = self.grants.draw(self.grants.serving(work.units, usage), need, usage)
-            cost = cost_of(
-                rate,
-                counter,
-                counted,
-                record,
-                billable=need - drawn,
-                matrix_price=usage.matrix_price,
-                tier_total=self._tier_total(work, usage) if rate.tier_by else None,
-            )
+            return self._priced(work, usage, has_parts)
         except NoTier as missing:
             message = TOO_HIGH.format(told(missing.total), told(missing.bound), work.place)
             raise Refusal("no_rate", message) from missing
         except (NoPrice, NoCount) as missing:
             message = f"{missing} Mend rate {work.place}, or correct the record, then rerate."
             raise Refusal("no_rate", message) from missing
-        after = cost.after + drawn_cost
+
+    def _priced(self, work: Work, usage: Usage, has_parts: bool) -> tuple[object, ...]:
+        """Counted and rounded; drawn from units; priced; rounded; paid from money."""
+        rate = work.rate
+        key, counter = self.counters.find(work, usage)
+        record = self.counters.record(work, usage)
+        counted = count(rate, counter, record)
         if abs(counted.rated_quantity) > LARGEST:
             raise Refusal("system_error", TOO_MUCH.format(told(counted.rated_quantity)))
-        if abs(after - cost.before) > LARGEST_AMOUNT or abs(counter.position + cost.used) > LARGEST_POSITION:
+        need = counted.remaining
+        drawn, drawn_cost = ZERO, ZERO
+        if work.units and need > 0:
+            drawn, drawn_cost = self.grants.draw(self.grants.serving(work.units, usage), need, usage)
+        cost = cost_of(
+            rate,
+            counter,
+            counted,
+            record,
+            billable=need - drawn,
+            matrix_price=usage.matrix_price,
+            tier_total=self._tier_total(work, usage) if rate.tier_by else None,
+        )
+        after, position = cost.after + drawn_cost, counter.position
+        if abs(after - cost.before) > LARGEST_AMOUNT or abs(position + cost.used) > LARGEST_POSITION:
             raise Refusal("system_error", TOO_DEAR)
         amount = round_away(after, work.places)
         if cost.before:
             amount -= round_away(cost.before, work.places)
-        position = counter.position if key else None
         credit = ZERO
         if work.money and amount:
             credit, topped_up = self._pay(work, counter, usage, amount)
             amount += round_away(topped_up, work.places)
         self.counters.advance(key, record, counted, used=cost.used, credit=credit, keep=has_parts)
-        return (
-            usage.row,
-            counted.rated_quantity,
-            counted.free_quantity,
-            drawn,
-            position,
-            credit,
-            amount - credit,
-        )
+        row = (usage.row, counted.rated_quantity, counted.free_quantity, drawn)
+        return (*row, position if key else None, credit, amount - credit)
 
     def _pay(self, work: Work, counter: Counter, usage: Usage, amount: Decimal) -> tuple[Decimal, Decimal]:
         """(credit, what filling it up cost) of an amount. An amount below zero gives back what credit had paid."""

@@ -1,12 +1,11 @@
 """What matched usage costs: in columns where that can be, through the ledger where order and buckets ask for it."""
 
-from datetime import datetime
 from decimal import localcontext
 
 import polars as pl
 
 from rating.core.costs import EXACT
-from rating.core.frames import MEMBERS, Priced, Standing
+from rating.core.frames import MEMBERS, REFUSED, Priced, Standing, empty, refuse
 from rating.core.tariffs import PriceList
 
 from .columns import price_columns
@@ -15,7 +14,7 @@ from .grants import Grants
 from .ledger import Ledger
 from .routing import Work, columnar_keys, works
 from .totals import asked, by_owner, totals_with
-from .usage import Owners, in_order, with_periods
+from .usage import in_order, owners_of, with_periods
 
 
 def price_usage(
@@ -34,11 +33,12 @@ def price_usage(
     keys = frozenset() if only_ledger else columnar_keys(prices)
     known = works(prices)
     wanted = asked(prices, matched["plan_id"].unique().to_list())
-    refused: list[pl.DataFrame] = []
+    matched, lacking = _with_a_period(matched, periods)
+    refused = [lacking]
     while True:
         usage = with_periods(matched, periods)
         totals = totals_with(usage, standing.totals, wanted)
-        priced = _price_once(usage, prices, known, keys, standing, totals)
+        priced = _price_once(usage, prices, periods, known, keys, standing, totals)
         followed = priced.refused.join(wanted, on="usage_class_id", how="semi")
         if followed.is_empty():
             break
@@ -48,9 +48,21 @@ def price_usage(
     return Priced(priced.rated, pl.concat([*refused, priced.refused]), priced.draws, priced.standing)
 
 
+def _with_a_period(matched: pl.DataFrame, periods: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(usage that some billing period charges, REFUSED)."""
+    lacking = matched.join(periods, on=["account_id", "month"], how="anti", maintain_order="left")
+    if lacking.is_empty():
+        return matched, empty(REFUSED)
+    month = pl.col("month").cast(pl.String)
+    message = "No billing period of the account charges usage of the month " + month + ". Add it, then rerate."
+    once = lacking.sort("part").unique("udr_id", keep="first", maintain_order=True)
+    return matched.join(lacking, on="udr_id", how="anti", maintain_order="left"), refuse(once, "system_error", message)
+
+
 def _price_once(
     usage: pl.DataFrame,
     prices: PriceList,
+    periods: pl.DataFrame,
     known: list[Work],
     keys: frozenset[int],
     standing: Standing,
@@ -58,13 +70,9 @@ def _price_once(
 ) -> Priced:
     is_columnar = usage["rate_key"].is_in(sorted(keys)) & ~_lacks_amount(usage, known)
     columnar, others = usage.filter(is_columnar), usage.filter(~is_columnar)
-    if others.is_empty():
-        parts = [price_columns(columnar, prices, standing)]
-    elif columnar.is_empty():
-        parts = [_through_ledger(others, prices, known, standing, totals)]
-    else:
-        through = _through_ledger(others, prices, known, standing, totals)
-        parts = [price_columns(columnar, prices, standing), through]
+    parts = [price_columns(columnar, prices, standing)] if not columnar.is_empty() or others.is_empty() else []
+    if not others.is_empty():
+        parts.append(_through_ledger(others, prices, periods, known, standing, totals))
     left = Standing(
         counters=pl.concat([part.standing.counters for part in parts]),
         seen=pl.concat([part.standing.seen for part in parts]),
@@ -85,26 +93,25 @@ def _lacks_amount(usage: pl.DataFrame, known: list[Work]) -> pl.Series:
 
 
 def _through_ledger(
-    usage: pl.DataFrame, prices: PriceList, known: list[Work], standing: Standing, totals: pl.DataFrame
+    usage: pl.DataFrame,
+    prices: PriceList,
+    periods: pl.DataFrame,
+    known: list[Work],
+    standing: Standing,
+    totals: pl.DataFrame,
 ) -> Priced:
-    owners = Owners(_earliest(usage))
+    owners = owners_of(usage, periods)
     used = by_owner(totals, standing.totals)
-    counters = Counters(standing.counters, standing.seen, owners)
+    rate_ids = usage.select(pl.col("rate_key").replace_strict({work.priced.key: work.rate_id for work in known}))
+    met = rate_ids.unique().rename({"rate_key": "rate_id"})
+    stored, seen = (frame.join(met, on="rate_id", how="semi") for frame in (standing.counters, standing.seen))
+    counters = Counters(stored, seen, owners)
     members = {row[:3]: row[3] for row in standing.members.select(*MEMBERS).iter_rows()}
     grants = Grants(standing.grants, prices=prices, owners=owners, totals=used, members=members)
     ledger = Ledger(known, prices.class_ids, owners, counters, grants, used)
     with localcontext(EXACT):
-        rated, refused = ledger.price(in_order(usage))
-        moved, seen = counters.frames()
-    left = Standing(moved, seen, grants.moved(), totals, standing.members.clear())
-    return Priced(rated, refused, grants.draws(), left)
-
-
-def _earliest(usage: pl.DataFrame) -> dict[tuple[str, int], datetime]:
-    """When the first service of each account and family that is met here started."""
-    return {
-        (shared, owner_id): since
-        for shared, column in (("account", "account_id"), ("family", "family_id"))
-        for owner_id, since in usage.group_by(column).agg(pl.col("since").min()).iter_rows()
-        if since is not None
-    }
+        ordered = in_order(usage)
+        rated, refused = ledger.price(ordered)
+        moved, members_seen = counters.frames()
+    left = Standing(moved, members_seen, grants.moved(), totals, standing.members.clear())
+    return Priced(rated, refused, grants.draws(ordered), left)

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 import polars as pl
 
 from .windows import Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Owner = tuple[int, int]  # account_id, and service_id or 0
 
@@ -44,19 +46,15 @@ class Usage(NamedTuple):
     service_id: int
     account_id: int
     family_id: int
-    since: datetime | None
+    since: int | None  # microseconds since 1970: few buckets ask for it
     time_zone: str
     plan_id: int
     rate_key: int
     matrix_price: Decimal | None
     barred: list[int] | None
     cost: Decimal | None
-    period_id: int
-    starts_at: datetime
-    ends_at: datetime
-    family_period_id: int
-    family_starts_at: datetime
-    family_ends_at: datetime
+    period: int  # the place of its billing period
+    family_period: int
 
 
 class Period(NamedTuple):
@@ -68,10 +66,12 @@ class Period(NamedTuple):
 class Owners:
     """Who shares what: a service by itself, an account, or a family of accounts.
 
-    earliest: when the first service of an account or a family started, by (shared, account_id).
+    periods: by their place in BOUNDS. earliest: when the first service of an account or a family started, by (shared,
+    account_id), in microseconds.
     """
 
-    earliest: dict[tuple[str, int], datetime]
+    periods: list[Period]
+    earliest: dict[tuple[str, int], int]
 
     def owner(self, shared: str, usage: Usage) -> Owner:
         if shared == "service":
@@ -80,27 +80,41 @@ class Owners:
 
     def period(self, shared: str, usage: Usage) -> Period:
         """The billing period that charges the usage: of the account, or of the topmost account."""
-        if shared == "family":
-            return Period(usage.family_period_id, Window(usage.family_starts_at, usage.family_ends_at))
-        return Period(usage.period_id, Window(usage.starts_at, usage.ends_at))
+        return self.periods[usage.family_period if shared == "family" else usage.period]
 
     def since(self, shared: str, usage: Usage) -> datetime | None:
-        if shared == "service":
-            return usage.since
-        return self.earliest.get((shared, self.owner(shared, usage)[0]))
+        since = usage.since if shared == "service" else self.earliest.get((shared, self.owner(shared, usage)[0]))
+        return None if since is None else EPOCH + timedelta(microseconds=since)
+
+
+def owners_of(usage: pl.DataFrame, periods: pl.DataFrame) -> Owners:
+    """The owners of usage (see `with_periods`) in the periods that it was given."""
+    rows = periods.select("period_id", "starts_at", "ends_at").iter_rows()
+    return Owners(
+        [Period(period_id, Window(starts_at, ends_at)) for period_id, starts_at, ends_at in rows],
+        {
+            (shared, owner_id): since
+            for shared, column in (("account", "account_id"), ("family", "family_id"))
+            for owner_id, since in usage.group_by(column).agg(pl.col("since").min().to_physical()).iter_rows()
+            if since is not None
+        },
+    )
 
 
 def with_periods(matched: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
     """Add the account's and the topmost account's billing period to MATCHED; where the latter has none, the former.
 
-    periods: BOUNDS, of the accounts' months, and of the topmost accounts' where families share anything.
+    periods: BOUNDS, of the accounts' months, and of the topmost accounts' where families share anything. Adds
+    period_id, starts_at, ends_at and `period`, the place in BOUNDS; the same with `family_` before them.
     """
-    bounds = ["period_id", "starts_at", "ends_at"]
-    on = ["account_id", "month"]
-    joined = matched.join(periods, on=on, how="left", maintain_order="left")
-    of_family = periods.rename({"account_id": "family_id"} | {name: f"family_{name}" for name in bounds})
+    added = ["period_id", "starts_at", "ends_at", "period"]
+    placed = periods.with_row_index("period")
+    joined = matched.join(placed, on=["account_id", "month"], how="left", maintain_order="left")
+    if matched["family_id"].equals(matched["account_id"]):
+        return joined.with_columns(pl.col(name).alias(f"family_{name}") for name in added)
+    of_family = placed.rename({"account_id": "family_id"} | {name: f"family_{name}" for name in added})
     joined = joined.join(of_family, on=["family_id", "month"], how="left", maintain_order="left")
-    return joined.with_columns(pl.col(f"family_{name}").fill_null(pl.col(name)) for name in bounds)
+    return joined.with_columns(pl.col(f"family_{name}").fill_null(pl.col(name)) for name in added)
 
 
 def in_order(usage: pl.DataFrame) -> pl.DataFrame:
@@ -125,5 +139,6 @@ def in_order(usage: pl.DataFrame) -> pl.DataFrame:
 
 def read(ordered: pl.DataFrame) -> Iterator[Usage]:
     """The rows of a frame in order, each with its place."""
-    columns = list(Usage._fields[1:])
-    return map(Usage._make, ordered.with_row_index("row").select("row", *columns).iter_rows())
+    columns = [name for name in Usage._fields if name not in ("row", "since")]
+    rows = ordered.with_row_index("row").select("row", *columns, pl.col("since").to_physical())
+    return map(Usage._make, rows.select(*Usage._fields).iter_rows())

@@ -4,6 +4,7 @@ from .book import CHOSEN, CLASSES, KNOWN, PAYERS, PLANS, Book
 from .choosing import choose_payers
 from .costing import add_costs
 from .describing import describe_matched
+from .splitting import share_amounts
 from .walk import match_usage
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "choose_payers",
     "describe_matched",
     "match_usage",
+    "share_amounts",
 ]

@@ -34,7 +34,7 @@ def cut_at_boundaries(matched: pl.DataFrame, rates: Sequence[PricedRate]) -> Cut
     that of one begins which is tried before theirs.
 
     matched: USAGE, time_zone and rate_key; the value of a row in such a group is seconds from its date. The rest
-    begins at the boundary, as the next part; an amount is shared by the seconds, the rest takes what is left.
+    begins at the boundary, as the next part. Every part has the whole amount until `share_amounts`.
     """
     splitting = _splitting(matched, rates)
     if not splitting:
@@ -44,13 +44,11 @@ def cut_at_boundaries(matched: pl.DataFrame, rates: Sequence[PricedRate]) -> Cut
     if not is_cut.any():
         return Cut(matched, matched.clear())
     dated = matched.with_columns(seconds.alias("seconds")).filter(is_cut)
-    shares = _shares(dated)
-    head = dated.with_columns(value="seconds", amount=shares)
+    head = dated.with_columns(value="seconds")
     rest = dated.with_columns(
         part=pl.col("part") + 1,
         date=pl.col("date") + pl.duration(microseconds=(pl.col("seconds") * 1_000_000).cast(pl.Int64)),
         value=(pl.col("value") - pl.col("seconds")).cast(QUANTITY),
-        amount=(pl.col("amount") - shares).cast(AMOUNT),
     )
     return Cut(pl.concat([matched.filter(~is_cut), head.drop("seconds")]), rest.drop("seconds"))
 
@@ -128,15 +126,13 @@ def rejoin(parts: pl.DataFrame) -> pl.DataFrame:
     ).to_series()
     if begins.all():
         return parts
-    amount = pl.when(pl.col("amount").count() > 0).then(pl.col("amount").sum())
     joined = (
         ordered.with_columns(begins.cum_sum().alias("run"))
         .group_by("run", maintain_order=True)
         .agg(
-            pl.exclude("run", "value", "amount").first(),
+            pl.exclude("run", "value").first(),
             # Parts add up to the record that they were cut from, so that no sum is larger than it was.
             pl.col("value").sum().cast(QUANTITY),
-            amount.cast(AMOUNT).alias("amount"),
         )
     )
     return joined.with_columns(part=pl.int_range(pl.len(), dtype=pl.Int64).over("udr_id")).select(parts.columns)
@@ -148,14 +144,28 @@ def _quantity(microseconds: pl.Expr) -> pl.Expr:
     return (microseconds.cast(pl.Decimal(38, 0)) * millionth).cast(QUANTITY)
 
 
-def _shares(cut: pl.DataFrame) -> pl.Series:
-    """The part of each row's amount that belongs to its `seconds` of all its seconds."""
-    if not cut["amount"].is_not_null().any():
-        return cut["amount"]
-    shares = [
-        None if amount is None else EXACT.divide(EXACT.multiply(amount, seconds), value).quantize(
-            SMALLEST, ROUND_HALF_UP, EXACT
-        )
-        for amount, seconds, value in cut.select("amount", "seconds", "value").iter_rows()
-    ]  # fmt: skip
-    return pl.Series("amount", shares, dtype=AMOUNT)
+def share_amounts(parts: pl.DataFrame) -> pl.DataFrame:
+    """The amount of each record that was split, shared by its parts in their order: of what is left, to the share of
+    the seconds that are left, rounded half away from zero to 11 decimals; the last part takes the rest.
+
+    parts: udr_id, part, value, and amount, the record's whole one in every part; all parts of each record.
+    """
+    split = parts.filter(pl.col("part") > 0)["udr_id"].unique().implode()
+    rows = parts.select("udr_id", "part", "value", "amount").with_row_index("row")
+    shared = rows.filter(pl.col("udr_id").is_in(split) & pl.col("amount").is_not_null()).sort("udr_id", "part")
+    if shared.is_empty():
+        return parts
+    shares: list[Decimal] = []
+    for (_,), own in shared.partition_by("udr_id", as_dict=True, maintain_order=True).items():
+        shares += _shares(own["amount"][0], own["value"].to_list())
+    return parts.with_columns(parts["amount"].scatter(shared["row"], pl.Series(shares, dtype=AMOUNT)))
+
+
+def _shares(amount: Decimal, values: list[Decimal]) -> list[Decimal]:
+    """An amount shared by values in turn."""
+    seconds, left, shares = sum(values, Decimal(0)), amount, []
+    for value in values[:-1]:
+        exact = EXACT.divide(EXACT.multiply(left, value), seconds)
+        shares.append(exact.quantize(SMALLEST, ROUND_HALF_UP, EXACT))
+        left, seconds = EXACT.subtract(left, shares[-1]), seconds - value
+    return [*shares, left]

@@ -11,7 +11,7 @@ from .local_time import add_months
 from .paying import find_payers
 from .refusing import refuse_wholes
 from .searching import find_rates, find_versions
-from .splitting import MOST_PARTS, cut_at_boundaries, refuse_crumbs, rejoin
+from .splitting import MOST_PARTS, cut_at_boundaries, refuse_crumbs, rejoin, share_amounts
 
 
 def match_usage(chosen: pl.DataFrame, *, book: Book) -> Rated:
@@ -46,5 +46,6 @@ def _match_parts(paid: pl.DataFrame, book: Book) -> Rated:
     refused.append(refuse_crumbs(left))
     if len(matched) > 1:
         columns = [*PAID, "version_id", "rate_key"]
-        return Rated(rejoin(pl.concat(each.select(columns) for each in matched)), pl.concat(refused))
+        parts = rejoin(pl.concat(each.select(columns) for each in matched))
+        return Rated(share_amounts(parts), pl.concat(refused))
     return Rated(matched[0], pl.concat(refused))

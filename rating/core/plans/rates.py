@@ -1,6 +1,7 @@
 """How a rate is read: the keys that each model uses, what it cannot do without, and what its parts must be together."""
 
 from decimal import Decimal
+from functools import cache
 from typing import Any, get_args
 
 from rating.core.plans.fields import FIELD_KINDS, ZONE, is_counted, is_named
@@ -246,6 +247,7 @@ def rate(reader: Reader, value: Any, pointer: str) -> Rate:
     return found
 
 
+@cache
 def keys_of(model: str | None) -> dict[str, Key]:
     """The keys of a rate of `model`; of any model where it is not known."""
     if model is None:

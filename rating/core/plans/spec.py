@@ -148,8 +148,8 @@ class Rate:
 class Group:
     """Rates that are searched together; groups are searched top-down, the first with a rate that fits wins.
 
-    at_boundary: where a record runs over the end of a time period, it is rated at its start, or split there
-    (Value in seconds). zone_by: the identifier whose prefix finds the zone.
+    at_boundary: where a record runs over the end of its time period, or into one that is tried before it, it is rated
+    at its start, or split there (Value in seconds). zone_by: the identifier whose prefix finds the zone.
     """
 
     name: str

@@ -1,14 +1,11 @@
 """Usage that was charged before, priced again in the order of its dates: what stays, what goes, what is new."""
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
 
 import polars as pl
 
-from mediation.core.numbers import AMOUNT
-from rating.core.costs import EXACT
-from rating.core.frames import COUNTERS, GRANTS, LEVEL, MONEY, Standing
-from rating.core.matching import KNOWN
+from rating.core.frames import COUNTERS, GRANTS, LEVEL, MONEY, TOTAL, Standing
+from rating.core.matching import KNOWN, share_amounts
 from rating.core.tariffs import PriceList
 
 # What makes a charge another one. Draws are compared beside them.
@@ -29,7 +26,6 @@ SAME = (
 COUNTER = ["period_id", "account_id", "service_id", "rate_id", "key"]
 COUNTED = ["level", "position", "records", "credit"]
 GRANT = ["account_id", "bucket_id", "service_id", "starts_at"]
-SMALLEST = Decimal(1).scaleb(-11)
 
 
 @dataclass(frozen=True)
@@ -74,28 +70,17 @@ def known_usage(
         .with_columns(account_currency="currency")
         .with_columns(currency="own")
     )
-    return _with_shares(known).select(*KNOWN, "cost")
+    return share_amounts(known).select(*KNOWN, "cost")
 
 
-def _with_shares(known: pl.DataFrame) -> pl.DataFrame:
-    """The amount of a record that was split, shared by its parts as matching shares it: each a part of what is left."""
-    split = known.filter(pl.col("part") > 0)["udr_id"].unique()
-    is_split = pl.col("udr_id").is_in(split.implode()) & pl.col("amount").is_not_null()
-    if split.is_empty() or not known.select(is_split.any()).item():
-        return known
-    shares = []
-    for (udr_id,), parts in known.filter(is_split).sort("part").partition_by("udr_id", as_dict=True).items():
-        left = parts["amount"][0]
-        seconds = sum(parts["value"], Decimal(0))
-        for part, value in parts.select("part", "value").iter_rows():
-            share = left
-            if seconds != value:
-                share = EXACT.divide(EXACT.multiply(left, value), seconds).quantize(SMALLEST, ROUND_HALF_UP, EXACT)
-            shares.append((udr_id, part, share))
-            left, seconds = left - share, seconds - value
-    shared = pl.DataFrame(shares, schema={"udr_id": pl.Int64, "part": pl.Int64, "share": AMOUNT}, orient="row")
-    joined = known.join(shared, on=["udr_id", "part"], how="left", maintain_order="left")
-    return joined.with_columns(amount=pl.coalesce("share", "amount")).drop("share")
+def of_whole_records(charges: pl.DataFrame, usage: pl.DataFrame) -> pl.Expr:
+    """Whether a row of `charges` is of a record all of whose parts are among them; what is split over periods may not.
+
+    charges: CHARGES; usage: USAGE, of their whole UDRs. What other periods charged a part of cannot be shared anew.
+    """
+    parts = charges.group_by("udr_id").agg(here=pl.col("quantity").cast(TOTAL).sum())
+    partial = parts.join(usage.select("udr_id", "value"), on="udr_id").filter(pl.col("here") != pl.col("value"))
+    return ~pl.col("udr_id").is_in(partial["udr_id"].implode())
 
 
 def difference(charges: pl.DataFrame, draws: pl.DataFrame, made: pl.DataFrame, made_draws: pl.DataFrame) -> Difference:

@@ -53,7 +53,7 @@ def reprice_periods(
     if months.height > known:
         charges = pl.concat([charges, _charges_in(months[known:], book)])
     depends = pl.col("rate_key").is_in([each.key for each in book.prices.rates if _depends(each, book)])
-    before = charges.filter(is_chosen | depends)
+    before = _whole(charges.filter(is_chosen | depends), charges, book)
     kept = _described(before.filter(~is_chosen), months, book)
     matched = pl.concat([kept, found])
     if is_locked:
@@ -88,6 +88,16 @@ def _priced(
         reduced_grants=opening.grants.join(stands.grants, on=opening.grants.columns, how="anti", nulls_equal=True),
         dropped_grants=repricing.untouched(stands.grants, opening.grants),
     )
+
+
+def _whole(before: pl.DataFrame, charges: pl.DataFrame, book: Book) -> pl.DataFrame:
+    """Charges with all parts of their records, without records that were split over periods that are not here."""
+    if not (before["part"] > 0).any():
+        return before
+    split = before.filter(pl.col("part") > 0)
+    parts = charges.join(split, on="udr_id", how="semi")
+    whole = parts.filter(repricing.of_whole_records(parts, _usage_of(parts, book)))
+    return pl.concat([before.join(split, on="udr_id", how="anti", maintain_order="left"), whole])
 
 
 def _charges_in(months: pl.DataFrame, book: Book) -> pl.DataFrame:

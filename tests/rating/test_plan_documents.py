@@ -18,8 +18,8 @@ from rating.core.plans.document import GROUP_KEYS, PLAN_KEYS, read_plan
 from rating.core.plans.rates import COMMON_KEYS, MODELS, OWN_KEYS, TIER_KEYS
 from rating.core.plans.spec import Band, Bucket, Plan, Rate, Tier, TimePeriod
 from rating.core.plans.writing import write_plan
-from tests.rating.drawn_plans import plans
 from tests.rating.test_plan_faults import DOCUMENT, document
+from tests.rating.whole_plans import plans
 
 README = Path(__file__).parents[2] / "rating" / "README.md"
 

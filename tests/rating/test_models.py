@@ -6,33 +6,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from rating.models import Account, BillingPeriod, Bucket
+from rating.models import Account, BillingPeriod, BucketGrant, Jurisdiction, TaxCode, TaxPart
 
-from .factories import (
-    LONG_AGO,
-    MAY,
-    NOW,
-    AccountFactory,
-    BucketFactory,
-    RateFactory,
-    RatePlanFactory,
-    ServiceIdentifierFactory,
-    TierFactory,
-    UsageClassFactory,
-    graduated,
-)
+from .factories import LONG_AGO, MAY, NOW, AccountFactory, RatePlanFactory, ServiceIdentifierFactory
 
 pytestmark = pytest.mark.django_db
-
-
-def test_a_class_draws_on_one_bucket_of_a_plan():
-    usage_class = UsageClassFactory(name="Data_1")
-    first = BucketFactory(plan=RatePlanFactory(), size=1, name="5 GB", usage_classes=[usage_class])
-    second = Bucket(plan=first.plan, size=1, name="more")
-    with pytest.raises(ValidationError, match=r"Data_1 \(in 5 GB\)"):
-        second.check_usage_classes([usage_class])
-    first.check_usage_classes([usage_class])
-    Bucket(plan=RatePlanFactory(), size=1).check_usage_classes([usage_class])
 
 
 def test_an_account_does_not_stand_above_itself():
@@ -68,22 +46,13 @@ def test_a_taken_identifier_names_its_owner():
         later.full_clean()
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"price": None}, {"model": "graduated"}, {"model": "pass_through"}, {"increment": 0}, {"minimum": -1}],
-)
-def test_the_database_refuses_rates_that_price_nothing(wrong):
-    with pytest.raises(IntegrityError), transaction.atomic():
-        RateFactory(**wrong)
-
-
-def test_there_is_one_default_plan_and_one_tier_without_end():
+def test_there_is_one_default_plan_of_a_currency():
     RatePlanFactory(is_default=True)
+    RatePlanFactory(is_default=True, currency="USD")
+    with pytest.raises(ValidationError, match="default one of this currency already"):
+        RatePlanFactory.build(is_default=True).full_clean()
     with pytest.raises(IntegrityError), transaction.atomic():
         RatePlanFactory(is_default=True)
-    rate = graduated()
-    with pytest.raises(IntegrityError), transaction.atomic():
-        TierFactory(rate=rate, up_to=None, price=1)
 
 
 def test_a_period_is_closed_at_a_moment():
@@ -91,3 +60,22 @@ def test_a_period_is_closed_at_a_moment():
     with pytest.raises(IntegrityError), transaction.atomic():
         BillingPeriod.objects.filter(pk=period.pk).update(status="closed")
     BillingPeriod.objects.filter(pk=period.pk).update(status="closed", closed_at=NOW)
+
+
+@pytest.mark.parametrize("used", [-1, 11])
+def test_a_grant_is_never_overdrawn(used):
+    grant = {"account": AccountFactory(), "bucket_id": 1, "service_id": 0, "starts_at": MAY, "carried": 0, "refills": 0}
+    with pytest.raises(IntegrityError, match="overdrawn"), transaction.atomic():
+        BucketGrant.objects.create(**grant, granted=10, used=used)
+    BucketGrant.objects.create(**grant, granted=10, used=10)
+
+
+@pytest.mark.parametrize("percent", [-1, 101])
+def test_a_tax_is_a_percentage(percent):
+    code = TaxCode.objects.create(
+        jurisdiction=Jurisdiction.objects.create(name="Land"), category="telecom", name="VAT", starts_at=LONG_AGO
+    )
+    with pytest.raises(ValidationError):
+        TaxPart(code=code, name="VAT", percent=percent).full_clean()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        TaxPart.objects.create(code=code, name="VAT", percent=percent)

@@ -4,6 +4,7 @@ import contextlib
 import json
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediation.core.spec.document import FaultySpecError
+from rating.core.plans.buckets import BUCKET_KEYS, COMMITMENT_KEYS
 from rating.core.plans.describing import describe_plan
-from rating.core.plans.document import read_plan
+from rating.core.plans.document import GROUP_KEYS, PLAN_KEYS, read_plan
+from rating.core.plans.rates import COMMON_KEYS, MODELS, OWN_KEYS, TIER_KEYS
 from rating.core.plans.spec import Band, Bucket, Plan, Rate, Tier, TimePeriod
 from rating.core.plans.writing import write_plan
-from tests.rating.drawn_plans import plans
 from tests.rating.test_plan_faults import DOCUMENT, document
+from tests.rating.whole_plans import plans
+
+README = Path(__file__).parents[2] / "rating" / "README.md"
 
 
 def plan_of(rate: dict[str, Any], **parts: Any) -> Plan:
@@ -128,6 +133,76 @@ def test_a_written_plan_reads_as_the_same_plan(plan: Plan):
     assert write_plan(read_plan(written)) == written
 
 
+WORDS: list[tuple[dict[str, Any], str]] = [
+    ({"model": "per_unit", "price": "0.01"}, "0.01 for each unit."),
+    (
+        {"model": "per_unit", "price": "5", "per": "1000", "minimum": "60", "increment": "6", "connect_fee": "0.05"},
+        "5 for each 1,000 units. 0.05 for the start of each record. "
+        "The quantity is counted as 60 at least, rounded up in steps of 6.",
+    ),
+    ({"model": "fixed", "price": "5.00", "condition": "Value > 5"}, "Where Value > 5: 5.00 for each record."),
+    (
+        {"model": "graduated", "tiers": [{"up_to": "100", "price": "0.10"}, {"price": "0.05"}]},
+        "0.10 for each of the first 100 units, then 0.05. Counted together for each service and billing period.",
+    ),
+    (
+        {
+            "model": "graduated",
+            "tiers": [{"up_to": 9, "price": "1", "flat": "5"}, {"up_to": "20", "price": 2}],
+            "bounded": True,
+            "counting": {"restarts": "record"},
+        },
+        "1 for each of the first 9 units and 5 once, then 2 up to 20; above 20 it is refused. "
+        "Each record is counted by itself.",
+    ),
+    (
+        {"model": "volume", "tier_by": "V", "tiers": [{"up_to": "9", "price": "2"}, {"price": "1", "flat": "5"}]},
+        "All units at one price: 2 for each up to 9, 1 for each above and 5 once; the quantity of V says which. "
+        "Counted together for each service and billing period.",
+    ),
+    (
+        {"model": "stairstep", "tiers": [{"up_to": "9", "flat": "5"}, {"flat": "8"}], "counting": {"per": "family"}},
+        "One fee for the whole quantity: 5 up to 9, 8 above. "
+        "Counted together for each family of accounts and billing period.",
+    ),
+    (
+        {"model": "package", "price": "10", "size": "20", "counting": {"restarts": "record"}},
+        "10 for each started package of 20 units. Each record is counted by itself.",
+    ),
+    (
+        {"model": "percentage", "percent": "1.2", "fixed": "0.10", "minimum_charge": "1", "maximum_charge": "9"},
+        "1.2 % of the amount and 0.10 for each record. "
+        "At least 1 for a record that costs something; at most 9 for a record.",
+    ),
+    ({"model": "basis_points", "points": "25"}, "25 basis points (0.25 %) of the amount."),
+    ({"model": "pass_through"}, "The amount."),
+    ({"model": "pass_through", "factor": "1.5", "price": "0.02"}, "1.5 times the amount and 0.02 for each unit."),
+    (
+        {"model": "matrix", "fields": ["Currency"], "prices": [{"values": ["EUR"], "price": 2}], "default_price": 3},
+        "For each unit by Currency: EUR 2, all others 3.",
+    ),
+    (
+        {"model": "per_unit", "price": "3", "aggregation": {"function": "sum", "within": "day", "then": "max"}},
+        "3 for each unit. What counts is the highest of each day's sum of Value for each service and billing period.",
+    ),
+    (
+        {
+            "model": "per_unit",
+            "price": "3",
+            "aggregation": {"function": "unique_count", "of": "Extensions.user", "carries_over": True},
+            "counting": {"per": "account", "by": ["Extensions.site"]},
+        },
+        "3 for each unit. What counts is the number of different values of Extensions.user for each account and "
+        "billing period, apart by Extensions.site, going on from one period to the next.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rate", "words"), WORDS)
+def test_a_rate_tells_itself_in_plain_words(rate: dict[str, Any], words: str):
+    assert describe_plan(plan_of(rate))[0].rows[0].text == words
+
+
 @given(plans())
 @settings(max_examples=10, deadline=None)
 def test_every_plan_tells_itself(plan: Plan):
@@ -164,3 +239,58 @@ def test_whatever_stands_in_a_document_is_read_or_told_as_a_fault(changes: list[
     with contextlib.suppress(FaultySpecError):
         plan = read_plan(of)
     assert plan is None or read_plan(write_plan(plan)) == plan
+
+
+def test_the_readme_names_every_key_and_shows_a_plan():
+    section = README.read_text().split("## Plan documents")[1].split("\n## ")[0]
+    tables = (PLAN_KEYS, GROUP_KEYS, COMMON_KEYS, OWN_KEYS, BUCKET_KEYS, COMMITMENT_KEYS)
+    keys = {key for table in tables for key in table} | {key for keys in TIER_KEYS.values() for key in keys}
+    assert {key for key in keys if f"`{key}`" not in section} == set()
+    assert {model for model in MODELS if f"| `{model}` |" not in section} == set()
+    assert read_plan(json.loads(section.split("```json")[1].split("```")[0])).name == "Business"
+
+
+def test_buckets_commitments_and_time_periods_tell_themselves():
+    plan = plan_of(
+        {"model": "per_unit", "price": 1},
+        buckets=[
+            {"name": "A", "size": "1000", "shared": "account", "grows": True, "rollover": {"cap": "100"}},
+            {"name": "B", "of": "money", "size": 20, "recurs": "once", "refill": {"size": "20", "price": "18"}},
+            {
+                "name": "C",
+                "size": 5,
+                "usage_classes": ["V"],
+                "after": "A",
+                "tiers": [{"up_to": 2}, {"price": 1, "flat": 3}],
+            },
+        ],
+        commitments=[{"name": "D", "kind": "commitment", "amount": "1000", "overage_factor": "1.5", "prorate": True}],
+        calendars=[{"name": "feasts", "days": ["2026-12-25"]}],
+        time_periods=[
+            {
+                "name": "night",
+                "bands": [{"days": ["sat"], "starts": "22:00", "ends": "06:00"}, {"days": ["mon", "tue", "wed"]}],
+                "calendar": "feasts",
+                "on_holidays": "exclude",
+            }
+        ],
+        zones=[{"name": "CZ", "prefixes": ["420", "+420"]}],
+    )
+    sections = {section.title: section for section in describe_plan(plan)}
+    assert [row.text for row in sections["Buckets"].rows] == [
+        "1,000 units times the members of each account, each billing period. Serves all usage under the plan. "
+        "Drawn with priority 100. At most 100 units of what is left goes into the next grant.",
+        "20 EUR for each service, once. Serves all usage under the plan. Drawn with priority 100. "
+        "When it is empty it is filled by 20 EUR for 18.",
+        "5 units for each service, each billing period. Serves V. Drawn with priority 100, once A is empty. "
+        "What is drawn costs nothing up to 2, 1 for each unit and 3 once above 2.",
+    ]
+    assert sections["Commitments"].rows[0].text == (
+        "1,000 for each account and billing period; what is over costs 1.5 times its price, what is lacking is billed. "
+        "Counts all usage under the plan. In part for a period that is not whole."
+    )
+    assert sections["Time periods"].rows[0].text == (
+        "Sat from 22:00 to 06:00 of the next day; Mon to Wed, all day; never on a day of feasts."
+    )
+    assert sections["Zones"].rows[0].text == "Identifiers that start with 420, +420."
+    assert [row.pointer for row in sections["Buckets"].rows] == ["/buckets/0", "/buckets/1", "/buckets/2"]

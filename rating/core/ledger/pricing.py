@@ -38,7 +38,7 @@ def price_usage(
     while True:
         usage = with_periods(matched, periods)
         totals = totals_with(usage, standing.totals, wanted)
-        priced = _price_once(usage, prices, periods, known, keys, standing, totals)
+        priced = _price_once(usage, prices, known, keys, standing, totals)
         followed = priced.refused.join(wanted, on="usage_class_id", how="semi")
         if followed.is_empty():
             break
@@ -62,7 +62,6 @@ def _with_a_period(matched: pl.DataFrame, periods: pl.DataFrame) -> tuple[pl.Dat
 def _price_once(
     usage: pl.DataFrame,
     prices: PriceList,
-    periods: pl.DataFrame,
     known: list[Work],
     keys: frozenset[int],
     standing: Standing,
@@ -72,7 +71,7 @@ def _price_once(
     columnar, others = usage.filter(is_columnar), usage.filter(~is_columnar)
     parts = [price_columns(columnar, prices, standing)] if not columnar.is_empty() or others.is_empty() else []
     if not others.is_empty():
-        parts.append(_through_ledger(others, prices, periods, known, standing, totals))
+        parts.append(_through_ledger(others, prices, known, standing, totals))
     left = Standing(
         counters=pl.concat([part.standing.counters for part in parts]),
         seen=pl.concat([part.standing.seen for part in parts]),
@@ -93,25 +92,23 @@ def _lacks_amount(usage: pl.DataFrame, known: list[Work]) -> pl.Series:
 
 
 def _through_ledger(
-    usage: pl.DataFrame,
-    prices: PriceList,
-    periods: pl.DataFrame,
-    known: list[Work],
-    standing: Standing,
-    totals: pl.DataFrame,
+    usage: pl.DataFrame, prices: PriceList, known: list[Work], standing: Standing, totals: pl.DataFrame
 ) -> Priced:
-    owners = owners_of(usage, periods)
+    since = {priced.bucket.shared for priced in prices.buckets if priced.bucket.prorate or priced.bucket.rollover}
+    owners = owners_of(usage, shared=since)
     used = by_owner(totals, standing.totals)
-    rate_ids = usage.select(pl.col("rate_key").replace_strict({work.priced.key: work.rate_id for work in known}))
-    met = rate_ids.unique().rename({"rate_key": "rate_id"})
-    stored, seen = (frame.join(met, on="rate_id", how="semi") for frame in (standing.counters, standing.seen))
-    counters = Counters(stored, seen, owners)
+    met = [known[key] for key in usage["rate_key"].unique().to_list()]
+    rate_ids = sorted({work.rate_id for work in met})
+    bucket_ids = sorted({priced.bucket_id for work in met for priced in (*work.units, *work.money)})
+    is_met = pl.col("rate_id").is_in(rate_ids)
+    counters = Counters(standing.counters.filter(is_met), standing.seen.filter(is_met), owners)
     members = {row[:3]: row[3] for row in standing.members.select(*MEMBERS).iter_rows()}
-    grants = Grants(standing.grants, prices=prices, owners=owners, totals=used, members=members)
+    stored = standing.grants.filter(pl.col("bucket_id").is_in(bucket_ids))
+    grants = Grants(stored, prices=prices, owners=owners, totals=used, members=members)
     ledger = Ledger(known, prices.class_ids, owners, counters, grants, used)
     with localcontext(EXACT):
         ordered = in_order(usage)
         rated, refused = ledger.price(ordered)
-        moved, members_seen = counters.frames()
-    left = Standing(moved, members_seen, grants.moved(), totals, standing.members.clear())
+        moved, seen = counters.frames()
+    left = Standing(moved, seen, grants.moved(), totals, standing.members.clear())
     return Priced(rated, refused, grants.draws(ordered), left)

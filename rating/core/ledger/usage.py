@@ -1,6 +1,6 @@
 """A record as the ledger reads it, whose it is, and by which billing period it is charged."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -70,7 +70,7 @@ class Owners:
     account_id), in microseconds.
     """
 
-    periods: list[Period]
+    periods: dict[int, Period]
     earliest: dict[tuple[str, int], int]
 
     def owner(self, shared: str, usage: Usage) -> Owner:
@@ -87,18 +87,20 @@ class Owners:
         return None if since is None else EPOCH + timedelta(microseconds=since)
 
 
-def owners_of(usage: pl.DataFrame, periods: pl.DataFrame) -> Owners:
-    """The owners of usage (see `with_periods`) in the periods that it was given."""
-    rows = periods.select("period_id", "starts_at", "ends_at").iter_rows()
-    return Owners(
-        [Period(period_id, Window(starts_at, ends_at)) for period_id, starts_at, ends_at in rows],
-        {
-            (shared, owner_id): since
-            for shared, column in (("account", "account_id"), ("family", "family_id"))
-            for owner_id, since in usage.group_by(column).agg(pl.col("since").min().to_physical()).iter_rows()
-            if since is not None
-        },
-    )
+def owners_of(usage: pl.DataFrame, *, shared: Iterable[str]) -> Owners:
+    """The owners of usage (see `with_periods`). shared: whose buckets ask since when the owner's services ran."""
+    periods: dict[int, Period] = {}
+    is_alike = usage["family_period"].equals(usage["period"])
+    for prefix in ("",) if is_alike else ("", "family_"):
+        met = usage.select(f"{prefix}{name}" for name in ("period", "period_id", "starts_at", "ends_at")).unique()
+        periods |= {row[0]: Period(row[1], Window(row[2], row[3])) for row in met.iter_rows()}
+    earliest = {
+        (kind, owner_id): since
+        for kind in set(shared) - {"service"}
+        for owner_id, since in usage.group_by(f"{kind}_id").agg(pl.col("since").min().to_physical()).iter_rows()
+        if since is not None
+    }
+    return Owners(periods, earliest)
 
 
 def with_periods(matched: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:

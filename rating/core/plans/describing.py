@@ -49,7 +49,7 @@ def describe_plan(plan: Plan) -> tuple[Section, ...]:
             "calendars",
             [(one.name, _few([day.isoformat() for day in sorted(one.days)])) for one in plan.calendars],
         ),
-        "Zones": ("zones", [(one.name, f"identifiers that start with {_few(one.prefixes)}") for one in plan.zones]),
+        "Zones": ("zones", [(one.name, f"Identifiers that start with {_few(one.prefixes)}.") for one in plan.zones]),
     }
     for title, (member, named) in lists.items():
         rows = tuple(Row(name, text, f"/{member}/{place}") for place, (name, text) in enumerate(named))

@@ -19,6 +19,14 @@ def month_bounds(month: date, time_zone: str) -> tuple[datetime, datetime]:
     return starts_at, ends_at
 
 
+def span_of(dates: pl.Series) -> tuple[datetime, datetime]:
+    """The earliest and the latest of moments, of which there is at least one."""
+    earliest, latest = dates.min(), dates.max()
+    if not isinstance(earliest, datetime) or not isinstance(latest, datetime):
+        raise ValueError("there is no moment to begin with")
+    return earliest, latest
+
+
 def add_months(udrs: pl.DataFrame) -> pl.DataFrame:
     """Add `month` to rows with date and time_zone."""
     local = [

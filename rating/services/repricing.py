@@ -11,7 +11,7 @@ from rating.core import charging, repricing
 from rating.core.frames import BOUNDS, CHARGES, DRAW_ROWS, MATCHED, REFUSED, USAGE, Priced, empty
 from rating.core.ledger import price_usage
 from rating.core.matching import Book, describe_matched
-from rating.core.periods import add_months
+from rating.core.periods import add_months, span_of
 from rating.core.tariffs import PricedRate
 from rating.services.exceptions import move_exceptions
 from rating.services.pricing import LONGEST_RECORD, Charged, Matched, find_rates, lock_lasting, outcome_of, write
@@ -134,12 +134,9 @@ def _described(charges: pl.DataFrame, months: pl.DataFrame, book: Book) -> pl.Da
 def _usage_of(charges: pl.DataFrame, book: Book) -> pl.DataFrame:
     if charges.is_empty():
         return empty(USAGE)
-    return store.usage_of_udrs(
-        charges["udr_id"].unique().to_list(),
-        charges["date"].min() - LONGEST_RECORD,  # type: ignore[operator]
-        charges["date"].max(),  # type: ignore[arg-type]
-        with_extensions=book.prices.needs_extensions,
-    )
+    earliest, latest = span_of(charges["date"])
+    numbers = charges["udr_id"].unique().to_list()
+    return store.usage_of_udrs(numbers, earliest - LONGEST_RECORD, latest, with_extensions=book.prices.needs_extensions)
 
 
 def _anew(chosen: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime) -> Matched:
@@ -182,8 +179,8 @@ def _moved(matched: pl.DataFrame, months: pl.DataFrame, is_locked: bool) -> tupl
 def _entries(before: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame | None:
     if rated.is_empty():
         return None
-    dates = pl.concat([before["date"], rated["date"]])
-    return store.next_entries(rated["udr_id"].unique().to_list(), dates.min(), dates.max() + LONGEST_RECORD)
+    earliest, latest = span_of(pl.concat([before["date"], rated["date"]]))
+    return store.next_entries(rated["udr_id"].unique().to_list(), earliest, latest + LONGEST_RECORD)
 
 
 def no_difference(repriced: Repriced) -> bool:

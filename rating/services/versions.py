@@ -1,6 +1,7 @@
 """Versions of rate plans: drafted, checked, activated from a moment on, and never changed after that."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -30,7 +31,7 @@ def create_draft(*, plan: RatePlan, document: Any, note: str, by: User | None, n
     RatePlan.objects.select_for_update().get(pk=plan.pk)
     last = plan.versions.aggregate(last=Max("number"))["last"] or 0
     return PlanVersion.objects.create(
-        plan=plan, number=last + 1, document=document, note=note, created_by=by, created_at=now
+        plan=plan, number=last + 1, document=as_stored(document), note=note, created_by=by, created_at=now
     )
 
 
@@ -38,34 +39,36 @@ def update_draft(*, version: PlanVersion, document: Any, note: str, by: User | N
     """Change a draft. Raises UnableToActivatePlan for a version that is active: those never change."""
     require_permission(by, "rating.change_planversion")
     drafts = PlanVersion.objects.filter(pk=version.pk, status=PlanVersion.Status.DRAFT)
-    if not drafts.update(document=document, note=note):
+    if not drafts.update(document=as_stored(document), note=note):
         raise UnableToActivatePlan([Fault("/", f"{version} is active and never changes; draft another from it")])
 
 
 def faults_of(*, document: Any, plan: RatePlan) -> list[Fault]:
     """Everything that keeps a document from pricing usage of this plan; empty where nothing does."""
     try:
-        said = read_plan(document)
+        said = _read(document)
     except FaultySpecError as faulty:
         return faulty.faults
     return _faults_of_place(said, plan)
 
 
+def _read(document: Any) -> Plan:
+    return read_plan(document, usage_classes=set(UsageClass.objects.values_list("name", flat=True)))
+
+
 def _faults_of_place(said: Plan, plan: RatePlan) -> list[Fault]:
-    """What only shows beside the other tables: another currency, classes that do not exist."""
-    faults = []
-    if said.currency != plan.currency:
-        faults.append(Fault("/currency", f"is {said.currency}, but plan {plan} is in {plan.currency}"))
-    known = set(UsageClass.objects.values_list("name", flat=True))
-    for member, groups in (("groups", said.groups), ("cost_groups", said.cost_groups)):
-        for place, group in enumerate(groups):
-            for number, rate in enumerate(group.rates):
-                if rate.usage_class not in known:
-                    pointer = f"/{member}/{place}/rates/{number}/usage_class"
-                    faults.append(
-                        Fault(pointer, f"there is no usage class “{rate.usage_class}”; add it, or correct it")
-                    )
-    return faults
+    if said.currency == plan.currency:
+        return []
+    return [Fault("/currency", f"is {said.currency}, but plan {plan} is in {plan.currency}")]
+
+
+def as_stored(document: Any) -> Any:
+    """A document as the database keeps it to the last digit: numbers that are no integers as texts."""
+    if isinstance(document, dict):
+        return {name: as_stored(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [as_stored(value) for value in document]
+    return f"{document:f}" if isinstance(document, Decimal) else document
 
 
 @transaction.atomic
@@ -108,7 +111,7 @@ def import_plan(*, document: Any, by: User | None, now: datetime) -> PlanVersion
     Raises FaultySpecError with every fault of the document.
     """
     require_permission(by, "rating.add_planversion")
-    said = read_plan(document)
+    said = _read(document)
     plan, _ = RatePlan.objects.get_or_create(
         name=said.name, defaults={"currency": said.currency, "description": said.description}
     )

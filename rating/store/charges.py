@@ -11,6 +11,7 @@ from psycopg import sql
 from mediation.models import UDR_ID_BITS
 from mediation.store import CopyMismatchError, copy_in, copy_out, in_array
 from rating.core.frames import CHARGES, DRAW_ROWS, ENTRY_BITS, MOMENT, USAGE, empty
+from rating.core.periods import span_of
 from rating.models import BucketDraw, Charge, RatingException
 from rating.store.udrs import usage_of_udrs, within
 
@@ -114,7 +115,7 @@ def refused_usage_of(periods: pl.DataFrame, *, with_extensions: bool) -> pl.Data
     found = copy_out(query, {"udr_id": pl.Int64, "date": MOMENT})
     if found.is_empty():
         return empty(USAGE)
-    earliest, latest = found["date"].min(), found["date"].max()
+    earliest, latest = span_of(found["date"])
     return usage_of_udrs(found["udr_id"].to_list(), earliest, latest, with_extensions=with_extensions)
 
 

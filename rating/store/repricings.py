@@ -7,6 +7,7 @@ import polars as pl
 from psycopg import sql
 
 from mediation.store import copy_out, in_array
+from rating.core.frames import Schema
 
 STANDING = "c.kind = 'charge' AND NOT EXISTS (SELECT FROM rating_charge r WHERE r.id = c.id + 1 AND r.date = c.date)"
 CONDITIONS: dict[str, Callable[[Any], sql.Composed]] = {
@@ -17,7 +18,7 @@ CONDITIONS: dict[str, Callable[[Any], sql.Composed]] = {
     "from": lambda value: sql.SQL("c.date >= {}::timestamptz").format(sql.Literal(value)),
     "until": lambda value: sql.SQL("c.date < {}::timestamptz").format(sql.Literal(value)),
 }
-CHOSEN = {"udr_id": pl.Int64, "counting_period_id": pl.Int64}
+CHOSEN: Schema = {"udr_id": pl.Int64, "counting_period_id": pl.Int64}
 
 
 def _where(filters: Mapping[str, Any]) -> sql.Composed:

@@ -98,9 +98,8 @@ def _grants(met: Sequence[PricedRate], prices: PriceList, matched: pl.DataFrame,
 
 
 def _totals(met: Sequence[PricedRate], prices: PriceList, periods: pl.DataFrame) -> pl.DataFrame:
-    followed = {each.followed_class_id for each in prices.buckets if each.followed_class_id is not None}
-    followed |= {prices.class_ids[each.rate.tier_by] for each in met if each.rate.tier_by in prices.class_ids}
-    if not followed:
+    followed = prices.followed_class_ids
+    if not followed or not any(each.rate.tier_by or each.bucket_keys for each in met):
         return empty(TOTALS)
     numbers = periods["period_id"].unique().to_list()
     query = sql.SQL(

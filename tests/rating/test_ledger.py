@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rating.core.frames import TOTALS
 from rating.core.ledger import price_usage
 from rating.core.plans.spec import Aggregation, Counting, Group, Plan, Rate, Tier
 
@@ -281,6 +282,30 @@ def test_the_tier_may_be_chosen_by_the_quantity_of_another_class():
     second = priced("rate value\nOther 5", tariff, after(standing(), result))
     assert result.standing.totals.height == 1
     assert second.standing.totals["quantity"].to_list() == [d(125)]
+
+
+@pytest.mark.parametrize(("per", "expected"), [("service", "20"), ("account", "10"), ("family", "5")])
+def test_the_quantity_that_chooses_the_tier_is_that_of_the_service_the_account_or_the_family(per, expected):
+    tiers = (Tier(d(50), d(2)), Tier(d(150), d(1)), Tier(None, d("0.5")))
+    counting = Counting(per=per)
+    rate = Rate(name="Rate", usage_class="Class", model="volume", tiers=tiers, tier_by="Other", counting=counting)
+    tariff = prices(plan(rate, per_unit(0, name="Other", usage_class="Other")))
+    others = """
+        rate  service_id account_id family_id value
+        Other 1          1          1         40
+        Other 2          1          1         60
+        Other 3          2          1         80
+        """
+    before = after(standing(), priced(others, tariff))
+    together = f"{others.rstrip()}\n Rate 1 1 1 10"
+    assert owed(priced(together, tariff))[-1] == expected
+    if per != "family":  # of a family, the caller tells what the accounts used that are not met
+        assert owed(priced("rate value\nRate 10", tariff, before)) == [expected]
+    others_of_family = before.totals.filter(pl.col("account_id") == 2).with_columns(
+        period_id=pl.lit(before.totals.filter(pl.col("account_id") == 1)["period_id"][0]), account_id=1, service_id=0
+    )
+    told = standing(totals=pl.concat([before.totals.filter(pl.col("account_id") == 1), others_of_family.cast(TOTALS)]))
+    assert owed(priced("rate value\nRate 10", tariff, told)) == [expected]
 
 
 def test_what_is_refused_of_a_class_does_not_move_those_who_follow_it():

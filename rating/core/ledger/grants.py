@@ -13,7 +13,8 @@ from rating.core.plans.spec import Bucket, BucketTier, Refill
 from rating.core.tariffs import PricedBucket, PriceList
 
 from .rollover import Past, carried
-from .usage import Owner, Owners, Usage
+from .totals import Totals
+from .usage import Owners, Usage
 from .windows import Window, part_from, prorated, window_before, window_of
 
 ZERO = Decimal(0)
@@ -75,8 +76,7 @@ def tier_cost(tiers: Sequence[BucketTier], drawn: Decimal) -> Decimal:
 class Grants:
     """All grants met while usage is priced, and their movements in order.
 
-    stored: GRANTS. totals: quantities used, by (period_id, owner, usage_class_id). members: by (account_id, plan_id,
-    shared). since: when the owner's first service started.
+    stored: GRANTS. totals: what was used of classes that buckets follow. members: by (account_id, plan_id, shared).
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Grants:
         *,
         prices: PriceList,
         owners: Owners,
-        totals: Mapping[tuple[int, Owner, int], Decimal],
+        totals: Totals,
         members: Mapping[tuple[int, int, str], int],
     ):
         self.owners, self.totals, self.members = owners, totals, members
@@ -242,7 +242,7 @@ class Grants:
             period = self.owners.period(bucket.shared, usage)
             used = ZERO
             if form.followed_class_id is not None:
-                used = self.totals.get((period.period_id, owner, form.followed_class_id), ZERO)
+                used = self.totals.get((bucket.shared, period.period_id, owner, form.followed_class_id), ZERO)
             size = round_away(bucket.follows.factor * used, 6)
         elif bucket.grows:
             size *= self.members.get((owner[0], usage.plan_id, bucket.shared), 1)

@@ -15,7 +15,8 @@ from rating.core.frames import LEVEL, PRICED, REFUSED, empty
 from .counters import Counters
 from .grants import ZERO, Grants
 from .routing import Work
-from .usage import Owner, Owners, Usage, read
+from .totals import Totals
+from .usage import Owners, Usage, read
 
 LARGEST = Decimal("999999999999999.999999")  # what a QUANTITY holds
 LARGEST_AMOUNT = Decimal(10) ** 21 - 1  # one more could round up to 22 digits
@@ -51,14 +52,14 @@ def told(number: Decimal) -> str:
 
 @dataclass
 class Ledger:
-    """Prices usage in order. totals: quantities by (period_id, owner, usage_class_id), for tiers chosen by them."""
+    """Prices usage in order. totals: what was used of classes that choose the tier of another."""
 
     works: list[Work]
     class_ids: Mapping[str, int]
     owners: Owners
     counters: Counters
     grants: Grants
-    totals: Mapping[tuple[int, Owner, int], Decimal]
+    totals: Totals
     lines: list[tuple[object, ...]] = field(default_factory=list)
     refused: list[tuple[int, str, str]] = field(default_factory=list)
 
@@ -143,7 +144,7 @@ class Ledger:
         if class_id is None:
             return ZERO
         owner, period = self.owners.owner(per, usage), self.owners.period(per, usage)
-        return self.totals.get((period.period_id, owner, class_id), ZERO)
+        return self.totals.get((per, period.period_id, owner, class_id), ZERO)
 
     def _rated(self, ordered: pl.DataFrame) -> pl.DataFrame:
         rows = pl.Series([line[0] for line in self.lines], dtype=pl.UInt32)

@@ -13,7 +13,7 @@ from .counters import Counters
 from .grants import Grants
 from .ledger import Ledger
 from .routing import Work, columnar_keys, works
-from .totals import asked, by_owner, totals_with
+from .totals import Totals, by_owner, totals_with
 from .usage import in_order, owners_of, with_periods
 
 
@@ -32,14 +32,13 @@ def price_usage(
     """
     keys = frozenset() if only_ledger else columnar_keys(prices)
     known = works(prices)
-    wanted = asked(prices, matched["plan_id"].unique().to_list())
     matched, lacking = _with_a_period(matched, periods)
     refused = [lacking]
     while True:
         usage = with_periods(matched, periods)
-        totals = totals_with(usage, standing.totals, wanted)
+        totals = totals_with(usage, standing.totals, prices.followed_class_ids)
         priced = _price_once(usage, prices, known, keys, standing, totals)
-        followed = priced.refused.join(wanted, on="usage_class_id", how="semi")
+        followed = priced.refused.filter(pl.col("usage_class_id").is_in(sorted(prices.followed_class_ids)))
         if followed.is_empty():
             break
         # What was refused was not used: what follows it is priced again without it.
@@ -71,7 +70,8 @@ def _price_once(
     columnar, others = usage.filter(is_columnar), usage.filter(~is_columnar)
     parts = [price_columns(columnar, prices, standing)] if not columnar.is_empty() or others.is_empty() else []
     if not others.is_empty():
-        parts.append(_through_ledger(others, prices, known, standing, totals))
+        used = by_owner(totals, standing.totals, usage, prices.followed_class_ids)
+        parts.append(_through_ledger(others, prices, known, standing, used))
     left = Standing(
         counters=pl.concat([part.standing.counters for part in parts]),
         seen=pl.concat([part.standing.seen for part in parts]),
@@ -92,11 +92,10 @@ def _lacks_amount(usage: pl.DataFrame, known: list[Work]) -> pl.Series:
 
 
 def _through_ledger(
-    usage: pl.DataFrame, prices: PriceList, known: list[Work], standing: Standing, totals: pl.DataFrame
+    usage: pl.DataFrame, prices: PriceList, known: list[Work], standing: Standing, used: Totals
 ) -> Priced:
     since = {priced.bucket.shared for priced in prices.buckets if priced.bucket.prorate or priced.bucket.rollover}
     owners = owners_of(usage, shared=since)
-    used = by_owner(totals, standing.totals)
     met = [known[key] for key in usage["rate_key"].unique().to_list()]
     rate_ids = sorted({work.rate_id for work in met})
     bucket_ids = sorted({priced.bucket_id for work in met for priced in (*work.units, *work.money)})
@@ -110,5 +109,5 @@ def _through_ledger(
         ordered = in_order(usage)
         rated, refused = ledger.price(ordered)
         moved, seen = counters.frames()
-    left = Standing(moved, seen, grants.moved(), totals, standing.members.clear())
+    left = Standing(moved, seen, grants.moved(), standing.totals.clear(), standing.members.clear())
     return Priced(rated, refused, grants.draws(ordered), left)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rating.core.plans.spec import CLIMBING, RETROACTIVE, Aggregation, Bucket, Counting, Rate, Tier, Transform
+from rating.core.plans.spec import Aggregation, Bucket, Counting, Rate, Tier, Transform
 from rating.core.tariffs import PricedBucket, PricedRate, PriceList
 
 
@@ -38,26 +38,14 @@ def works(prices: PriceList) -> list[Work]:
 
 def _work(priced: PricedRate, prices: PriceList) -> Work:
     buckets = [prices.buckets[key] for key in priced.bucket_keys]
-    money = tuple(each for each in buckets if each.bucket.of == "money")
     return Work(
         priced=priced,
         rate=priced.rate,
         rate_id=priced.rate_id,
         places=priced.group.amount_precision,
-        keeps_counter=_remembers(priced.rate) or (priced.rate.counting.restarts != "record" and bool(money)),
+        keeps_counter=prices.keeps_counter(priced),
         units=tuple(each for each in buckets if each.bucket.of == "units"),
-        money=money,
-    )
-
-
-def _remembers(rate: Rate) -> bool:
-    """Whether what a record costs depends on the records before it, buckets left aside."""
-    return rate.counting.restarts != "record" and (
-        rate.model in CLIMBING | RETROACTIVE
-        or rate.aggregation.function != "each"
-        or rate.free_units > 0
-        or rate.free_records > 0
-        or rate.free_amount > 0
+        money=tuple(each for each in buckets if each.bucket.of == "money"),
     )
 
 

@@ -13,7 +13,7 @@ from rating.core.plans.spec import Counting, Group, Plan, Rate, Tier
 from rating.core.settling import SETTLED, Bill, name_of, settle
 from rating.core.tariffs import PriceList, Version, price_list
 
-from . import tables
+from .tables import frame
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
@@ -23,7 +23,7 @@ ZEROES = ("free_quantity", "bucket_quantity", "credit")
 
 def charges(text):
     """Drawn charges; what is not drawn is nothing, and of the first class, plan, rate and service."""
-    drawn = tables.frame(text, SETTLED)
+    drawn = frame(text, SETTLED)
     given = text.split("\n")[1].split() if text.startswith("\n") else text.split("\n")[0].split()
     missing = {"kind": "charge", "jurisdiction": "", "rate_key": 0, "quantity": None, **dict.fromkeys(ZEROES, 0)}
     return drawn.with_columns(

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mediation.models import Bell, UdrBatch
 from rating import services
-from rating.models import BillingPeriod, BucketBalance, Charge, TierPosition
+from rating.models import BillingPeriod, BucketDraw, BucketGrant, Charge, Counter
 from rating.services import claiming
 from rating.tasks import rate_waiting
 
@@ -59,11 +59,12 @@ def test_two_workers_at_once_leave_the_same_positions_as_one(monkeypatch):
     at_once(work, work)
     assert set(UdrBatch.objects.values_list("status", flat=True)) == {"rated"}
     assert Charge.objects.count() == 48
-    assert list(TierPosition.objects.values_list("quantity", flat=True)) == [84, 84, 84]
-    assert BucketBalance.objects.get().used == 30
+    assert list(Counter.objects.values_list("position", "records")) == [(84, 12)] * 3
+    assert BucketGrant.objects.get().used == 30
+    assert sorted(BucketDraw.objects.values_list("left", flat=True)) == [0, 5, 10, 15, 20, 25]
     assert BillingPeriod.objects.count() == 3
     for owner in owners:
-        climbed = Charge.objects.filter(service=owner.service, rate=rate)
+        climbed = Charge.objects.filter(service=owner.service, rate=rate.row)
         assert climbed.aggregate(total=Sum("amount"))["total"] == 50 + 34 * Decimal("0.5")
         positions = sorted(climbed.values_list("tier_position", flat=True))
         assert positions == [7 * n for n in range(12)]
@@ -111,7 +112,7 @@ def test_a_period_closes_only_after_the_worker_that_charges_in_it():
     period.refresh_from_db()
     in_period = Charge.objects.filter(period=period)
     if period.status == "closed":
-        assert sum(line.amount for line in period.lines.all()) == in_period.aggregate(total=Sum("amount"))["total"]
+        assert period.statement.amount == in_period.aggregate(total=Sum("amount"))["total"]
     else:
         assert refusals
 

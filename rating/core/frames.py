@@ -206,7 +206,9 @@ DRAWS: Schema = {  # every movement of a bucket, in the order in which it happen
     "left": MONEY,
 }
 
-TOTALS: Schema = {  # how much of a class was used that others follow: counted values, before any rounding
+# How much of a class was used that others follow: measured values, before any rounding, of every service; a row of
+# service 0 is what the accounts of a family used that are not met.
+TOTALS: Schema = {
     "period_id": pl.Int64,
     "account_id": pl.Int64,
     "service_id": pl.Int64,

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-CASES = ("mediate", "rate", "accept", "rich")
+CASES = ("mediate", "rate", "accept", "rich", "what_if")
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "wal_compression")
 
 
@@ -71,12 +71,14 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
     from tests.benchmarks.accepting import measure_accept
     from tests.benchmarks.pipeline import measure_mediate, measure_rate
     from tests.benchmarks.rich import measure_rich
+    from tests.benchmarks.what_if import measure_what_if
 
     every: dict[str, Callable[[Any], dict[str, Any]]] = {
         "mediate": measure_mediate,
         "rate": measure_rate,
         "accept": measure_accept,
         "rich": measure_rich,
+        "what_if": measure_what_if,
     }
     results = {}
     for name in cases or CASES:

@@ -1,7 +1,7 @@
 """What rows must cost, added up on the outside in plain decimals; shares nothing with rating but the price list."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,9 @@ from tests.benchmarks.rows import Row
 from tests.benchmarks.world import BUCKET_SIZE, CLASSES, ClassPrice, zone_of
 
 
-def bills_of(rows: Iterable[Row]) -> dict[str, Decimal]:
+def bills_of(
+    rows: Iterable[Row], classes: Sequence[ClassPrice] = CLASSES, bucket_size: int = BUCKET_SIZE
+) -> dict[str, Decimal]:
     """The sum of an account's charges, by its number."""
     counted: dict[tuple[int, int, int], dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
     zones = {name: ZoneInfo(name) for name in {zone_of(n) for n in range(100)}}
@@ -17,10 +19,10 @@ def bills_of(rows: Iterable[Row]) -> dict[str, Decimal]:
         local = row.date.astimezone(zones[zone_of(row.account)])
         of_class = counted[row.account, local.year, local.month][row.usage_class]
         of_class[0] += 1
-        of_class[1] += rounded(row.value, CLASSES[row.usage_class])
+        of_class[1] += rounded(row.value, classes[row.usage_class])
     bills: dict[str, Decimal] = defaultdict(Decimal)
-    for (account, _, _), classes in counted.items():
-        bills[f"A-{account:06d}"] += _month(classes)
+    for (account, _, _), used in counted.items():
+        bills[f"A-{account:06d}"] += _month(used, classes, bucket_size)
     return dict(bills)
 
 
@@ -32,10 +34,10 @@ def rounded(value: int, usage_class: ClassPrice) -> int:
     return usage_class.minimum + -(-(value - usage_class.minimum) // increment) * increment
 
 
-def _month(classes: dict[int, list[int]]) -> Decimal:
+def _month(used: dict[int, list[int]], classes: Sequence[ClassPrice], bucket_size: int) -> Decimal:
     bill, in_bucket, bucket_price = Decimal(0), 0, Decimal(0)
-    for place, (count, quantity) in classes.items():
-        each = CLASSES[place]
+    for place, (count, quantity) in used.items():
+        each = classes[place]
         if each.model == "graduated":
             bill += _along(quantity, each)
         elif each.model == "fixed":
@@ -44,7 +46,7 @@ def _month(classes: dict[int, list[int]]) -> Decimal:
             in_bucket, bucket_price = in_bucket + quantity, each.price or Decimal(0)
         else:
             bill += quantity * (each.price or 0)
-    return bill + max(0, in_bucket - BUCKET_SIZE) * bucket_price
+    return bill + max(0, in_bucket - bucket_size) * bucket_price
 
 
 def _along(quantity: int, usage_class: ClassPrice) -> Decimal:

@@ -23,13 +23,14 @@ BODIES = 64
 
 @dataclass(frozen=True)
 class Ground:
-    """A run's input. bills: what each account owes for it, by number; template: a filled database to copy."""
+    """A run's input, made as of `now`. bills: what each account owes for it, by number; template: a filled database."""
 
     records: int
     accounts: int
     workers: int
     seconds: float
     seed: int
+    now: datetime
     folder: Path
     bills: dict[str, Decimal]
     template: str
@@ -54,7 +55,7 @@ def prepare(
         file.writelines(f"{row.text}\n" for row in made)
     _write_bodies(folder / "bodies", now, accounts, seed)
     token = _fill(template, accounts)
-    return Ground(records, accounts, workers, seconds, seed, folder, bills.bills_of(made), template, token)
+    return Ground(records, accounts, workers, seconds, seed, now, folder, bills.bills_of(made), template, token)
 
 
 def _write_bodies(folder: Path, now: datetime, accounts: int, seed: int) -> None:

@@ -30,6 +30,9 @@ def _lines(case: dict[str, Any]) -> list[str]:
             told = ", ".join(f"{seconds:.2f}" for seconds in runs)
             lines.append(f"          {table}: {told} s for {copied['rows']:,} rows, {copied['bytes']:,} bytes")
         lines.append("memory    " + ", ".join(f"{peak} MB" for peak in case["worker_peak_mb"]) + " at most, by worker")
+    elif "reading_seconds" in case:
+        lines.append(f"limit     {case['reading_seconds']:.2f} s to read every charge with its UDR")
+        lines.append("memory    " + ", ".join(f"{peak} MB" for peak in case["worker_peak_mb"]) + " at most, by worker")
     elif "plain_seconds" in case:
         lines += _beside_plain(case)
     else:

@@ -4,6 +4,7 @@ What a month costs an account does not depend on the order of its usage: classes
 and every price times every quantity fits the decimals of a charge. So anybody can add up what must come out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -107,17 +108,17 @@ def spec() -> dict[str, object]:
     }
 
 
-def plan_document() -> dict[str, object]:
+def plan_document(classes: Sequence[ClassPrice] = CLASSES, bucket_size: int = BUCKET_SIZE) -> dict[str, object]:
     """The price list: a group with a rate for each class, and an allowance of data that an account's services share."""
     return {
         "name": "standard",
         "currency": CURRENCY,
-        "groups": [{"name": "all", "rates": [_rate(each) for each in CLASSES]}],
+        "groups": [{"name": "all", "rates": [_rate(each) for each in classes]}],
         "buckets": [
             {
                 "name": "data",
-                "size": str(BUCKET_SIZE),
-                "usage_classes": [each.name for each in CLASSES if each.is_in_bucket],
+                "size": str(bucket_size),
+                "usage_classes": [each.name for each in classes if each.is_in_bucket],
                 "shared": "account",
             }
         ],

@@ -43,6 +43,7 @@ GROUPS = {
         "rating.BillingPeriod",
         "rating.Statement",
         "rating.StatementLine",
+        "rating.StatementTax",
         "rating.Counter",
         "rating.BucketGrant",
         "rating.BucketDraw",

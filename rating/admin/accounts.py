@@ -1,22 +1,19 @@
 """Screens of who pays: accounts, services and their identifiers, billing periods with their statements."""
 
-from decimal import Decimal
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 
 from mediation.admin import filters, kit, marks
-from rating import services
-from rating.admin.statements import statement_page
-from rating.core.money import minor_unit_decimals
+from rating.admin.closing import close_periods
+from rating.admin.statements import month_of, statement_urls
+from rating.admin.taxes import ExemptionInline
 from rating.models import Account, BillingPeriod, Service, ServiceIdentifier
 
 # An identifier is a text of any length to the database, and one short line to people.
@@ -26,7 +23,8 @@ ON_ONE_LINE = {models.TextField: {"widget": AdminTextInputWidget}}
 class ServiceInline(kit.EditInline):
     model = Service
     show_change_link = True
-    autocomplete_fields = ("rate_plan",)
+    fields = ("name", "package", "rate_plan", "starts_at", "ends_at")
+    autocomplete_fields = ("rate_plan", "package")
 
 
 class IdentifierInline(kit.EditInline):
@@ -45,31 +43,32 @@ class IdentifierInline(kit.EditInline):
 @admin.register(Account)
 class AccountAdmin(kit.ModelAdmin):
     list_display = ("number", "name", "parent", "currency", "time_zone", "rate_plan", kit.moment("closed_at"))
-    list_filter = ("currency", "rate_plan")
+    list_filter = ("currency", "rate_plan", "jurisdiction")
     list_select_related = ("parent", "rate_plan")
     search_fields = ("number__startswith", "name")
     search_help_text = "The beginning of a number, or a part of a name."
-    autocomplete_fields = ("parent", "rate_plan")
-    inlines = (ServiceInline,)
-    export_also = {"parent": "parent__number", "rate_plan": "rate_plan__name"}
+    autocomplete_fields = ("parent", "rate_plan", "jurisdiction")
+    inlines = (ServiceInline, ExemptionInline)
+    export_also = {"parent": "parent__number", "rate_plan": "rate_plan__name", "jurisdiction": "jurisdiction__name"}
     empty_text = "No account yet. Add one with its services; usage finds them by their identifiers."
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         return [
             ("Billing periods", marks.list_url("rating_billingperiod", account=target.pk)),
             ("Charges", marks.list_url("rating_charge", period__account=target.pk)),
+            ("Statements", marks.list_url("rating_statement", period__account=target.pk)),
         ]
 
 
 @admin.register(Service)
 class ServiceAdmin(kit.ModelAdmin):
-    list_display = ("name", "account", "rate_plan", kit.moment("starts_at"), kit.moment("ends_at"))
-    list_filter = ("rate_plan", ("account", filters.NamedNumberFilter))
-    list_select_related = ("account", "rate_plan")
+    list_display = ("name", "account", "package", "rate_plan", kit.moment("starts_at"), kit.moment("ends_at"))
+    list_filter = ("package", "rate_plan", ("account", filters.NamedNumberFilter))
+    list_select_related = ("account", "package", "rate_plan")
     search_fields = ("name", "account__number__startswith")
-    autocomplete_fields = ("account", "rate_plan")
+    autocomplete_fields = ("account", "package", "rate_plan", "jurisdiction")
     inlines = (IdentifierInline,)
-    export_also = {"account": "account__number", "rate_plan": "rate_plan__name"}
+    export_also = {"account": "account__number", "package": "package__name", "rate_plan": "rate_plan__name"}
     empty_text = "No service yet. Services are made inside an account."
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
@@ -116,11 +115,7 @@ class BillingPeriodAdmin(kit.ReadOnlyAdmin):
     has_close_permission = kit.permission("close")
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.statement_view)
-        return [path("<int:pk>/statement/", view, name="rating_billingperiod_statement"), *super().get_urls()]
-
-    def statement_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return statement_page(self, request, get_object_or_404(BillingPeriod.objects.select_related("account"), pk=pk))
+        return [*statement_urls(self), *super().get_urls()]
 
     @admin.display(description="period")
     def period(self, period: Any) -> str:
@@ -143,21 +138,6 @@ class BillingPeriodAdmin(kit.ReadOnlyAdmin):
     def offers(self, action: str, target: Any) -> bool:
         return target.status == BillingPeriod.Status.OPEN
 
-    @admin.action(description="Close the period", permissions=["close"])
-    def close(self, request: HttpRequest, periods: QuerySet[BillingPeriod]) -> None:
-        for period in periods.select_related("account").order_by("starts_at"):
-            try:
-                services.close_period(period=period, by=kit.person(request), now=timezone.now())
-            except services.UnableToClosePeriod as refusal:
-                self.message_user(request, str(refusal), messages.WARNING)
-            else:
-                self.message_user(request, f"{month_of(period)} of {period.account} is closed.")
-
-
-def _money(amount: Decimal, currency: str) -> str:
-    return f"{amount:,.{minor_unit_decimals(currency)}f}"
-
-
-def month_of(period: BillingPeriod) -> str:
-    """The calendar month, as it is in the account's own zone."""
-    return f"{period.starts_at.astimezone(ZoneInfo(period.account.time_zone)):%B %Y}"
+    @admin.action(description="Close the periods…", permissions=["close"])
+    def close(self, request: HttpRequest, periods: QuerySet[BillingPeriod]) -> HttpResponse | None:
+        return close_periods(self, request, periods)

@@ -1,0 +1,96 @@
+"""Closing many periods from the list: what will happen is told first, what became of them after."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from mediation.admin import kit
+from rating import selectors, services
+from rating.admin.statements import month_of
+from rating.models import BillingPeriod
+
+MOST_AT_ONCE = 200  # of some tenths of a second each: a request must not outlast its worker
+MOST_NAMED = 3
+
+
+def close_periods(
+    model_admin: kit.ModelAdmin, request: HttpRequest, chosen: QuerySet[BillingPeriod]
+) -> HttpResponse | None:
+    """Ask first; then close the chosen periods one by one, the earliest first, each in its own transaction."""
+    if "is_confirmed" not in request.POST:
+        return kit.ask_first(
+            model_admin, request, chosen, action="close", lines=_told_before(chosen), button="Close the periods"
+        )
+    waiting = chosen.filter(status=BillingPeriod.Status.OPEN).select_related("account").order_by("starts_at", "pk")
+    now = timezone.now()
+    closed, refused = [], defaultdict(list)
+    for period in waiting[:MOST_AT_ONCE]:
+        try:
+            statement = services.close_period(period=period, by=kit.person(request), now=now)
+        except services.UnableToClosePeriod as refusal:
+            refused[_reason(str(refusal), period)].append(period)
+        else:
+            closed.append(f"{month_of(period)} of {period.account} is closed: statement {statement}.")
+    left = waiting.count() - sum(map(len, refused.values()))
+    _tell(model_admin, request, closed, refused, left)
+    return None
+
+
+def _told_before(chosen: QuerySet[BillingPeriod]) -> list[str]:
+    is_open = chosen.filter(status=BillingPeriod.Status.OPEN)
+    over = is_open.filter(ends_at__lte=timezone.now())
+    ready, running, done = over.count(), is_open.count() - over.count(), chosen.count() - is_open.count()
+    accounts = over.order_by().values("account").distinct().count()
+    lines = [
+        f"{kit.counted(ready, 'period')} of {kit.counted(accounts, 'account')} "
+        f"{'is' if ready == 1 else 'are'} over: each gets its numbered statement, which never changes."
+    ]
+    if running:
+        lines.append(f"{kit.counted(running, 'period')} not over yet: refused.")
+    if done:
+        lines.append(f"{kit.counted(done, 'period')} closed already: left as it is.")
+    if unfinished := selectors.batches_unfinished().count():
+        lines.append(
+            f"{kit.counted(unfinished, 'UDR batch')} still to be rated: nothing is closed before they are done."
+        )
+    if ready + running > MOST_AT_ONCE:
+        lines.append(f"At most {MOST_AT_ONCE} are closed at once, the earliest first; do it again for the others.")
+    return lines
+
+
+def _reason(said: str, period: BillingPeriod) -> str:
+    """A refusal without the period's name, so that equal ones are told once."""
+    return said.removeprefix(f"The period {period} of account {period.account} ")
+
+
+def _tell(
+    model_admin: kit.ModelAdmin,
+    request: HttpRequest,
+    closed: list[str],
+    refused: dict[str, list[BillingPeriod]],
+    left: int,
+) -> None:
+    if len(closed) == 1:
+        model_admin.message_user(request, closed[0])
+    elif closed:
+        model_admin.message_user(request, f"{kit.counted(len(closed), 'period')} closed. The last: {closed[-1]}")
+    for reason, periods in refused.items():
+        said = f"{kit.counted(len(periods), 'period')} not closed, each {reason} ({_named(periods)})"
+        model_admin.message_user(request, said, messages.WARNING)
+    if left > 0:
+        model_admin.message_user(
+            request, f"{kit.counted(left, 'period')} more to be closed. Do it again.", messages.INFO
+        )
+    if not closed and not refused:
+        kit.tell(model_admin, request, 0, "period", "closed")
+
+
+def _named(periods: Iterable[Any]) -> str:
+    names = [f"{month_of(period)} of {period.account}" for period in periods]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

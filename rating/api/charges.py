@@ -3,7 +3,6 @@
 from typing import Any
 
 import django_filters
-from django.urls import path
 from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.generics import ListAPIView
@@ -78,9 +77,3 @@ def _lines(charges: Any) -> list[dict[str, Any]]:
         {**line, "quantity": str(line["quantity"]), "amount": str(line["amount"])}
         for line in selectors.usage_by_class(charges)
     ]
-
-
-urlpatterns = [
-    path("charges", ChargeList.as_view(), name="charges"),
-    path("usage-summary", UsageSummary.as_view(), name="usage-summary"),
-]

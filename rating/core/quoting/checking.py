@@ -1,9 +1,12 @@
 """What a quote document must hold together: names that are met, names that are unique, periods apart."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 from mediation.core.spec.document import Fault
 from rating.core.quoting.settings import Account, Opening, Setting
+
+SHORTEST_PERIOD = timedelta(hours=23)  # a day on which the clocks go forward; periods are told apart by their first day
 
 
 def check(setting: Setting) -> list[Fault]:
@@ -63,6 +66,8 @@ def _periods(setting: Setting) -> Iterator[Fault]:
     for place, period in enumerate(setting.periods):
         if period.starts_at >= period.ends_at:
             yield Fault(f"/periods/{place}/ends_at", "must be after starts_at")
+        elif period.ends_at - period.starts_at < SHORTEST_PERIOD:
+            yield Fault(f"/periods/{place}/ends_at", "must be a day at least after starts_at")
         if place and period.starts_at < setting.periods[place - 1].ends_at:
             yield Fault(f"/periods/{place}/starts_at", "must not be before the end of the period above")
 

@@ -184,7 +184,7 @@ class _Reader(Document):
 
     def _name(self, of: dict[str, Any], name: str, pointer: str) -> str:
         text = self.text(of, name, pointer)
-        if not text:
+        if not of.get(name):
             self.fault(f"{pointer}/{name}", "is missing")
         return text or ""
 

@@ -112,9 +112,10 @@ def import_plan(*, document: Any, by: User | None, now: datetime) -> PlanVersion
     """
     require_permission(by, "rating.add_planversion")
     said = _read(document)
-    plan, _ = RatePlan.objects.get_or_create(
-        name=said.name, defaults={"currency": said.currency, "description": said.description}
-    )
+    plan = RatePlan.objects.filter(name=said.name).first()
+    if plan is None:
+        require_permission(by, "rating.add_rateplan")
+        plan = RatePlan.objects.create(name=said.name, currency=said.currency, description=said.description)
     if faults := _faults_of_place(said, plan):
         raise FaultySpecError(faults)
     return create_draft(plan=plan, document=document, note="Imported.", by=by, now=now)

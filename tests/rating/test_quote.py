@@ -118,6 +118,11 @@ def members(value):
         ({"plan": CALLS, "accounts": [{"number": "A", "parent": "B"}]}, "/accounts/0/parent", "no account “B”"),
         ({"plan": CALLS, "accounts": [{"number": "A", "parent": "A"}]}, "/accounts/0/parent", "circle"),
         ({"plan": CALLS, "accounts": [{"number": "A", "services": [{}]}]}, "/accounts/0/services/0/name", "is missing"),
+        (
+            {"plan": CALLS, "accounts": [{"number": n, "services": [{"name": n, "identifiers": ["1"]}]} for n in "AB"]},
+            "/accounts/1/services/0/identifiers/0",
+            "another service",
+        ),
         ({"plan": CALLS, "periods": [{"starts_at": "2026-01-01"}]}, "/periods/0/ends_at", "is missing"),
         (
             {"plan": CALLS, "periods": [{"starts_at": "2026-02-01", "ends_at": "2026-01-01"}]},
@@ -296,6 +301,14 @@ def test_a_call_that_runs_over_midnight_is_split_into_the_next_month():
     told = quoted(plan, [{"date": "2026-01-31T23:59:00Z", "value": "90"}])
     assert [(charge["part"], charge["value"]) for charge in told["charges"]] == [(0, "60"), (1, "30")]
     assert [statement["amount"] for statement in told["statements"]] == ["0.6", "0.6"]
+
+
+def test_usage_outside_the_periods_of_the_document_is_an_exception():
+    periods = [{"starts_at": "2026-02-01", "ends_at": "2026-03-01"}]
+    rows = [{"date": "2026-01-31"}, {"date": "2026-02-01"}, {"date": "2026-03-01"}]
+    told = quoted({"plan": CALLS, "periods": periods}, rows)
+    assert [(each["id"], each["cause"]) for each in told["exceptions"]] == [("1", "no_period"), ("3", "no_period")]
+    assert [charge["id"] for charge in told["charges"]] == ["2"]
 
 
 # The command

@@ -1,11 +1,12 @@
 """What a quote document must hold together: names that are met, names that are unique, periods apart."""
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from mediation.core.spec.document import Fault
 from rating.core.quoting.settings import Account, Opening, Setting
 
+NEVER, EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 SHORTEST_PERIOD = timedelta(hours=23)  # a day on which the clocks go forward; periods are told apart by their first day
 
 
@@ -17,6 +18,7 @@ def check(setting: Setting) -> list[Fault]:
         *_repeated((account.number for account in setting.accounts), "/accounts", "number"),
         *_accounts(setting),
         *_parents(setting.accounts),
+        *_identifiers(setting.accounts),
         *_periods(setting),
         *(fault for place, opening in enumerate(setting.grants) for fault in _opening(setting, opening, place)),
     ]
@@ -60,6 +62,21 @@ def _parents(accounts: tuple[Account, ...]) -> Iterator[Fault]:
         else:
             if parent is not None:
                 yield Fault(f"/accounts/{place}/parent", "leads in a circle")
+
+
+def _identifiers(accounts: tuple[Account, ...]) -> Iterator[Fault]:
+    """An identifier has one owner at a moment."""
+    owned: dict[str, list[tuple[datetime, datetime]]] = {}
+    for place, account in enumerate(accounts):
+        for at, service in enumerate(account.services):
+            for nth, each in enumerate(service.identifiers):
+                pointer = f"/accounts/{place}/services/{at}/identifiers/{nth}"
+                bounds = (each.starts_at or service.starts_at or NEVER, each.ends_at or service.ends_at or EVER)
+                if each.starts_at and each.ends_at and each.starts_at >= each.ends_at:
+                    yield Fault(f"{pointer}/ends_at", "must be after starts_at")
+                if any(start < bounds[1] and bounds[0] < end for start, end in owned.get(each.identifier, [])):
+                    yield Fault(pointer, f"“{each.identifier}” is owned by another service at the same time")
+                owned.setdefault(each.identifier, []).append(bounds)
 
 
 def _periods(setting: Setting) -> Iterator[Fault]:

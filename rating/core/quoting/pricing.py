@@ -6,12 +6,12 @@ from datetime import datetime
 
 import polars as pl
 
-from rating.core.frames import COUNTERS, GRANTS, MEMBERS, REFUSED, SEEN, TOTALS, Priced, Standing, empty, refuse
+from rating.core.frames import COUNTERS, GRANTS, MEMBERS, SEEN, TOTALS, Priced, Standing, empty, refuse
 from rating.core.ledger import price_usage
 from rating.core.matching import choose_payers, match_usage
 from rating.core.quoting.openings import opening_grants
 from rating.core.quoting.settings import Setting
-from rating.core.quoting.tables import book_of, period_rows, placed, started, usage_frame
+from rating.core.quoting.tables import book_of, in_periods, period_rows, placed, started, usage_frame
 from rating.core.quoting.usage import Record
 from rating.core.quoting.world import World, build_world
 from rating.core.settling import SETTLED, Bill, Statement, Subscription, settle
@@ -38,9 +38,11 @@ def quote(setting: Setting, records: Sequence[Record]) -> Quote:
     world, named = build_world(setting, records)
     since = started(period_rows(world, [each.date for each in named if each.date]))
     book = book_of(world, since)
-    chosen = choose_payers(usage_frame(world, named), book.classes)
-    usage = chosen.rated.with_columns(identifier=pl.coalesce("named", "identifier")).drop("named")
-    found = match_usage(usage, book=book)
+    usage = usage_frame(world, named)
+    is_inside = in_periods(usage, world)
+    chosen = choose_payers(usage.filter(is_inside), book.classes)
+    paid = chosen.rated.with_columns(identifier=pl.coalesce("named", "identifier")).drop("named")
+    found = match_usage(paid, book=book)
     dates = [each.date for each in named if each.date]
     latest = found.rated["date"].max()  # parts of a split record may lie in the month after it
     periods = period_rows(world, [*dates, latest] if isinstance(latest, datetime) else dates)
@@ -52,7 +54,8 @@ def quote(setting: Setting, records: Sequence[Record]) -> Quote:
     statements = settle(
         _settled(world, priced.rated), bills=bills, prices=world.prices, categories=categories, tax=setting.tax
     )
-    refused = pl.concat([chosen.refused, found.refused, _without_period(matched), priced.refused])
+    outside = [_without_period(usage.filter(~is_inside)), _without_period(matched.filter(pl.col("month").is_null()))]
+    refused = pl.concat([*outside, chosen.refused, found.refused, priced.refused])
     return Quote(world, named, priced, refused.sort("udr_id"), periods, bills, statements)
 
 
@@ -62,12 +65,9 @@ def _in_period(matched: pl.DataFrame) -> pl.DataFrame:
     return matched.join(outside, on="udr_id", how="anti", maintain_order="left")
 
 
-def _without_period(matched: pl.DataFrame) -> pl.DataFrame:
-    outside = matched.filter(pl.col("month").is_null()).unique("udr_id", keep="first", maintain_order=True)
-    if outside.is_empty():
-        return empty(REFUSED)
+def _without_period(outside: pl.DataFrame) -> pl.DataFrame:
     message = pl.lit("No period of the document holds the date of this usage. Add the period, or leave periods out.")
-    return refuse(outside, "no_period", message)
+    return refuse(outside.unique("udr_id", keep="first", maintain_order=True), "no_period", message)
 
 
 def _standing(world: World, periods: pl.DataFrame, since: datetime) -> Standing:

@@ -135,6 +135,15 @@ def started(periods: pl.DataFrame) -> datetime:
     return first if isinstance(first, datetime) else DEFAULT_DATE.astimezone(UTC)
 
 
+def in_periods(usage: pl.DataFrame, world: World) -> pl.Series:
+    """Which rows begin in a period of the document; all of them where it names none."""
+    periods = world.setting.periods
+    if not periods:
+        return pl.Series([True]).new_from_index(0, usage.height)
+    bounds = [(pl.col("date") >= each.starts_at) & (pl.col("date") < each.ends_at) for each in periods]
+    return usage.select(pl.any_horizontal(bounds)).to_series()
+
+
 def placed(matched: pl.DataFrame, world: World, periods: pl.DataFrame) -> pl.DataFrame:
     """MATCHED with `month` as the document's own periods have it; null where none of them holds the usage."""
     if not world.setting.periods:

@@ -120,15 +120,18 @@ RULES = (
     ),
     Rule(
         "charged_once",
-        "every UDR of a rated batch has one charge that stands or one rating exception, never both",
-        """SELECT u.id AS udr_id, coalesce(c.standing, 0) AS charges, coalesce(e.n, 0) AS rating_exceptions
+        "every UDR of a rated batch has charges that stand for all it measured, or one rating exception, never both",
+        """SELECT u.id AS udr_id, u.value, c.quantity AS charged, coalesce(c.standing, 0) AS charges,
+               coalesce(e.n, 0) AS rating_exceptions
         FROM mediation_udr u
         JOIN mediation_udrbatch b ON b.id = u.id >> 17 AND b.status = 'rated'
-        LEFT JOIN (SELECT udr_id, count(*) FILTER (WHERE kind = 'charge') - count(*) FILTER (WHERE kind = 'reversal')
-                   AS standing FROM rating_charge GROUP BY udr_id) c ON c.udr_id = u.id
+        LEFT JOIN (SELECT udr_id, sum(quantity) AS quantity,
+                          sum(CASE kind WHEN 'charge' THEN 1 ELSE -1 END) AS standing
+                   FROM rating_charge GROUP BY udr_id) c ON c.udr_id = u.id
         LEFT JOIN (SELECT udr_id, count(*) AS n FROM rating_ratingexception
                    WHERE status IN ('open', 'written_off') GROUP BY udr_id) e ON e.udr_id = u.id
-        WHERE coalesce(c.standing, 0) + coalesce(e.n, 0) <> 1""",
+        WHERE CASE WHEN coalesce(c.standing, 0) = 0 THEN coalesce(e.n, 0) <> 1
+              ELSE c.standing < 0 OR c.quantity <> u.value OR coalesce(e.n, 0) <> 0 END""",
     ),
     Rule(
         "replaced_cost_nothing",
@@ -142,31 +145,87 @@ RULES = (
     ),
     Rule(
         "buckets_add_up",
-        "a bucket's balance is what charges drew from it",
-        """SELECT b.period_id, b.service_id, b.bucket_id, b.used, coalesce(c.drawn, 0) AS drawn
-        FROM rating_bucketbalance b
-        LEFT JOIN (SELECT period_id, service_id, bucket_id, sum(bucket_quantity) AS drawn FROM rating_charge
-                   WHERE bucket_id IS NOT NULL GROUP BY 1, 2, 3) c USING (period_id, service_id, bucket_id)
-        WHERE b.used <> coalesce(c.drawn, 0)""",
+        "what is used of a grant is what charges drew from it, less what was given back",
+        """SELECT bucket_id, account_id, service_id, starts_at, g.used, d.drawn
+        FROM rating_bucketgrant g
+        FULL JOIN (SELECT bucket_id, account_id, service_id, starts_at, sum(quantity) AS drawn FROM rating_bucketdraw
+                   WHERE kind <> 'refill' GROUP BY 1, 2, 3, 4) d USING (bucket_id, account_id, service_id, starts_at)
+        WHERE coalesce(g.used, 0) <> coalesce(d.drawn, 0)""",
+    ),
+    Rule(
+        "draws_are_charged",
+        "the units and the money that a charge took from buckets are its draws, row by row",
+        """SELECT coalesce(c.id, d.charge_id) AS charge_id, c.bucket_quantity, c.credit, d.drawn FROM rating_charge c
+        FULL JOIN (SELECT charge_id, sum(quantity) AS drawn FROM rating_bucketdraw WHERE kind <> 'refill' GROUP BY 1) d
+               ON d.charge_id = c.id
+        WHERE coalesce(c.bucket_quantity + c.credit, 0) <> coalesce(d.drawn, 0)
+          AND (d.charge_id IS NOT NULL OR c.kind = 'charge')""",
     ),
     Rule(
         "tiers_add_up",
-        "a tier position is what charges at that rate counted",
-        """SELECT p.period_id, p.service_id, p.rate_id, p.quantity, coalesce(c.counted, 0) AS counted
-        FROM rating_tierposition p
-        LEFT JOIN (SELECT period_id, service_id, rate_id, sum(rated_quantity - bucket_quantity) AS counted
-                   FROM rating_charge WHERE tier_position IS NOT NULL GROUP BY 1, 2, 3) c
-               USING (period_id, service_id, rate_id)
-        WHERE p.quantity <> coalesce(c.counted, 0)""",
+        "a counter has come as far as charges counted, in open periods that are in order",
+        # Of rates that every version counts alike, by units, once a period; other counters are no sum of charges.
+        """WITH said AS (
+            SELECT v.plan_id, g.value ->> 'name' AS group_name, r.value AS rate,
+                coalesce(r.value ->> 'name', r.value ->> 'usage_class') AS rate_name,
+                coalesce(nullif(r.value -> 'counting', 'null'), '{}') AS counting
+            FROM rating_planversion v, jsonb_array_elements(v.document -> 'groups') g,
+                jsonb_array_elements(g.value -> 'rates') r
+            WHERE v.status = 'active'
+        ), summed AS (
+            SELECT t.id AS rate_id, bool_or(counting ->> 'per' = 'account') AS is_shared
+            FROM said JOIN rating_rate t
+                ON t.plan_id = said.plan_id AND t."group" = said.group_name AND t.name = said.rate_name
+            GROUP BY t.id
+            HAVING count(DISTINCT counting) = 1
+               AND bool_and(rate ->> 'model' NOT IN
+                            ('percentage', 'graduated_percentage', 'basis_points', 'pass_through'))
+               AND bool_and(coalesce(counting ->> 'restarts', 'period') = 'period')
+               AND bool_and(coalesce(counting ->> 'per', 'service') <> 'family')
+               AND bool_and(coalesce(nullif(counting -> 'by', 'null'), '[]') = '[]')
+        ), counted AS (
+            SELECT c.counting_period_id AS period_id, c.account_id, c.rate_id,
+                CASE WHEN is_shared THEN 0 ELSE c.service_id END AS service_id,
+                sum(c.rated_quantity - c.free_quantity - c.bucket_quantity) AS counted
+            FROM rating_charge c JOIN summed USING (rate_id) WHERE c.tier_position IS NOT NULL GROUP BY 1, 2, 3, 4
+        ), counters AS (
+            SELECT k.* FROM rating_counter k JOIN summed USING (rate_id) WHERE k.key = ''
+        )
+        SELECT period_id, account_id, service_id, rate_id, k.position, c.counted
+        FROM counters k FULL JOIN counted c USING (period_id, account_id, service_id, rate_id)
+        WHERE coalesce(k.position, 0) <> coalesce(c.counted, 0)
+          AND period_id IN (SELECT id FROM rating_billingperiod WHERE status = 'open' AND NOT is_unsettled)""",
     ),
     Rule(
         "statements_add_up",
-        "the lines of a closed period are its charges",
-        """SELECT p.id AS period_id, coalesce(l.amount, 0) AS lines, coalesce(c.amount, 0) AS charges
+        "the lines of usage and adjustments of a closed period are the charges that it bills",
+        """SELECT p.id AS period_id, s.number, coalesce(l.amount, 0) AS lines, coalesce(c.amount, 0) AS charges
         FROM rating_billingperiod p
-        LEFT JOIN (SELECT period_id, sum(amount) AS amount FROM rating_statementline GROUP BY 1) l ON l.period_id = p.id
+        LEFT JOIN rating_statement s ON s.period_id = p.id
+        LEFT JOIN (SELECT statement_id, sum(amount) AS amount FROM rating_statementline
+                   WHERE kind IN ('usage', 'adjustment') GROUP BY 1) l ON l.statement_id = s.id
         LEFT JOIN (SELECT period_id, sum(amount) AS amount FROM rating_charge GROUP BY 1) c ON c.period_id = p.id
-        WHERE p.status = 'closed' AND coalesce(l.amount, 0) <> coalesce(c.amount, 0)""",
+        WHERE CASE WHEN p.status = 'closed' THEN s.id IS NULL OR coalesce(l.amount, 0) <> coalesce(c.amount, 0)
+              ELSE s.id IS NOT NULL END""",
+    ),
+    Rule(
+        "statements_are_totalled",
+        "a statement's amount is that of its lines, and its total the rounded lines and the taxes, counted once",
+        """SELECT s.number, s.amount, l.amount AS lines, s.subtotal, l.rounded, s.tax_total, t.tax, s.total
+        FROM rating_statement s
+        LEFT JOIN (SELECT statement_id, sum(amount) AS amount, sum(line_amount) AS rounded FROM rating_statementline
+                   GROUP BY 1) l ON l.statement_id = s.id
+        LEFT JOIN (SELECT statement_id, sum(amount) AS tax FROM rating_statementtax GROUP BY 1) t
+               ON t.statement_id = s.id
+        WHERE s.amount <> coalesce(l.amount, 0) OR s.tax_total <> coalesce(t.tax, 0)
+           OR s.total <> s.subtotal + s.tax_total
+           OR coalesce(l.rounded, 0) NOT IN (s.subtotal, s.total)""",
+    ),
+    Rule(
+        "statements_are_numbered",
+        "the numbers of statements have no gap",
+        """SELECT number, before FROM (SELECT number, lag(number, 1, 0::bigint) OVER (ORDER BY number) AS before
+                                    FROM rating_statement) numbered WHERE number <> before + 1""",
     ),
 )
 

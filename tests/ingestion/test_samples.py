@@ -82,7 +82,7 @@ def classes_of(path, column):
 @pytest.mark.parametrize("uniqueness", [["UniquenessIdentifier"], []])
 def test_a_thousand_lines_of_cloud_bills_are_accounted_for_and_charged_to_the_last_digit(uniqueness):
     path = SAMPLES / "focus" / "focus_sample.csv"
-    group = RateGroupFactory(plan=RatePlanFactory(is_default=True), currency="USD")
+    group = RateGroupFactory(plan=RatePlanFactory(is_default=True, currency="USD"))
     for name in classes_of(path, "ServiceCategory"):
         RateFactory(group=group, usage_class=UsageClassFactory(name=name), model="pass_through", price=None)
     service = ServiceFactory(account=AccountFactory(currency="USD"))

@@ -26,7 +26,7 @@ class VersionInline(kit.ReadOnlyInline):
     fields: ClassVar[Any] = (
         kit.status_badge(),
         kit.moment("starts_at"),
-        "note",
+        "note_text",
         kit.moment("created_at"),
         "created_by",
         kit.moment("activated_at"),
@@ -36,6 +36,10 @@ class VersionInline(kit.ReadOnlyInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
         return super().get_queryset(request).select_related("plan", "created_by").defer("document")
+
+    @admin.display(description="note")
+    def note_text(self, version: Any) -> Any:
+        return marks.clipped(version.note)
 
 
 @admin.register(RatePlan)

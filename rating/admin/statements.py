@@ -302,6 +302,36 @@ class StatementLineAdmin(kit.ReadOnlyAdmin):
     list_select_related = ("statement", "usage_class", "plan", "rate", "service")
     export_also = {"number": "statement__number", "usage_class": "usage_class__name", "plan": "plan__name"}
     empty_text = "No statement line yet. Lines are written when a billing period is closed."
+    fieldsets: ClassVar[Any] = (
+        (
+            "What it is for",
+            {
+                "fields": (
+                    ("statement", "position", "kind"),
+                    "description",
+                    ("usage_class", "plan", "rate"),
+                    ("service", "commitment", "adjusts"),
+                    ("tier", _exact("tier_above", "above"), _exact("tier_up_to", "up to")),
+                )
+            },
+        ),
+        (
+            "How much",
+            {
+                "fields": (
+                    (
+                        kit.count("record_count", "records"),
+                        _exact("quantity", "measured"),
+                        _exact("rated_quantity", "rated"),
+                    ),
+                    (_exact("free_quantity", "free"), _exact("bucket_quantity", "from buckets")),
+                    (_exact("credit", "credit"), _exact("cost", "cost")),
+                    (_exact("amount", "exact amount"), _column("line_amount", "amount")),
+                )
+            },
+        ),
+        ("How it is taxed", {"fields": (("jurisdiction", "tax_category"),)}),
+    )
 
     @admin.display(description="for")
     def about(self, line: Any) -> Any:

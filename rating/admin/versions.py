@@ -1,6 +1,7 @@
 """Pages around plan versions: in plain words, two side by side, activated, out as a document, in from one, tried."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -84,13 +85,11 @@ def example_document(plan: RatePlan | None) -> dict[str, Any]:
 
 def told(version: PlanVersion) -> dict[str, Any]:
     """What a version says in plain words, as sections; and of a draft, what keeps it from being activated."""
-    sections: tuple[Section, ...] = ()
-    try:
-        sections = describe_plan(read_plan(version.document))
-    except FaultySpecError as faulty:
-        return {"sections": sections, "faults": faulty.faults}
     is_draft = version.status == PlanVersion.Status.DRAFT
     faults = services.faults_of(document=version.document, plan=version.plan) if is_draft else []
+    sections: tuple[Section, ...] = ()
+    with suppress(FaultySpecError):
+        sections = describe_plan(read_plan(version.document))
     return {"sections": sections, "faults": faults}
 
 

@@ -68,7 +68,7 @@ class StatementLine(models.Model):
         constraints = [models.UniqueConstraint(fields=["statement", "position"], name="statement_line_position_once")]
 
     def __str__(self) -> str:
-        return f"{self.description}: {self.line_amount}"
+        return self.description
 
 
 class StatementTax(models.Model):

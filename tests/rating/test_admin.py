@@ -81,7 +81,7 @@ def period_to_close():
 
 def test_a_period_that_is_over_is_closed_with_its_statement():
     period = period_to_close()
-    page = do(person(SEE_PERIODS, "rating.close_billingperiod"), PERIODS, "close", period.pk)
+    page = do(person(SEE_PERIODS, "rating.close_billingperiod"), PERIODS, "close", period.pk, is_confirmed="1")
     assert "May 2026 of A1 Account 1 is closed" in page
     statement = Statement.objects.get(period=period)
     assert (statement.number, statement.amount) == (2, Decimal("0.84"))
@@ -90,12 +90,12 @@ def test_a_period_that_is_over_is_closed_with_its_statement():
 def test_a_period_that_is_not_over_stays_open_and_says_why(admin_client):
     period = period_to_close()
     BillingPeriod.objects.filter(pk=period.pk).update(ends_at=timezone.now() + timedelta(days=3))
-    assert "is not over" in do(admin_client, PERIODS, "close", period.pk)
+    assert "is not over" in do(admin_client, PERIODS, "close", period.pk, is_confirmed="1")
 
 
 def test_closing_needs_its_permission():
     period = period_to_close()
-    do(person(SEE_PERIODS), PERIODS, "close", period.pk)
+    do(person(SEE_PERIODS), PERIODS, "close", period.pk, is_confirmed="1")
     period.refresh_from_db()
     assert period.status == "open"
 

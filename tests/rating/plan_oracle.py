@@ -64,21 +64,15 @@ class PlanOracle:
         return outcomes
 
     def total(self, record):
-        """Add what a record counts to the quantities that buckets and tiers of other classes follow."""
-        try:
-            rate = self.match(record)[1]
-            unique = rate.get("aggregation", {}).get("function") == "unique_count"
-            counted = record["value"] if unique else self.counted(rate, record)
-        except Refused:
-            return
+        """Add a record to the quantities that buckets and tiers of other classes follow."""
         for bucket in self.plan.get("buckets", []):
             if bucket.get("follows", {}).get("usage_class") == record["usage_class"]:
                 owner = self.owner(bucket, "shared", record)
-                self.totals[(bucket["name"], owner, *self.window(bucket, record))] += counted
+                self.totals[(bucket["name"], owner, *self.window(bucket, record))] += record["value"]
         for group, rate in self.rates():
             if rate.get("tier_by") == record["usage_class"]:
                 owner = self.owner(rate.get("counting", {}), "per", record)
-                self.totals["tier", group["name"], rate["name"], owner, self.month(record)] += counted
+                self.totals["tier", group["name"], rate["name"], owner, self.month(record)] += record["value"]
 
     def rates(self):
         return [(group, rate) for group in self.plan["groups"] for rate in group["rates"]]
@@ -188,8 +182,16 @@ class PlanOracle:
         counter["rated"] = rounded(rate, level)
         return counter
 
+    def carry_over(self, key):
+        """Begin a period with what the latest before it held: the level of a weighted sum, the members."""
+        place, start = key[:3] + key[4:], key[3][0]
+        earlier = [each for each in self.counters if each[:3] + each[4:] == place and each[3][0] < start]
+        if earlier:
+            held = self.counters[max(earlier, key=lambda each: each[3][0])].get("windows", {}).get(None)
+            self.counters[key]["windows"] = {None: held and {**held, "level": None, "at": None}}
+
     def joined(self, function, before, counted, record, rate):
-        before = before or {"level": None, "at": None, "members": frozenset()}
+        before = before or {"level": None, "at": None, "members": frozenset(), "held": D(0)}
         level, at, members = before["level"], before["at"], before["members"]
         if function == "sum":
             level = (level or D(0)) + counted
@@ -203,14 +205,17 @@ class PlanOracle:
             members = members | {self.member(rate, record)}
             level = D(len(members))
         elif function == "weighted_sum":
-            level = (level or D(0)) + times(counted, seconds(record["date"], self.month(record)[1]))
-        return {"level": level, "at": record["date"], "members": members}
+            level = times(before["held"], seconds(*self.month(record))) if level is None else level
+            level += times(counted, seconds(record["date"], self.month(record)[1]))
+        return {"level": level, "at": record["date"], "members": members, "held": before["held"] + counted}
 
     # What it costs
 
     def one(self, record):
         group, rate = self.match(record)
         key = self.counter(group, rate, record)
+        if key not in self.counters and rate.get("aggregation", {}).get("carries_over"):
+            self.carry_over(key)
         before = self.counters[key]
         after = self.counts(rate, before, record)
         limit = D(rate.get("free_units", 0))

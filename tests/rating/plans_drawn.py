@@ -92,7 +92,9 @@ def aggregations(draw):
         made["of"] = "Extensions.kind"
     elif function != "count" and draw(st.booleans()):
         made["of"] = "Extensions.n"
-    if function != "weighted_sum" and draw(st.booleans()):
+    if function in ("latest", "unique_count", "weighted_sum") and draw(st.booleans()):
+        made["carries_over"] = True
+    elif function != "weighted_sum" and draw(st.booleans()):
         made |= {
             "within": draw(st.sampled_from(["hour", "day"])),
             "then": draw(st.sampled_from(["sum", "max", "latest"])),
@@ -108,9 +110,8 @@ def rates(draw, usage_class, name, earlier):
     if model in UNIT_MODELS and model != "matrix" and draw(st.integers(0, 2)) == 0:
         rate["aggregation"] = draw(aggregations())
         within = rate["aggregation"].get("within")
-        restarts = (
-            ["period"] if rate["aggregation"]["function"] == "weighted_sum" else ["period", "day", "hour", "never"]
-        )
+        is_bound = rate["aggregation"]["function"] == "weighted_sum" or "carries_over" in rate["aggregation"]
+        restarts = ["period"] if is_bound else ["period", "day", "hour", "never"]
         restarts = {"hour": ["period", "day"], "day": ["period"]}.get(within, restarts)
     elif model in ONE_BY_ONE:
         fees = {
@@ -173,7 +174,7 @@ def buckets(draw, name, serving, others, classes):
         made["refill"] = draw(present(size=st.integers(1, 30).map(str), price=maybe(scaled(9, 2)), times=times))
     served = {rate["usage_class"] for rate in serving if f"all / {rate['name']}" in made.get("rates", [])}
     free = [each for each in classes if each not in served]
-    if of == "units" and recurs == "period" and free and draw(st.booleans()):
+    if of == "units" and recurs == "period" and "rollover" not in made and free and draw(st.booleans()):
         made["follows"] = {"usage_class": draw(st.sampled_from(free)), "factor": draw(SIZES)}
         made.pop("grows", None)
     alike = [each["name"] for each in others if each["of"] == of]

@@ -1,12 +1,13 @@
 """Questions about rating's tables, answered without changing anything."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, F, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Sum, Value, When
 
 from mediation.models import UdrBatch
-from rating.models import BillingPeriod, Charge, Repricing, Statement, StatementLine, StatementTax
+from rating.models import BillingPeriod, Charge, RepricedAccount, Repricing, Statement, StatementLine, StatementTax
 
 READY = (UdrBatch.Status.MEDIATED, UdrBatch.Status.SUPERSEDED)
 UNFINISHED = (*READY, UdrBatch.Status.STAGED, UdrBatch.Status.ERRORED)
@@ -75,3 +76,45 @@ def charges_by_account(charges: QuerySet[Charge] | None = None) -> list[dict[str
         .order_by("number", "currency")
     )
     return [dict(row) for row in sums]
+
+
+def repricings() -> QuerySet[Repricing]:
+    """Rerates and what-ifs, with the version that is tried and who asked."""
+    return Repricing.objects.select_related("version__plan", "created_by", "applied_by").defer("version__document")
+
+
+def repriced_accounts() -> QuerySet[RepricedAccount]:
+    """Accounts of repricings, with the difference that each would see; none while it is not worked out."""
+    return RepricedAccount.objects.select_related("account").annotate(difference=F("after") - F("before"))
+
+
+def repriced_totals(repricing_ids: Iterable[int]) -> list[dict[str, Any]]:
+    """Of each repricing and currency: repricing_id, currency, account_count, before, after, changed and refused.
+
+    Of what is worked out so far, by currency in the order of letters.
+    """
+    done = RepricedAccount.objects.filter(repricing_id__in=list(repricing_ids), after__isnull=False)
+    sums = (
+        done.values("repricing_id", currency=F("account__currency"))
+        .annotate(
+            account_count=Count("pk"),
+            before=Sum("before"),
+            after=Sum("after"),
+            changed=Sum("changed_count"),
+            refused=Sum("refused_count"),
+        )
+        .order_by("repricing_id", "currency")
+    )
+    return [dict(one) for one in sums]
+
+
+def repricing_progress(repricing: Repricing) -> dict[str, int]:
+    """How far the step that it is at has come: account_count, done_count, udr_count, done_udr_count."""
+    done = Q(is_done=True)
+    counted = RepricedAccount.objects.filter(repricing=repricing).aggregate(
+        account_count=Count("pk"),
+        done_count=Count("pk", filter=done),
+        udr_count=Sum("udr_count"),
+        done_udr_count=Sum("udr_count", filter=done),
+    )
+    return {name: count or 0 for name, count in counted.items()}

@@ -26,6 +26,7 @@ from rating.services.rerating import (
     ask_what_if,
     propose_rerate,
     reprice_waiting,
+    retry_repricing,
 )
 from rating.services.versions import (
     UnableToActivatePlan,
@@ -56,6 +57,7 @@ __all__ = [
     "reprice_waiting",
     "rerate_exceptions",
     "retry_batches",
+    "retry_repricing",
     "settle_waiting",
     "statement_of",
     "update_draft",

@@ -1,14 +1,14 @@
 """What periods counted, priced again in the order of dates: the statement is the same whatever order usage came in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import polars as pl
 
 from rating import store
 from rating.core import charging, repricing
-from rating.core.frames import BOUNDS, CHARGES, DRAW_ROWS, MATCHED, REFUSED, USAGE, Priced, empty
+from rating.core.frames import BOUNDS, CHARGES, DRAW_ROWS, MATCHED, REFUSED, USAGE, Priced, Standing, empty
 from rating.core.ledger import price_usage
 from rating.core.matching import Book, describe_matched
 from rating.core.periods import add_months, span_of
@@ -58,15 +58,22 @@ def reprice_periods(
     matched = pl.concat([kept, found])
     if is_locked:
         lock_lasting(matched=matched, prices=book.prices)
-    return _priced(before, matched, anew.refused, months, book, now)
+    entries = _entries(before, matched) if is_locked else None
+    return _priced(before, matched, anew.refused, months, book, now, entries)
 
 
 def _priced(
-    before: pl.DataFrame, matched: pl.DataFrame, refused: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime
+    before: pl.DataFrame,
+    matched: pl.DataFrame,
+    refused: pl.DataFrame,
+    months: pl.DataFrame,
+    book: Book,
+    now: datetime,
+    entries: pl.DataFrame | None,
 ) -> Repriced:
     draws = store.draws_of(before)
     bounds = months.select(*BOUNDS)
-    stands = store.standing_of(matched, book.prices, bounds)
+    stands = _with_drawn(store.standing_of(matched, book.prices, bounds), draws)
     opening = repricing.without(stands, before, draws, book.prices)
     priced = price_usage(matched, prices=book.prices, periods=bounds, standing=opening)
     made = outcome_of(
@@ -74,7 +81,7 @@ def _priced(
         refused=pl.concat([refused, priced.refused]),
         prices=book.prices,
         now=now,
-        entries=_entries(before, priced.rated),
+        entries=entries,
     )
     before = before.select(*CHARGES)
     found = repricing.difference(before, draws, made.charged, made.draws)
@@ -88,6 +95,13 @@ def _priced(
         reduced_grants=opening.grants.join(stands.grants, on=opening.grants.columns, how="anti", nulls_equal=True),
         dropped_grants=repricing.untouched(stands.grants, opening.grants),
     )
+
+
+def _with_drawn(stands: Standing, draws: pl.DataFrame) -> Standing:
+    """Also the grants that the charges drew on before: what they are priced by now may draw on none of them."""
+    drawn = store.grants_of(draws["account_id"]).join(draws, on=repricing.GRANT, how="semi")
+    both = pl.concat([stands.grants, drawn]).unique(repricing.GRANT, keep="first", maintain_order=True)
+    return replace(stands, grants=both)
 
 
 def _whole(before: pl.DataFrame, charges: pl.DataFrame, book: Book) -> pl.DataFrame:
@@ -176,11 +190,11 @@ def _moved(matched: pl.DataFrame, months: pl.DataFrame, is_locked: bool) -> tupl
     return placed.with_columns(month=pl.coalesce("goes_by", "month")).select(matched.columns), months
 
 
-def _entries(before: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame | None:
-    if rated.is_empty():
+def _entries(before: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame | None:
+    if matched.is_empty():
         return None
-    earliest, latest = span_of(pl.concat([before["date"], rated["date"]]))
-    return store.next_entries(rated["udr_id"].unique().to_list(), earliest, latest + LONGEST_RECORD)
+    earliest, latest = span_of(pl.concat([before["date"], matched["date"]]))
+    return store.next_entries(matched["udr_id"].unique().to_list(), earliest, latest + LONGEST_RECORD)
 
 
 def no_difference(repriced: Repriced) -> bool:

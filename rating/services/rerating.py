@@ -2,14 +2,14 @@
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import polars as pl
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import Case, Value, When
 
 from mediation import services as mediation
 from mediation.core.spec import FaultySpecError
@@ -25,7 +25,8 @@ from rating.services.repricing import Repriced, apply, reprice_periods
 
 Status = Repricing.Status
 
-AT_ONCE = 100_000  # UDRs of accounts that are worked on together; one account with more is worked on alone
+AT_ONCE = 50_000  # UDRs of accounts that are worked on together; one account with more is worked on alone
+ACCOUNTS_AT_ONCE = 5_000  # locked together; other workers take the next ones
 MAX_ATTEMPTS = 3
 
 FILTERS = ("account", "plan", "usage_class", "import", "from", "until")
@@ -97,53 +98,87 @@ def apply_rerate(*, asked: Repricing, by: User | None, now: datetime) -> None:
     if not changed:
         asked.refresh_from_db()
         raise UnableToRerate(f"{asked} is {asked.get_status_display()}: only what is worked out can be applied.")
-    RepricedAccount.objects.filter(repricing=asked).update(is_done=False)
+    RepricedAccount.objects.filter(repricing=asked).update(
+        is_done=False, before=None, after=None, changed_count=None, refused_count=None
+    )
+    mediation.ring(name="rate", now=now)
+
+
+@transaction.atomic
+def retry_repricing(*, asked: Repricing, by: User | None, now: datetime) -> None:
+    """Go on with a repricing that was parked as errored, with the accounts that are not done."""
+    may = "rating.what_if" if asked.kind == Repricing.Kind.WHAT_IF else "rating.rerate_charge"
+    require_permission(by, may)
+    again = Case(When(shown_at__isnull=True, then=Value(Status.COUNTING)), default=Value(Status.WAITING))
+    parked = Repricing.objects.filter(pk=asked.pk, status=Status.ERRORED)
+    if not parked.update(status=again, attempts=0, error=""):
+        raise UnableToRerate(f"{asked} is {asked.get_status_display()}: only what is errored can be tried again.")
     mediation.ring(name="rate", now=now)
 
 
 def reprice_waiting(*, now: datetime) -> int:
-    """Work on the next accounts of an unfinished repricing; returns how many, 0 where none waits.
+    """Work on the next accounts of an unfinished repricing; returns how many, 0 where none waits for a worker.
 
     Each step is a transaction: the accounts are locked, priced, written and marked done, or nothing is. A step that
     crashes is tried three times, then its repricing is parked as errored with the trace.
     """
-    asked = Repricing.objects.filter(status__in=(Status.COUNTING, Status.WAITING)).order_by("pk").first()
+    asked = _claim(now)
     if asked is None:
         return 0
-    Repricing.objects.filter(pk=asked.pk).update(attempts=asked.attempts + 1)
     try:
         return _work(asked, now)
     except Exception:
-        parked = {"status": Status.ERRORED} if asked.attempts + 1 >= MAX_ATTEMPTS else {}
+        parked = {"status": Status.ERRORED} if asked.attempts >= MAX_ATTEMPTS else {}
         Repricing.objects.filter(pk=asked.pk).update(error=traceback.format_exc(), **parked)
         return 1
 
 
 @transaction.atomic
+def _claim(now: datetime) -> Repricing | None:
+    """The oldest unfinished repricing that no other worker applies, one attempt older."""
+    unfinished = Repricing.objects.filter(status__in=(Status.COUNTING, Status.WAITING)).order_by("pk")
+    asked = unfinished.select_for_update(skip_locked=True).first()
+    if asked is None:
+        return None
+    asked.attempts += 1
+    asked.save(update_fields=["attempts"])
+    if asked.status == Status.COUNTING:
+        # What is only worked out locks no period, so that all workers may share in it.
+        mediation.ring(name="rate", now=now)
+    return asked
+
+
+@transaction.atomic
 def _work(asked: Repricing, now: datetime) -> int:
-    # One worker at a time: two would lock the periods of families in different orders.
-    asked = Repricing.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=asked.pk).first() or asked
+    is_applied = asked.status == Status.WAITING
+    # One worker at a time applies: two would lock the periods of families in different orders.
+    alone = Repricing.objects.select_for_update(skip_locked=True).filter(pk=asked.pk)
+    if is_applied and not alone.exists():
+        return 0
     accounts = _next_accounts(asked)
     if not accounts:
-        _finish(asked, now)
-        return 1
-    chosen = store.chosen_charges(asked.filters, [each.account_id for each in accounts])
+        return _finish(asked, now)
+    chosen = store.chosen_charges(asked.filters, accounts)
     worked_out = _reprice(asked, chosen, now)
-    if asked.status == Status.WAITING:
+    if is_applied:
         apply(worked_out, now=now)
-    _note(accounts, worked_out)
+    _note(asked, accounts, worked_out, is_applied)
     Repricing.objects.filter(pk=asked.pk).update(attempts=0, error="")
     return len(accounts)
 
 
-def _next_accounts(asked: Repricing) -> list[RepricedAccount]:
-    accounts: list[RepricedAccount] = []
+def _next_accounts(asked: Repricing) -> list[int]:
+    """Lock accounts that no other worker has; those beyond what is worked on together are free again afterwards."""
+    waiting = RepricedAccount.objects.filter(repricing=asked, is_done=False).order_by("pk")
+    accounts: list[int] = []
     count = 0
-    for account in RepricedAccount.objects.filter(repricing=asked, is_done=False).order_by("pk")[:AT_ONCE]:
-        count += account.udr_count
+    for account_id, udr_count in waiting.select_for_update(skip_locked=True).values_list("account_id", "udr_count")[
+        :ACCOUNTS_AT_ONCE
+    ]:
+        count += udr_count
         if accounts and count > AT_ONCE:
             break
-        accounts.append(account)
+        accounts.append(account_id)
     return accounts
 
 
@@ -184,48 +219,22 @@ def _book(asked: Repricing) -> Book:
     return replace(known, prices=price_list([*others, imagined], known.prices.class_ids))
 
 
-@dataclass(frozen=True)
-class Totals:
-    """What an account's usage came to before and after, and what of it changed."""
-
-    before: Decimal
-    after: Decimal
-    changed: int
-    refused: int
-
-
-def _note(accounts: Sequence[RepricedAccount], worked_out: Repriced) -> None:
-    sums = {
-        row["account_id"]: Totals(row["before"], row["after"], row["changed"], row["refused"])
-        for row in repricing.totals_by_account(
-            worked_out.before, worked_out.priced.rated, worked_out.made.charged, worked_out.made.refused
-        ).iter_rows(named=True)
-    }
-    nothing = Totals(Decimal(0), Decimal(0), 0, 0)
-    for account in accounts:
-        found = sums.pop(account.account_id, nothing)
-        _set(account, found)
-    RepricedAccount.objects.bulk_update(accounts, ["before", "after", "changed_count", "refused_count", "is_done"])
-    _note_others(accounts[0].repricing_id, sums)
+def _note(asked: Repricing, accounts: Sequence[int], worked_out: Repriced, is_applied: bool) -> None:
+    found = repricing.totals_by_account(
+        worked_out.before, worked_out.priced.rated, worked_out.made.charged, worked_out.made.refused
+    )
+    listed = pl.DataFrame({"account_id": accounts}, schema={"account_id": pl.Int64})
+    own = listed.join(found, on="account_id", how="left", maintain_order="left")
+    others = found.join(listed, on="account_id", how="anti")
+    store.note_accounts(asked.pk, own.with_columns(pl.exclude("account_id").fill_null(0)), is_applied=is_applied)
+    store.note_other_accounts(asked.pk, others)
 
 
-def _note_others(repricing_id: int, sums: Mapping[int, Totals]) -> None:
-    """Accounts that the usage of others is charged to now."""
-    for account_id, found in sums.items():
-        row, _ = RepricedAccount.objects.get_or_create(
-            repricing_id=repricing_id, account_id=account_id, defaults={"udr_count": 0, "is_done": True}
-        )
-        _set(row, found)
-        row.save(update_fields=["before", "after", "changed_count", "refused_count", "is_done"])
-
-
-def _set(account: RepricedAccount, found: Totals) -> None:
-    account.before, account.after = found.before, found.after
-    account.changed_count, account.refused_count, account.is_done = found.changed, found.refused, True
-
-
-def _finish(asked: Repricing, now: datetime) -> None:
-    if asked.status == Status.COUNTING:
-        Repricing.objects.filter(pk=asked.pk).update(status=Status.SHOWN, shown_at=now, attempts=0, error="")
-    else:
-        Repricing.objects.filter(pk=asked.pk).update(status=Status.APPLIED, applied_at=now, attempts=0, error="")
+def _finish(asked: Repricing, now: datetime) -> int:
+    """Nothing is left: worked out, or applied. 0 where others still work on accounts: the last of them finishes it."""
+    if RepricedAccount.objects.filter(repricing=asked, is_done=False).exists():
+        return 0
+    ends = {"status": Status.SHOWN, "shown_at": now}
+    if asked.status == Status.WAITING:
+        ends = {"status": Status.APPLIED, "applied_at": now}
+    return Repricing.objects.filter(pk=asked.pk, status=asked.status).update(**ends, attempts=0, error="")

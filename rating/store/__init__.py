@@ -23,7 +23,7 @@ from .periods import (
     zones_of,
 )
 from .plans import active_prices, book, bucket_ids_of, classes, plans, rate_ids_of
-from .repricings import accounts_charged, chosen_charges
+from .repricings import accounts_charged, chosen_charges, closed_periods_charged, note_accounts, note_other_accounts
 from .standing import (
     grants_of,
     put_standing,
@@ -44,6 +44,7 @@ __all__ = [
     "charges_of_batches",
     "chosen_charges",
     "classes",
+    "closed_periods_charged",
     "copy_in_charges",
     "copy_in_draws",
     "draws_of",
@@ -53,6 +54,8 @@ __all__ = [
     "lock_periods",
     "mark_unsettled",
     "next_entries",
+    "note_accounts",
+    "note_other_accounts",
     "payers_by_service",
     "payers_of",
     "periods_as_they_stand",

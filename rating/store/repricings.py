@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
+from django.db import connection
 from psycopg import sql
 
-from mediation.store import copy_out, in_array
+from mediation.store import CopyMismatchError, copy_in, copy_out, in_array
 from rating.core.frames import Schema
 
 STANDING = "c.kind = 'charge' AND NOT EXISTS (SELECT FROM rating_charge r WHERE r.id = c.id + 1 AND r.date = c.date)"
@@ -19,6 +20,31 @@ CONDITIONS: dict[str, Callable[[Any], sql.Composed]] = {
     "until": lambda value: sql.SQL("c.date < {}::timestamptz").format(sql.Literal(value)),
 }
 CHOSEN: Schema = {"udr_id": pl.Int64, "counting_period_id": pl.Int64}
+
+NOTED = """
+    CREATE TEMP TABLE IF NOT EXISTS noted_account
+    (account_id bigint, before numeric, after numeric, changed bigint, refused bigint) ON COMMIT DELETE ROWS
+"""
+# What others' usage that is charged to an account now has added to it is kept beside what its own comes to. While
+# nothing is stored, its own usage lacks that; once it is applied, its own usage has it before and after.
+NOTE_SHOWN = "before = n.before, after = n.after + coalesce(r.after - r.before, 0)"
+NOTE_APPLIED = "before = n.before - coalesce(r.after - r.before, 0), after = n.after"
+NOTE = """
+    UPDATE rating_repricedaccount r SET is_done = true, {amounts},
+        changed_count = n.changed + coalesce(r.changed_count, 0),
+        refused_count = n.refused + coalesce(r.refused_count, 0)
+    FROM noted_account n WHERE r.repricing_id = {repricing} AND r.account_id = n.account_id
+"""
+NOTE_OTHERS = """
+    INSERT INTO rating_repricedaccount AS r
+        (repricing_id, account_id, udr_count, is_done, before, after, changed_count, refused_count)
+    SELECT {repricing}, account_id, 0, true, before, after, changed, refused FROM noted_account ORDER BY account_id
+    ON CONFLICT (repricing_id, account_id) DO UPDATE SET
+        before = coalesce(r.before, EXCLUDED.before),
+        after = coalesce(r.after, EXCLUDED.before) + EXCLUDED.after - EXCLUDED.before,
+        changed_count = coalesce(r.changed_count, 0) + EXCLUDED.changed_count,
+        refused_count = coalesce(r.refused_count, 0) + EXCLUDED.refused_count
+"""
 
 
 def _where(filters: Mapping[str, Any]) -> sql.Composed:
@@ -46,3 +72,42 @@ def chosen_charges(filters: Mapping[str, Any], account_ids: Sequence[int]) -> pl
         " WHERE c.period_id IN (SELECT id FROM rating_billingperiod WHERE {}) AND {}"
     ).format(accounts, _where(filters))
     return copy_out(query, CHOSEN)
+
+
+def closed_periods_charged(filters: Mapping[str, Any], *, repricing_id: int) -> int:
+    """How many closed periods hold standing charges that fit, of those accounts of a repricing that would change."""
+    query = sql.SQL(
+        "SELECT count(*) FROM rating_billingperiod p WHERE p.status = 'closed' AND p.account_id IN"
+        " (SELECT account_id FROM rating_repricedaccount"
+        " WHERE repricing_id = {} AND (changed_count > 0 OR refused_count > 0))"
+        " AND EXISTS (SELECT FROM rating_charge c WHERE c.period_id = p.id AND {})"
+    ).format(sql.Literal(repricing_id), _where(filters))
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return int(cursor.fetchone()[0])
+
+
+def note_accounts(repricing_id: int, found: pl.DataFrame, *, is_applied: bool) -> None:
+    """Note what accounts of a repricing come to, and that they are done.
+
+    found: account_id, before, after, changed, refused. is_applied: the charges were changed, not only worked out.
+    """
+    amounts = sql.SQL(NOTE_APPLIED if is_applied else NOTE_SHOWN)
+    written = _note(sql.SQL(NOTE).format(amounts=amounts, repricing=sql.Literal(repricing_id)), found)
+    if written != found.height:
+        raise CopyMismatchError(f"{found.height} accounts were worked out, {written} of them are known")
+
+
+def note_other_accounts(repricing_id: int, found: pl.DataFrame) -> None:
+    """Note what the usage of others adds to accounts that are charged for it now; found as above."""
+    if not found.is_empty():
+        _note(sql.SQL(NOTE_OTHERS).format(repricing=sql.Literal(repricing_id)), found)
+
+
+def _note(statement: sql.Composable, found: pl.DataFrame) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(NOTED)
+        cursor.execute("TRUNCATE noted_account")
+        copy_in(found.select("account_id", "before", "after", "changed", "refused"), "noted_account")
+        cursor.execute(statement)
+        return int(cursor.rowcount)

@@ -1,10 +1,21 @@
-"""The HTTP doors of rating: what was charged, and what an account used and owes."""
+"""The HTTP doors of rating: what was charged, what an account used and owes, and what usage would cost otherwise."""
 
 from django.urls import URLPattern, path
 
 from rating.api.charges import ChargeList, UsageSummary
+from rating.api.repricings import ApplyRerate, RepricedAccountList, RepricingDetail, Rerates, WhatIfs
+from rating.models import Repricing
+
+WHAT_IF = Repricing.Kind.WHAT_IF
 
 urlpatterns: list[URLPattern] = [
     path("charges", ChargeList.as_view(), name="charges"),
     path("usage-summary", UsageSummary.as_view(), name="usage-summary"),
+    path("rerates", Rerates.as_view(), name="rerates"),
+    path("rerates/<int:pk>", RepricingDetail.as_view(), name="rerate"),
+    path("rerates/<int:pk>/accounts", RepricedAccountList.as_view(), name="rerate-accounts"),
+    path("rerates/<int:pk>/apply", ApplyRerate.as_view(), name="apply-rerate"),
+    path("what-ifs", WhatIfs.as_view(), name="what-ifs"),
+    path("what-ifs/<int:pk>", RepricingDetail.as_view(kind=WHAT_IF), name="what-if"),
+    path("what-ifs/<int:pk>/accounts", RepricedAccountList.as_view(kind=WHAT_IF), name="what-if-accounts"),
 ]

@@ -1,0 +1,240 @@
+"""Rerates and what-ifs over HTTP: asked for, followed while they are worked out, looked at by account, applied."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from rest_framework import serializers
+from rest_framework import status as http
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from mediation.api import ModelPermissions, NewestFirst, Problem
+from mediation.models import UsageClass
+from rating import selectors, services
+from rating.models import Account, PlanVersion, RatePlan, RepricedAccount, Repricing
+from rating.services.rerating import FILTERS
+
+Kind = Repricing.Kind
+# The addresses of each kind, by the names that `urlpatterns` gives them.
+NAMES = {Kind.RERATE: "rerate", Kind.WHAT_IF: "what-if"}
+
+
+class AskedSerializer(serializers.Serializer[Any]):
+    """Which usage: `account` by its number, `from` and `until` as moments of the usage, `from` included."""
+
+    account = serializers.SlugRelatedField(
+        slug_field="number", queryset=Account.objects.all(), required=False, allow_null=True
+    )
+    until = serializers.DateTimeField(required=False, allow_null=True)
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        # A class cannot have an attribute of this name.
+        return {**super().get_fields(), "from": serializers.DateTimeField(required=False, allow_null=True)}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if unknown := sorted(set(self.initial_data) - set(self.fields)):
+            raise serializers.ValidationError(
+                {name: [f"There is no such field. Known are {', '.join(sorted(self.fields))}."] for name in unknown}
+            )
+        if attrs.get("from") and attrs.get("until") and attrs["from"] >= attrs["until"]:
+            raise serializers.ValidationError({"until": ["Not later than “from”."]})
+        return attrs
+
+
+class RerateSerializer(AskedSerializer):
+    """And `plan` and `usage_class` by their names, `import` by its number; `reason` stays with what is changed."""
+
+    plan = serializers.SlugRelatedField(
+        slug_field="name", queryset=RatePlan.objects.all(), required=False, allow_null=True
+    )
+    usage_class = serializers.SlugRelatedField(
+        slug_field="name", queryset=UsageClass.objects.all(), required=False, allow_null=True
+    )
+    reason = serializers.CharField(max_length=2_000)
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        number = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False, allow_null=True)
+        return {**super().get_fields(), "import": number}
+
+
+class WhatIfSerializer(AskedSerializer):
+    """And `version`, the number of the plan version that is tried."""
+
+    version = serializers.PrimaryKeyRelatedField(queryset=PlanVersion.objects.select_related("plan"))
+
+
+def filters_of(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Validated answers as the services take filters."""
+    filters: dict[str, Any] = {}
+    for name in FILTERS:
+        value = answers.get(name)
+        if value is not None:
+            filters[name] = value.isoformat() if name in ("from", "until") else getattr(value, "pk", value)
+    return filters
+
+
+class RepricingSerializer(serializers.ModelSerializer[Repricing]):
+    """A rerate or a what-if; while it is worked out its totals are those of the accounts that are done."""
+
+    class Meta:
+        model = Repricing
+        fields = ("id", "kind", "status", "version", "filters", "reason", "created_at", "shown_at", "applied_at")
+
+    def to_representation(self, instance: Repricing) -> dict[str, Any]:
+        name = NAMES[Kind(instance.kind)]
+        told = super().to_representation(instance)
+        links = {"self": self._address(name, instance), "accounts": self._address(f"{name}-accounts", instance)}
+        if instance.kind == Kind.RERATE and instance.status == Repricing.Status.SHOWN:
+            links["apply"] = self._address("apply-rerate", instance)
+        return {**told, **self.context.get("more", {}), "links": links}
+
+    def _address(self, name: str, instance: Repricing) -> str:
+        return str(reverse(f"api:{name}", args=[instance.pk], request=self.context["request"]))
+
+
+class RepricedAccountSerializer(serializers.ModelSerializer[RepricedAccount]):
+    """An account's amounts before and after; numbers are texts of all their digits."""
+
+    account = serializers.CharField(source="account.number")
+    name = serializers.CharField(source="account.name")
+    currency = serializers.CharField(source="account.currency")
+    difference = serializers.DecimalField(max_digits=38, decimal_places=11)
+
+    class Meta:
+        model = RepricedAccount
+        fields = (
+            *("account", "name", "currency", "udr_count", "before", "after", "difference"),
+            *("changed_count", "refused_count"),
+        )
+
+
+class RepricingList(ListAPIView[Repricing]):
+    """Those of one kind, newest first; POST asks for another."""
+
+    kind = Kind.RERATE
+    serializer_class = RepricingSerializer
+    pagination_class = NewestFirst
+    permission_classes = (ModelPermissions,)
+
+    def get_queryset(self) -> QuerySet[Repricing]:
+        return selectors.repricings().filter(kind=self.kind)
+
+
+class RepricingDetail(RetrieveAPIView[Repricing]):
+    """One of them, with how far it has come and what it comes to by currency."""
+
+    kind = Kind.RERATE
+    serializer_class = RepricingSerializer
+    permission_classes = (ModelPermissions,)
+
+    def get_queryset(self) -> QuerySet[Repricing]:
+        return selectors.repricings().filter(kind=self.kind)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        asked = self.get_object()
+        totals = [
+            {name: str(value) if name in ("before", "after") else value for name, value in one.items()}
+            | {"difference": str(one["after"] - one["before"])}
+            for one in selectors.repriced_totals([asked.pk])
+        ]
+        for one in totals:
+            del one["repricing_id"]
+        more = {**selectors.repricing_progress(asked), "totals": totals}
+        return Response(RepricingSerializer(asked, context={"request": request, "more": more}).data)
+
+
+class RepricedAccountList(ListAPIView[RepricedAccount]):
+    """The accounts of one of them."""
+
+    kind = Kind.RERATE
+    serializer_class = RepricedAccountSerializer
+    pagination_class = NewestFirst
+    permission_classes = (ModelPermissions,)
+    queryset = selectors.repriced_accounts()
+
+    def get_queryset(self) -> QuerySet[RepricedAccount]:
+        asked = get_object_or_404(Repricing, pk=self.kwargs["pk"], kind=self.kind)
+        return selectors.repriced_accounts().filter(repricing=asked)
+
+
+class AskPermissions(ModelPermissions):
+    """Who may look is asked here; who may ask, in the services."""
+
+    perms_map = ModelPermissions.perms_map | {"POST": []}
+
+
+class Rerates(RepricingList):
+    permission_classes = (AskPermissions,)
+
+    def post(self, request: Request) -> Response:
+        """Begin to work out what rating usage again would change; nothing changes before it is applied."""
+        form = _read(RerateSerializer, request, "rating.rerate_charge")
+        try:
+            asked = services.propose_rerate(
+                filters=filters_of(form),
+                reason=form["reason"],
+                by=_person(request),
+                now=timezone.now(),
+            )
+        except services.UnableToRerate as refusal:
+            raise Problem(http.HTTP_409_CONFLICT, "unable_to_rerate", str(refusal)) from None
+        return _accepted(request, asked)
+
+
+class WhatIfs(RepricingList):
+    kind = Kind.WHAT_IF
+    permission_classes = (AskPermissions,)
+
+    def post(self, request: Request) -> Response:
+        """Begin to work out what past usage would have cost by a version of its plan; no charge is ever changed."""
+        form = _read(WhatIfSerializer, request, "rating.what_if")
+        try:
+            asked = services.ask_what_if(
+                version=form["version"], filters=filters_of(form), by=_person(request), now=timezone.now()
+            )
+        except services.UnableToAskWhatIf as refusal:
+            raise Problem(http.HTTP_409_CONFLICT, "unable_to_ask_what_if", str(refusal)) from None
+        return _accepted(request, asked)
+
+
+class ApplyRerate(APIView):
+    def post(self, request: Request, pk: int) -> Response:
+        """Let a rerate that is worked out take effect."""
+        _require(request, "rating.rerate_charge")
+        asked = get_object_or_404(selectors.repricings(), pk=pk, kind=Kind.RERATE)
+        try:
+            services.apply_rerate(asked=asked, by=_person(request), now=timezone.now())
+        except services.UnableToRerate as refusal:
+            raise Problem(http.HTTP_409_CONFLICT, "unable_to_rerate", str(refusal)) from None
+        asked.refresh_from_db()
+        return _accepted(request, asked)
+
+
+def _require(request: Request, permission: str) -> None:
+    """Before anything is said about what exists."""
+    if not request.user.has_perm(permission):
+        raise Problem(http.HTTP_403_FORBIDDEN, "permission_denied", "You may not do this.")
+
+
+def _read(form: type[AskedSerializer], request: Request, permission: str) -> dict[str, Any]:
+    _require(request, permission)
+    answers = form(data=request.data)
+    answers.is_valid(raise_exception=True)
+    return dict(answers.validated_data)
+
+
+def _person(request: Request) -> User:
+    assert isinstance(request.user, User)  # noqa: S101 - IsAuthenticated let it pass
+    return request.user
+
+
+def _accepted(request: Request, asked: Repricing) -> Response:
+    told = RepricingSerializer(asked, context={"request": request}).data
+    return Response(told, status=http.HTTP_202_ACCEPTED)

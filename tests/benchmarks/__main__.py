@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-CASES = ("mediate", "rate", "accept", "rich", "what_if")
+CASES = ("mediate", "rate", "accept", "rich", "what_if", "core")
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "wal_compression")
 
 
@@ -69,6 +69,7 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
     os.environ["DATABASE_URL"] = databases.url_of(prepared.template)
     django.setup()
     from tests.benchmarks.accepting import measure_accept
+    from tests.benchmarks.core import measure_core
     from tests.benchmarks.pipeline import measure_mediate, measure_rate
     from tests.benchmarks.rich import measure_rich
     from tests.benchmarks.what_if import measure_what_if
@@ -79,6 +80,7 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
         "accept": measure_accept,
         "rich": measure_rich,
         "what_if": measure_what_if,
+        "core": measure_core,
     }
     results = {}
     for name in cases or CASES:

@@ -1,4 +1,4 @@
-"""The fifth case: what rated usage would have cost by a draft, worked out by the workers, with nothing stored but that."""
+"""The fifth case: what rated usage would have cost by a draft, worked out by the workers; only that is stored."""
 
 import time
 from dataclasses import replace

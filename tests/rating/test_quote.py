@@ -187,6 +187,7 @@ def test_what_is_no_json_is_a_fault_and_no_crash(text):
         ("value\n1e3\n", "/usage/0/value", "must be a number"),
         ("value\n１\n", "/usage/0/value", "must be a number"),
         ("date\n2026-13-01\n", "/usage/0/date", "must be a moment"),
+        ("date\n0001-01-01\n", "/usage/0/date", "1900 to 2999"),
         ("inbound\nperhaps\n", "/usage/0/inbound", "true or false"),
         ("[1]", "/usage", "list of objects"),
         ('[{"value": true}]', "/usage/0/value", "must be a number"),

@@ -264,6 +264,16 @@ def test_identifiers_find_who_pays_at_the_moment_of_use():
     ]
 
 
+def test_an_amount_without_a_currency_is_in_the_one_there_is():
+    rates = [{"usage_class": "call", "model": "pass_through"}]
+    plan = {"name": "Passed", "currency": "EUR", "groups": [{"name": "All", "rates": rates}]}
+    services = [{"name": "a", "identifiers": ["1"]}, {"name": "b", "identifiers": ["2"]}]
+    document = {"plan": plan, "accounts": [{"number": "A", "services": services}]}
+    told = quoted(document, [{"identifier": "1", "amount": "5"}, {"identifier": "2", "amount": "5", "currency": "USD"}])
+    assert [charge["amount"] for charge in told["charges"]] == ["5"]
+    assert [each["cause"] for each in told["exceptions"]] == ["no_rate_group"]
+
+
 def test_an_account_in_another_currency_than_its_plan_is_an_exception_that_names_both():
     document = {"plan": CALLS, "accounts": [{"number": "A", "currency": "USD"}, {"number": "B"}]}
     told = quoted(document, [{"account": "A"}, {"account": "B"}])

@@ -20,7 +20,10 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         super().ready()
         from config.admin import put_on_site
         from config.previewing import price_udrs
+        from config.tracing import trace_udr
         from mediation.admin import previews
+        from rating.services import explaining
 
         put_on_site()  # now that the packages have registered their own screens, which ours replace
         previews.PRICING[:] = [price_udrs]
+        explaining.TRACERS[:] = [trace_udr]

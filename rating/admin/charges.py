@@ -3,13 +3,15 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 
 from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
 from mediation.models import UDR_ID_BITS
 from rating.admin.accounts import month_of
+from rating.admin.explaining import explain_page
 from rating.core.frames import ENTRY_BITS
 from rating.models import BucketDraw, BucketGrant, Charge, Counter
 
@@ -41,6 +43,7 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         "amount_text",
         "currency",
         kit.moment("rated_at"),
+        "explain_link",
     )
     list_filter = (
         "kind",
@@ -79,6 +82,17 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
             {"fields": ("rated_text", "bucket_text", "tier_text", "amount_full", kit.moment("rated_at"))},
         ),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.explain_view)
+        return [path("<int:pk>/explain/", view, name="rating_charge_explain"), *super().get_urls()]
+
+    def explain_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return explain_page(self, request, get_object_or_404(Charge, pk=pk))
+
+    @admin.display(description="")
+    def explain_link(self, charge: Any) -> Any:
+        return marks.link("Explain", reverse("admin:rating_charge_explain", args=[charge.pk]))
 
     @admin.display(description="UDR")
     def udr_text(self, charge: Any) -> str:
@@ -151,6 +165,7 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         return [
+            ("Explain", reverse("admin:rating_charge_explain", args=[target.pk])),
             ("UDR", reverse("admin:mediation_udr_change", args=[target.udr_id])),
             ("Import", reverse("admin:ingestion_usageimport_change", args=[target.import_id])),
             ("All charges of this UDR", marks.list_url("rating_charge", udr_id=target.udr_id)),

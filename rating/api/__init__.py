@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from rating.api.charges import ChargeList, UsageSummary
+from rating.api.explaining import ExplainedCharge
 from rating.api.repricings import ApplyRerate, RepricedAccountList, RepricingDetail, Rerates, WhatIfs
 from rating.models import Repricing
 
@@ -10,6 +11,7 @@ WHAT_IF = Repricing.Kind.WHAT_IF
 
 urlpatterns: list[URLPattern] = [
     path("charges", ChargeList.as_view(), name="charges"),
+    path("charges/<int:pk>", ExplainedCharge.as_view(), name="charge"),
     path("usage-summary", UsageSummary.as_view(), name="usage-summary"),
     path("rerates", Rerates.as_view(), name="rerates"),
     path("rerates/<int:pk>", RepricingDetail.as_view(), name="rerate"),

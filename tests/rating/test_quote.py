@@ -187,6 +187,7 @@ def test_what_is_no_json_is_a_fault_and_no_crash(text):
         ("value\n1e3\n", "/usage/0/value", "must be a number"),
         ("value\n１\n", "/usage/0/value", "must be a number"),
         ("date\n2026-13-01\n", "/usage/0/date", "must be a moment"),
+        ("date\n0001-01-01\n", "/usage/0/date", "1900 to 2999"),
         ("inbound\nperhaps\n", "/usage/0/inbound", "true or false"),
         ("[1]", "/usage", "list of objects"),
         ('[{"value": true}]', "/usage/0/value", "must be a number"),
@@ -261,6 +262,16 @@ def test_identifiers_find_who_pays_at_the_moment_of_use():
         ("5", "no_identifier_match"),
         ("6", "no_identifier_match"),
     ]
+
+
+def test_an_amount_without_a_currency_is_in_the_one_there_is():
+    rates = [{"usage_class": "call", "model": "pass_through"}]
+    plan = {"name": "Passed", "currency": "EUR", "groups": [{"name": "All", "rates": rates}]}
+    services = [{"name": "a", "identifiers": ["1"]}, {"name": "b", "identifiers": ["2"]}]
+    document = {"plan": plan, "accounts": [{"number": "A", "services": services}]}
+    told = quoted(document, [{"identifier": "1", "amount": "5"}, {"identifier": "2", "amount": "5", "currency": "USD"}])
+    assert [charge["amount"] for charge in told["charges"]] == ["5"]
+    assert [each["cause"] for each in told["exceptions"]] == ["no_rate_group"]
 
 
 def test_an_account_in_another_currency_than_its_plan_is_an_exception_that_names_both():

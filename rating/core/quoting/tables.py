@@ -44,9 +44,11 @@ def usage_frame(world: World, records: Sequence[Record]) -> pl.DataFrame:
 
 
 def _currency(world: World, record: Record) -> str | None:
-    """An amount without a currency is in that of the account, where the record names it."""
-    payer = world.payer(record) if record.amount is not None else None
-    return world.currency(payer.account) if payer else None
+    """An amount without a currency is in that of the account that the record names, or in the only one there is."""
+    if record.amount is None:
+        return None
+    payer = world.payer(record)
+    return world.currency(payer.account) if payer else world.only_currency
 
 
 def _named(world: World, record: Record) -> str | None:

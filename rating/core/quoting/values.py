@@ -8,6 +8,7 @@ from typing import Any
 from mediation.core.numbers import NUMBER_PATTERN
 
 NUMBER = re.compile(NUMBER_PATTERN)
+YEARS = range(1900, 3000)  # so that every month around a moment is one that calendars hold, in every zone
 
 
 class UnreadableError(ValueError):
@@ -41,9 +42,12 @@ def moment(value: Any) -> datetime:
         raise UnreadableError("must be a moment like 2026-01-31T12:00:00Z")
     try:
         read = datetime.fromisoformat(value)
-        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+        read = read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as unreadable:
         raise UnreadableError("must be a moment like 2026-01-31T12:00:00Z") from unreadable
+    if read.year not in YEARS:
+        raise UnreadableError(f"must lie in the years {YEARS.start} to {YEARS.stop - 1}")
+    return read
 
 
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

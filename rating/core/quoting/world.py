@@ -97,6 +97,12 @@ class World:
                     return self.setting.plans[self.plan_ids[name] - 1].currency
         return self.setting.plans[0].currency
 
+    @cached_property
+    def only_currency(self) -> str | None:
+        """The currency of all accounts; None where they have several."""
+        currencies = {self.currency(account) for account in self.accounts}
+        return currencies.pop() if len(currencies) == 1 else None
+
     def plan_of(self, numbered: Numbered) -> int | None:
         """The plan that a service is billed by: its own, its package's, its account's, or that of one above."""
         account, service = numbered.account, numbered.service

@@ -1,0 +1,165 @@
+"""How a UDR came from its raw row: ingestion's payload and mediation's mapping, told where both and rating are seen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from ingestion import selectors as ingestion
+from ingestion.core.requests import FaultyRequestError, raw_records
+from ingestion.models import ImportBody, ImportChunk, UsageImport, WaitingPart
+from ingestion.store import payload_part
+from mediation import selectors
+from mediation import services as mediation
+from mediation.core.frames import WINDOWS
+from mediation.core.previewing import FieldTrace, PreviewedRecord
+from mediation.core.previewing import preview as preview_records
+from mediation.models import UDR_ID_BITS, ProfileVersion, Udr
+from mediation.store import tables_of
+from rating.core.explaining import About, Chapter, Fact
+
+ROWS = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
+MOST_CHARS = 20_000  # of a raw row; a page would grow beyond what a browser likes
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A UDR with the import, the record and the version that it came from."""
+
+    udr: Udr
+    usage_import: UsageImport
+    version: ProfileVersion
+    attempt: int
+
+
+def trace_udr(udr_id: int) -> tuple[Chapter, ...]:
+    """The raw row of a UDR, and what the profile made of it. Nothing is written."""
+    traced = _traced(udr_id)
+    if traced is None:
+        return (Chapter("record", "The raw row", (Fact("gone", "The UDR or its import is not stored any more."),)),)
+    corrected = ingestion.corrections_of(traced.usage_import).get(traced.udr.record_number)
+    try:
+        records = _records(traced)
+        lost = ""
+    except FileNotFoundError:
+        records, lost = None, "The original is not in the file storage any more."
+    except (EOFError, FaultyRequestError, mediation.UnreadableError) as error:
+        records, lost = None, f"The original cannot be read any more: {error}"
+    original = None if records is None or records.is_empty() else str(records["raw"][0])
+    parts = WaitingPart.objects.filter(
+        record_import_id=traced.usage_import.pk, record_row=traced.udr.record_number
+    ).order_by("usage_import_id", "record_number")
+    raws = list(parts.values_list("usage_import_id", "record_number", "raw"))
+    if corrected is not None:
+        records = _rows_read(traced, corrected)
+    told = None if records is None or records.is_empty() or raws else _told(records, traced)
+    return (
+        Chapter("record", "The raw row", tuple(_record_facts(traced, original, lost, corrected, raws))),
+        Chapter("udr", "The UDR", tuple(_udr_facts(traced, told))),
+    )
+
+
+def _traced(udr_id: int) -> Traced | None:
+    udr = Udr.objects.select_related("usage_class", "identifier_type").filter(pk=udr_id).first()
+    imports = UsageImport.objects.select_related("feed", "profile_version__profile")
+    usage_import = udr and imports.filter(pk=udr.import_id).first()
+    if not udr or not usage_import:
+        return None
+    chunk = ImportChunk.objects.filter(usage_import=usage_import, batch_id=udr_id >> UDR_ID_BITS).first()
+    version = usage_import.profile_version
+    if chunk is not None and chunk.profile_version_id != version.pk:
+        version = ProfileVersion.objects.select_related("profile").get(pk=chunk.profile_version_id)
+    return Traced(udr, usage_import, version, chunk.attempt if chunk else usage_import.attempt)
+
+
+def _records(traced: Traced) -> pl.DataFrame | None:
+    """The record as its import holds it: RECORDS, one row or none."""
+    usage_import, number = traced.usage_import, traced.udr.record_number
+    if usage_import.payload:
+        chunks = ImportChunk.objects.filter(
+            usage_import=usage_import,
+            attempt=traced.attempt,
+            byte_start__isnull=False,
+            first_record_number__lte=number,
+        )
+        chunk = chunks.order_by("-first_record_number").first()
+        if chunk is None:
+            return None
+        records = mediation.read_part(
+            version=traced.version,
+            content=payload_part(usage_import, chunk.byte_start or 0, chunk.byte_end or 0),
+            import_id=usage_import.pk,
+            first_number=chunk.first_record_number,
+            header=usage_import.header,
+            file_fields=usage_import.file_fields,
+        )
+        return records.filter(pl.col("record_number") == number)
+    spec = mediation.spec_of(traced.version)
+    body = bytes(ImportBody.objects.get(pk=usage_import.pk).content)
+    texts = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
+    return _rows_read(traced, texts[number - 1]) if number <= len(texts) else None
+
+
+def _rows_read(traced: Traced, raw: str) -> pl.DataFrame:
+    """One row that came by itself, as the version reads it."""
+    usage_import = traced.usage_import
+    rows = pl.DataFrame([(usage_import.pk, traced.udr.record_number, raw)], schema=ROWS, orient="row")
+    fields = {usage_import.pk: usage_import.file_fields or {}}
+    return mediation.read_rows(version=traced.version, rows=rows, header=usage_import.header, file_fields=fields)
+
+
+def _told(records: pl.DataFrame, traced: Traced) -> PreviewedRecord:
+    """What the version makes of the record, step by step, at whatever time it happened."""
+    spec = mediation.spec_of(traced.version)
+    windows = pl.DataFrame([(traced.usage_import.pk, None, None)], schema=WINDOWS, orient="row")
+    shown = preview_records(
+        records, spec=spec, catalogue=selectors.catalogue(), windows=windows, tables=tables_of(spec)
+    )
+    return shown.records[0]
+
+
+def _record_facts(
+    traced: Traced, original: str | None, lost: str, corrected: str | None, parts: list[tuple[int, int, str]]
+) -> Iterator[Fact]:
+    usage_import, number = traced.usage_import, traced.udr.record_number
+    came = usage_import.file_name or f"a submission by {usage_import.get_source_display()}"
+    text = f"Record {number:,} of {came}, received at {usage_import.received_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield Fact("import", f"{text} by feed {usage_import.feed}.", about=About("import", usage_import.pk))
+    if original is not None:
+        yield Fact("raw", "As it was received:", raw=_cut(original), about=About("payload", usage_import.pk))
+    elif lost:
+        yield Fact("lost", lost, about=About("import", usage_import.pk))
+    for import_id, row, raw in parts:
+        if (import_id, row) != (usage_import.pk, number):
+            yield Fact("part", f"Row {row:,} is a part of it:", raw=_cut(raw), about=About("import", import_id))
+    if corrected is not None:
+        yield Fact("corrected", "It was corrected by hand; since then it reads:", raw=_cut(corrected))
+
+
+def _cut(raw: str) -> str:
+    return raw if len(raw) <= MOST_CHARS else f"{raw[:MOST_CHARS]}…"
+
+
+def _udr_facts(traced: Traced, told: PreviewedRecord | None) -> Iterator[Fact]:
+    version, udr = traced.version, traced.udr
+    attempt = f", in attempt {traced.attempt}" if traced.attempt > 1 else ""
+    yield Fact("profile", f"Read by Data Profile {version}{attempt}.", about=About("profile_version", version.pk))
+    if told is None:
+        yield Fact("mapping", "Which of its fields came from where cannot be told from one row alone.")
+    elif told.outcome != "imported" and told.message:
+        yield Fact("today", f"Read today it would be {told.outcome}: {told.message}")
+    for field in told.fields if told else ():
+        if field.value is not None:
+            yield Fact("field", _field(field))
+    repairs = f"Repaired by {', '.join(udr.repairs.split())}." if udr.repairs else "Nothing was repaired."
+    yield Fact("repairs", repairs)
+    measured = f"{udr.value.normalize():f} of class “{udr.usage_class}” at {udr.date:%Y-%m-%d %H:%M:%S} UTC"
+    yield Fact("udr", f"UDR {udr.pk}: {measured}.", about=About("udr", udr.pk))
+
+
+def _field(field: FieldTrace) -> str:
+    """A UDR field: where its text began, what each step left of it, and its value."""
+    steps = ", ".join(f"{step.name} “{step.text}”" for step in field.steps if step.text is not None)
+    origin = f"from {field.origin}" if field.origin not in {step.name for step in field.steps} else ""
+    said = ": ".join(part for part in (origin, steps) if part)
+    return f"{field.name} = {field.value} ({said})." if said else f"{field.name} = {field.value}."

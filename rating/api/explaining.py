@@ -1,0 +1,64 @@
+"""A charge over HTTP, with every step that led to it."""
+
+from typing import Any
+
+from rest_framework.generics import RetrieveAPIView
+
+from mediation.api import ModelPermissions
+from rating.api.charges import ChargeSerializer
+from rating.core.explaining import Chapter, Fact, Picture
+from rating.models import Charge
+from rating.services.explaining import explain_charge
+
+
+class ExplainedChargeSerializer(ChargeSerializer):
+    """A charge or a reversal, with its explanation: chapters in the order of the walk.
+
+    The amounts of the facts of chapter `price` add up to the charge's amount.
+    """
+
+    def to_representation(self, instance: Charge) -> dict[str, Any]:
+        """The charge's own fields, and `explanation`."""
+        explanation = explain_charge(charge=instance, by=self.context["request"].user)
+        return {
+            **super().to_representation(instance),
+            "explanation": {
+                "is_whole": explanation.reckoning.is_whole,
+                "chapters": [_chapter(chapter) for chapter in explanation.chapters],
+                "tiers": explanation.picture and _tiers(explanation.picture),
+            },
+        }
+
+
+class ExplainedCharge(RetrieveAPIView[Charge]):
+    """One charge, and why it is what it is."""
+
+    queryset = Charge.objects.select_related("account", "service", "usage_class", "plan", "version", "rate")
+    serializer_class = ExplainedChargeSerializer
+    permission_classes = (ModelPermissions,)
+
+
+def _chapter(chapter: Chapter) -> dict[str, Any]:
+    return {"name": chapter.name, "title": chapter.title, "facts": [_fact(fact) for fact in chapter.facts]}
+
+
+def _fact(fact: Fact) -> dict[str, Any]:
+    """What is not said of a fact is left out; numbers are texts of all their digits."""
+    said: dict[str, Any] = {"name": fact.name, "text": fact.text}
+    if fact.quantity is not None:
+        said["quantity"] = f"{fact.quantity:f}"
+    if fact.amount is not None:
+        said["amount"] = f"{fact.amount:f}"
+    if fact.raw is not None:
+        said["raw"] = fact.raw
+    if fact.about is not None:
+        said["about"] = {"kind": fact.about.kind, "id": fact.about.number}
+    return said
+
+
+def _tiers(picture: Picture) -> dict[str, Any]:
+    return {
+        "before": f"{picture.start:f}",
+        "after": f"{picture.end:f}",
+        "reached": [bar.place for bar in picture.record],
+    }

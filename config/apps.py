@@ -1,7 +1,9 @@
 """Registers the roof with Django, and Sluice's own site as the admin."""
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin import apps as admin_apps
+from django.utils.module_loading import import_string
 
 
 class RoofConfig(AppConfig):
@@ -22,8 +24,10 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from config.previewing import price_udrs
         from config.tracing import trace_udr
         from mediation.admin import previews
-        from rating.services import explaining
+        from rating.services import billing, explaining
 
         put_on_site()  # now that the packages have registered their own screens, which ours replace
         previews.PRICING[:] = [price_udrs]
         explaining.TRACERS[:] = [trace_udr]
+        if settings.TAX_ENGINE:
+            billing.TAX_ENGINES[:] = [import_string(settings.TAX_ENGINE)()]

@@ -112,6 +112,8 @@ DATABASES["default"]["TEST"] = {"NAME": "test_sluice"}
 
 # Workers. `retry` counts from the moment a task is pulled, its wait in the local queue included.
 WORKERS = env.int("SLUICE_WORKERS", 2)
+# A class, by its dotted name, that speaks rating.core.settling.TaxEngine; empty: the tables of tax codes.
+TAX_ENGINE = env.str("SLUICE_TAX_ENGINE", "")
 _TASK_TIMEOUT_SECONDS = 900  # planning goes once through a file of any size; chunks take seconds
 Q_CLUSTER = {
     "name": "sluice",

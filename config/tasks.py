@@ -70,3 +70,8 @@ def make_partitions() -> None:
     now = timezone.now()
     mediation_services.make_partitions_ahead(now=now)
     rating_services.make_partitions_ahead(now=now)
+
+
+def open_periods() -> None:
+    """Open the billing periods of accounts that owe a minimum, used or not."""
+    rating_services.open_due_periods(now=timezone.now())

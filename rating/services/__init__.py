@@ -20,6 +20,7 @@ from rating.services.exceptions import (
     rerate_exceptions,
     write_off_rating_exceptions,
 )
+from rating.services.opening import open_due_periods
 from rating.services.rerating import (
     UnableToAskWhatIf,
     apply_rerate,
@@ -52,6 +53,7 @@ __all__ = [
     "faults_of",
     "import_plan",
     "make_partitions_ahead",
+    "open_due_periods",
     "propose_rerate",
     "rate_batches",
     "reprice_waiting",

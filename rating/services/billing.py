@@ -35,6 +35,9 @@ from rating.models import Statement as StatementRow
 
 INSTANT = timedelta(microseconds=1)
 
+# An outside tax service that stands in for the tables of tax codes; the roof puts it here where the settings name one.
+TAX_ENGINES: list[TaxEngine] = []
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -84,16 +87,13 @@ def statement_of(*, period: BillingPeriod) -> Sheet:
     )
 
 
-def drafted(*, periods: Sequence[BillingPeriod], engine: TaxEngine | None = None) -> list[tuple[Bill, Statement]]:
-    """Periods with what they come to as their charges stand. engine: None takes the tables of tax codes.
-
-    periods: with their accounts. An outside tax engine is given here: whoever closes periods with one passes it on.
-    """
+def drafted(*, periods: Sequence[BillingPeriod]) -> list[tuple[Bill, Statement]]:
+    """Periods (with their accounts) with what they come to as their charges stand."""
     known = store.book()
     charges = store.billed_charges([period.pk for period in periods], known.prices)
     categories = dict(ClassTaxCategory.objects.values_list("usage_class_id", "category"))
     found: dict[int, tuple[Bill, Statement]] = {}
-    for tax, bills in _by_tax(_bills(periods), engine):
+    for tax, bills in _by_tax(_bills(periods)):
         settled = settle(charges, bills=bills, prices=known.prices, categories=categories, tax=tax)
         found.update({bill.period_id: (bill, draft) for bill, draft in zip(bills, settled, strict=True)})
     return [found[period.pk] for period in periods]
@@ -155,14 +155,16 @@ def _holds(exemption: TaxExemption, ends_at: datetime) -> bool:
 
 
 def _by_tax(
-    bills: Iterable[tuple[Bill, Jurisdiction | None]], engine: TaxEngine | None
+    bills: Iterable[tuple[Bill, Jurisdiction | None]],
 ) -> Iterable[tuple[TaxEngine | None, list[Bill]]]:
-    """The bills that one engine taxes: tables differ by where the account's jurisdiction rounds."""
+    """The bills that one engine taxes: tables differ by how the account's jurisdiction reckons."""
+    if TAX_ENGINES:
+        return [(TAX_ENGINES[0], [bill for bill, _ in bills])]
     codes = _codes()
     groups: dict[TaxSettings, list[Bill]] = defaultdict(list)
     for bill, jurisdiction in bills:
         groups[_settings(jurisdiction)].append(bill)
-    return [(engine or TableTax(codes, settings), own) for settings, own in groups.items()]
+    return [(TableTax(codes, settings), own) for settings, own in groups.items()]
 
 
 def _settings(jurisdiction: Jurisdiction | None) -> TaxSettings:

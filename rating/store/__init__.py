@@ -1,6 +1,6 @@
 """Where rating's frames meet PostgreSQL: price lists, payers, periods under lock, counters and grants, charges."""
 
-from .billing import billed_charges, subscriptions_of
+from .billing import accounts_due, billed_charges, subscriptions_of
 from .charges import (
     charges_counted_in,
     charges_of_batches,
@@ -36,6 +36,7 @@ from .udrs import udr_ranges, usage_of_batches, usage_of_udrs
 
 __all__ = [
     "accounts_charged",
+    "accounts_due",
     "active_prices",
     "billed_charges",
     "book",

@@ -7,7 +7,8 @@ import polars as pl
 from django.db import connection
 from psycopg import sql
 
-from mediation.store import copy_out
+from mediation.store import copy_out, in_array
+from rating.core.frames import MOMENT, Schema
 from rating.core.repricing import with_rate_keys
 from rating.core.settling import SETTLED, Subscription
 from rating.core.tariffs import PriceList
@@ -37,7 +38,7 @@ WITH_RATE = {"version_id": pl.Int64, "rate_id": pl.Int64}
 # The plan of every service by the precedence of plans, and of accounts without services their own.
 SUBSCRIPTIONS_QUERY = """
     WITH RECURSIVE above (account_id, at_id, parent_id, plan_id, depth) AS (
-        SELECT id, id, parent_id, rate_plan_id, 0 FROM rating_account WHERE id = ANY(%(accounts)s)
+        SELECT id, id, parent_id, rate_plan_id, 0 FROM rating_account WHERE {accounts}
         UNION ALL
         SELECT above.account_id, a.id, a.parent_id, a.rate_plan_id, depth + 1
         FROM above JOIN rating_account a ON a.id = above.parent_id WHERE depth < 100
@@ -67,10 +68,38 @@ def billed_charges(period_ids: Sequence[int], prices: PriceList) -> pl.DataFrame
 def subscriptions_of(account_ids: Sequence[int]) -> list[tuple[int, Subscription]]:
     """What accounts' services subscribe to, by account."""
     with connection.cursor() as cursor:
-        cursor.execute(SUBSCRIPTIONS_QUERY, {"accounts": list(account_ids)})
+        cursor.execute(sql.SQL(SUBSCRIPTIONS_QUERY).format(accounts=in_array("id", list(account_ids), "bigint")))
         rows: list[tuple[int, int | None, int, datetime, datetime | None, str | None]] = cursor.fetchall()
     return [
         (account_id, Subscription(plan_id, service_id, since, until, jurisdiction))
         for account_id, plan_id, service_id, since, until, jurisdiction in rows
         if plan_id is not None
     ]
+
+
+DUE: Schema = {
+    "account_id": pl.Int64,
+    "time_zone": pl.String,
+    "since": MOMENT,  # when the first period begins that is still to be made
+    "until": MOMENT,  # when the last subscription ends; null: it does not
+}
+
+DUE_QUERY = """
+    SELECT a.id, a.time_zone, greatest(min(s.starts_at), max(p.ends_at)),
+        CASE WHEN bool_or(s.ends_at IS NULL) THEN NULL ELSE max(s.ends_at) END
+    FROM ({subscriptions}) s (account_id, plan_id, service_id, starts_at, ends_at, jurisdiction)
+    JOIN rating_account a ON a.id = s.account_id AND (a.closed_at IS NULL OR a.closed_at > {now})
+    LEFT JOIN (SELECT account_id, max(ends_at) AS ends_at FROM rating_billingperiod GROUP BY 1) p USING (account_id)
+    WHERE {plans} AND s.starts_at <= {now}
+    GROUP BY a.id, a.time_zone
+"""
+
+
+def accounts_due(plan_ids: Sequence[int], now: datetime) -> pl.DataFrame:
+    """The accounts that have plans, and from when on they lack billing periods, schema DUE."""
+    query = sql.SQL(DUE_QUERY).format(
+        subscriptions=sql.SQL(SUBSCRIPTIONS_QUERY).format(accounts=sql.SQL("true")),
+        plans=in_array("plan_id", list(plan_ids), "bigint"),
+        now=sql.Literal(now),
+    )
+    return copy_out(query, DUE)

@@ -40,6 +40,7 @@ GROUPS = {
         "rating.ServiceIdentifier",
         "rating.Charge",
         "rating.RatingException",
+        "rating.Repricing",
         "rating.BillingPeriod",
         "rating.Statement",
         "rating.StatementLine",

@@ -83,7 +83,7 @@ def repricings() -> QuerySet[Repricing]:
     return Repricing.objects.select_related("version__plan", "created_by", "applied_by").defer("version__document")
 
 
-def repriced_accounts() -> QuerySet[RepricedAccount]:
+def repriced_accounts() -> QuerySet[Any]:
     """Accounts of repricings, with the difference that each would see; none while it is not worked out."""
     return RepricedAccount.objects.select_related("account").annotate(difference=F("after") - F("before"))
 
@@ -109,12 +109,12 @@ def repriced_totals(repricing_ids: Iterable[int]) -> list[dict[str, Any]]:
 
 
 def repricing_progress(repricing: Repricing) -> dict[str, int]:
-    """How far the step that it is at has come: account_count, done_count, udr_count, done_udr_count."""
+    """How far the step that it is at has come: accounts, accounts_done, udrs, udrs_done."""
     done = Q(is_done=True)
     counted = RepricedAccount.objects.filter(repricing=repricing).aggregate(
-        account_count=Count("pk"),
-        done_count=Count("pk", filter=done),
-        udr_count=Sum("udr_count"),
-        done_udr_count=Sum("udr_count", filter=done),
+        accounts=Count("pk"),
+        accounts_done=Count("pk", filter=done),
+        udrs=Sum("udr_count"),
+        udrs_done=Sum("udr_count", filter=done),
     )
     return {name: count or 0 for name, count in counted.items()}

@@ -11,6 +11,7 @@ from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
 from mediation.models import UDR_ID_BITS
 from rating.admin.accounts import month_of
+from rating.admin.asking import rerate_address
 from rating.admin.explaining import explain_page
 from rating.core.frames import ENTRY_BITS
 from rating.models import BucketDraw, BucketGrant, Charge, Counter
@@ -93,6 +94,11 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="")
     def explain_link(self, charge: Any) -> Any:
         return marks.link("Explain", reverse("admin:rating_charge_explain", args=[charge.pk]))
+
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        may = kit.person(request).has_perm("rating.rerate_charge")
+        address = rerate_address(request) if may else None
+        return [("Rerate these…", address)] if address else []
 
     @admin.display(description="UDR")
     def udr_text(self, charge: Any) -> str:

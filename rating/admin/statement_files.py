@@ -4,13 +4,14 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from rating.core.costs import EXACT
 from rating.core.money import minor_unit_decimals
 from rating.core.quoting.values import moment_text, text_of
 from rating.models import StatementLine
@@ -44,9 +45,7 @@ def money(amount: Decimal, currency: str) -> str:
 
 def rows_of(sheet: Sheet) -> Iterator[Row]:
     """A row for each line: whose statement it is of, what it is for, and its numbers as decimals."""
-    taxes: dict[int, Decimal] = defaultdict(Decimal)
-    for tax in sheet.taxes:
-        taxes[tax.line] += tax.amount
+    taxes = _taxes_by_line(sheet)
     account = sheet.period.account
     whose = {
         "statement": number_of(sheet),
@@ -57,6 +56,14 @@ def rows_of(sheet: Sheet) -> Iterator[Row]:
     }
     for line in sheet.lines:
         yield {**whose, **_line(line), "tax": taxes[line.position], "currency": sheet.currency}
+
+
+def _taxes_by_line(sheet: Sheet) -> dict[int, Decimal]:
+    taxes: dict[int, Decimal] = defaultdict(Decimal)
+    with localcontext(EXACT):
+        for tax in sheet.taxes:
+            taxes[tax.line] += tax.amount
+    return taxes
 
 
 def _line(line: StatementLine) -> Row:

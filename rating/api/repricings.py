@@ -146,7 +146,7 @@ class RepricingDetail(RetrieveAPIView[Repricing]):
         ]
         for one in totals:
             del one["repricing_id"]
-        more = {**selectors.repricing_progress(asked), "totals": totals}
+        more = {"progress": selectors.repricing_progress(asked), "totals": totals}
         return Response(RepricingSerializer(asked, context={"request": request, "more": more}).data)
 
 

@@ -20,6 +20,8 @@ from rating.models import (
     Rate,
     RatePlan,
     RatingException,
+    RepricedAccount,
+    Repricing,
     SeenMember,
     Service,
     ServiceIdentifier,
@@ -69,6 +71,7 @@ def rate(number: int) -> Charge:
     )
     count(charge, bucket)
     refuse(udr)
+    reprice(number, charge)
     return charge
 
 
@@ -187,3 +190,14 @@ def refuse(udr: Udr) -> RatingException:
         created_at=MAY,
         last_tried_at=MAY,
     )
+
+
+def reprice(number: int, charge: Charge) -> Repricing:
+    """A rerate that was worked out: the charge would cost a half more."""
+    filters = {"account": charge.account_id, "plan": charge.plan_id, "from": MAY.isoformat()}
+    asked = Repricing.objects.create(
+        kind="rerate", status="shown", filters=filters, reason=f"reason {number}", created_at=MAY, shown_at=MAY
+    )
+    amounts = {"before": charge.amount, "after": Decimal("1.26"), "changed_count": 1, "refused_count": 0}
+    RepricedAccount.objects.create(repricing=asked, account=charge.account, udr_count=1, is_done=True, **amounts)
+    return asked

@@ -62,6 +62,7 @@ def work_once() -> bool:
         or ingestion_services.retry_next_exceptions(now=now)
         or bool(rating_services.rate_batches(now=now))
         or bool(rating_services.settle_waiting(now=now))
+        or bool(rating_services.close_asked(now=now))
         or bool(rating_services.reprice_waiting(now=now))
     )
 

@@ -1,10 +1,10 @@
 """Questions about rating's tables, answered without changing anything."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
 
 from mediation.models import UdrBatch
 from rating.models import BillingPeriod, Charge, RepricedAccount, Repricing, Statement, StatementLine, StatementTax
@@ -29,6 +29,19 @@ def batches_unfinished() -> QuerySet[UdrBatch]:
 def periods_unsettled() -> QuerySet[BillingPeriod]:
     """Open periods in which something was taken back since they were last put in order."""
     return BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN)
+
+
+def periods_to_close() -> QuerySet[BillingPeriod]:
+    """Open periods that somebody asked to close."""
+    return BillingPeriod.objects.filter(close_asked_at__isnull=False, status=BillingPeriod.Status.OPEN)
+
+
+def periods_after_open(period_ids: Sequence[int]) -> QuerySet[BillingPeriod]:
+    """Those of these periods whose account has an earlier one that is open."""
+    earlier = BillingPeriod.objects.filter(
+        account_id=OuterRef("account_id"), starts_at__lt=OuterRef("starts_at"), status=BillingPeriod.Status.OPEN
+    )
+    return BillingPeriod.objects.filter(Exists(earlier), pk__in=period_ids)
 
 
 def repricings_unfinished() -> QuerySet[Repricing]:

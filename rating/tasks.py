@@ -23,4 +23,9 @@ def rate_waiting() -> None:
 
 def _work(now: datetime) -> int:
     """What comes in first; what was disturbed and what somebody asked for when nothing comes in."""
-    return services.rate_batches(now=now) or services.settle_waiting(now=now) or services.reprice_waiting(now=now)
+    return (
+        services.rate_batches(now=now)
+        or services.settle_waiting(now=now)
+        or services.close_asked(now=now)
+        or services.reprice_waiting(now=now)
+    )

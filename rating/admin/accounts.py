@@ -97,8 +97,22 @@ class ServiceIdentifierAdmin(kit.ModelAdmin):
 
 @admin.register(BillingPeriod)
 class BillingPeriodAdmin(kit.ReadOnlyAdmin):
-    list_display = ("period", "account_text", kit.status_badge(), kit.moment("closed_at"), "statement_link")
-    list_filter = ("status", ("account", filters.NamedNumberFilter), ("starts_at", filters.DayRangeFilter))
+    list_display = (
+        "period",
+        "account_text",
+        kit.status_badge(),
+        kit.moment("close_asked_at"),
+        kit.moment("closed_at"),
+        "close_refusal",
+        "statement_link",
+    )
+    list_filter = (
+        "status",
+        ("close_asked_at", admin.EmptyFieldListFilter),
+        ("close_refusal", admin.EmptyFieldListFilter),
+        ("account", filters.NamedNumberFilter),
+        ("starts_at", filters.DayRangeFilter),
+    )
     list_select_related = ("account",)
     search_fields = ("account__number__startswith", "account__name")
     actions = ("close",)
@@ -109,6 +123,8 @@ class BillingPeriodAdmin(kit.ReadOnlyAdmin):
         kit.moment("starts_at"),
         kit.moment("ends_at"),
         "status",
+        kit.moment("close_asked_at"),
+        "close_refusal",
         kit.moment("closed_at"),
     )
 

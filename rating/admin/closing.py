@@ -14,31 +14,50 @@ from rating import selectors, services
 from rating.admin.statements import month_of
 from rating.models import BillingPeriod
 
-MOST_AT_ONCE = 200  # of some tenths of a second each: a request must not outlast its worker
+MOST_AT_ONCE = 20  # of some tenths of a second each; more are left to the workers
 MOST_NAMED = 3
 
 
 def close_periods(
     model_admin: kit.ModelAdmin, request: HttpRequest, chosen: QuerySet[BillingPeriod]
 ) -> HttpResponse | None:
-    """Ask first; then close the chosen periods one by one, the earliest first, each in its own transaction."""
+    """Ask first; then close few periods one by one, the earliest first, and let the workers close many."""
     if "is_confirmed" not in request.POST:
         return kit.ask_first(
             model_admin, request, chosen, action="close", lines=_told_before(chosen), button="Close the periods"
         )
     waiting = chosen.filter(status=BillingPeriod.Status.OPEN).select_related("account").order_by("starts_at", "pk")
     now = timezone.now()
+    if waiting.filter(ends_at__lte=now).count() > MOST_AT_ONCE:
+        _leave_to_workers(model_admin, request, waiting)
+        return None
     closed, refused = [], defaultdict(list)
-    for period in waiting[:MOST_AT_ONCE]:
+    for period in waiting:
         try:
             statement = services.close_period(period=period, by=kit.person(request), now=now)
         except services.UnableToClosePeriod as refusal:
             refused[_reason(str(refusal), period)].append(period)
         else:
             closed.append(f"{month_of(period)} of {period.account} is closed: statement {statement}.")
-    left = waiting.count() - sum(map(len, refused.values()))
-    _tell(model_admin, request, closed, refused, left)
+    _tell(model_admin, request, closed, refused)
     return None
+
+
+def _leave_to_workers(model_admin: kit.ModelAdmin, request: HttpRequest, periods: QuerySet[BillingPeriod]) -> None:
+    try:
+        count = services.ask_to_close(
+            periods=BillingPeriod.objects.filter(pk__in=periods.values("pk")),
+            by=kit.person(request),
+            now=timezone.now(),
+        )
+    except services.UnableToClosePeriod as refusal:
+        model_admin.message_user(request, str(refusal), messages.WARNING)
+    else:
+        model_admin.message_user(
+            request,
+            f"{kit.counted(count, 'period')} will be closed by the workers, the earliest of each account first. This "
+            "list shows how far they are; what cannot be closed says why.",
+        )
 
 
 def _told_before(chosen: QuerySet[BillingPeriod]) -> list[str]:
@@ -58,8 +77,8 @@ def _told_before(chosen: QuerySet[BillingPeriod]) -> list[str]:
         lines.append(
             f"{kit.counted(unfinished, 'UDR batch')} still to be rated: nothing is closed before they are done."
         )
-    if ready + running > MOST_AT_ONCE:
-        lines.append(f"At most {MOST_AT_ONCE} are closed at once, the earliest first; do it again for the others.")
+    if ready > MOST_AT_ONCE:
+        lines.append("That many are closed by the workers, while you go on with something else.")
     return lines
 
 
@@ -73,7 +92,6 @@ def _tell(
     request: HttpRequest,
     closed: list[str],
     refused: dict[str, list[BillingPeriod]],
-    left: int,
 ) -> None:
     if len(closed) == 1:
         model_admin.message_user(request, closed[0])
@@ -82,10 +100,6 @@ def _tell(
     for reason, periods in refused.items():
         said = f"{kit.counted(len(periods), 'period')} not closed, each {reason} ({_named(periods)})"
         model_admin.message_user(request, said, messages.WARNING)
-    if left > 0:
-        model_admin.message_user(
-            request, f"{kit.counted(left, 'period')} more to be closed. Do it again.", messages.INFO
-        )
     if not closed and not refused:
         kit.tell(model_admin, request, 0, "period", "closed")
 

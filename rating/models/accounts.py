@@ -3,6 +3,7 @@
 import zoneinfo
 from datetime import timedelta
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
@@ -153,11 +154,21 @@ class BillingPeriod(models.Model):
         default=False,
         help_text="Something in it was taken back since it was last priced in the order of its dates.",
     )
+    close_asked_at = models.DateTimeField("to be closed since", null=True, blank=True)
+    close_asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    close_refusal = models.TextField("why it was not closed", blank=True, db_default="")
 
     class Meta:
         permissions = [("close_billingperiod", "Can close billing periods")]
         indexes = [
             models.Index(fields=["id"], condition=Q(is_unsettled=True), name="billing_period_unsettled"),
+            models.Index(
+                fields=["starts_at", "id"],
+                condition=Q(close_asked_at__isnull=False, status="open"),
+                name="billing_period_to_close",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["account", "starts_at"], name="billing_period_once"),

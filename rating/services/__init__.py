@@ -13,7 +13,13 @@ a month is over ─► close_period                closing      put in order, se
 
 from rating.services.batches import make_partitions_ahead, rate_batches, retry_batches
 from rating.services.billing import Sheet, statement_of
-from rating.services.closing import UnableToClosePeriod, close_period, settle_waiting
+from rating.services.closing import (
+    UnableToClosePeriod,
+    ask_to_close,
+    close_asked,
+    close_period,
+    settle_waiting,
+)
 from rating.services.exceptions import (
     UnableToRerate,
     UnableToWriteOff,
@@ -47,7 +53,9 @@ __all__ = [
     "UnableToWriteOff",
     "activate_version",
     "apply_rerate",
+    "ask_to_close",
     "ask_what_if",
+    "close_asked",
     "close_period",
     "create_draft",
     "faults_of",

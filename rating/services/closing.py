@@ -5,14 +5,20 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
+from mediation import services as mediation
 from mediation.services import require_permission
 from rating import selectors, store
+from rating.core.settling import Bill
+from rating.core.settling import Statement as Draft
 from rating.models import BillingPeriod, Statement, StatementLine, StatementTax
 from rating.services import repricing
 from rating.services.billing import drafted, lines_of, taxes_of
 
 AT_ONCE = 500  # periods put in order together
+ROWS_AT_ONCE = 2_000
+CLOSED_AT_ONCE = 200  # periods closed together, so that none of their workers waits long
 
 
 class UnableToClosePeriod(Exception):
@@ -29,34 +35,91 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> St
     locked = BillingPeriod.objects.select_for_update(of=("self",)).select_related("account").get(pk=period.pk)
     _require_closable(locked, now)
     _put_in_order([locked.pk], now)
-    statement = _issue(locked, now)
-    locked.status = BillingPeriod.Status.CLOSED
-    locked.closed_at = now
-    locked.is_unsettled = False
-    locked.save(update_fields=["status", "closed_at", "is_unsettled"])
+    [(bill, draft)] = drafted(periods=[locked])
+    if draft.faults:
+        raise UnableToClosePeriod(_faulty(locked, draft))
+    [statement] = _issue([(locked, bill, draft)], now)
     period.refresh_from_db(fields=["status", "closed_at", "is_unsettled"])
     return statement
 
 
-def _issue(period: BillingPeriod, now: datetime) -> Statement:
-    [(bill, draft)] = drafted(periods=[period])
-    if draft.faults:
-        raise UnableToClosePeriod(
-            f"The period {period} of account {period.account} cannot be billed. " + " ".join(draft.faults)
+def ask_to_close(*, periods: QuerySet[BillingPeriod], by: User | None, now: datetime) -> int:
+    """Let workers close open periods that are over, the earliest of each account first; returns how many were asked.
+
+    What cannot be closed is told on the period: `close_refusal`.
+    """
+    require_permission(by, "rating.close_billingperiod")
+    over = periods.filter(status=BillingPeriod.Status.OPEN, ends_at__lte=now, close_asked_at__isnull=True)
+    count = over.update(close_asked_at=now, close_asked_by=by, close_refusal="")
+    if not count:
+        raise UnableToClosePeriod("None of these periods is open, over and not asked for already. Choose others.")
+    mediation.ring(name="rate", now=now)
+    return count
+
+
+def close_asked(*, now: datetime) -> int:
+    """Close the next periods that somebody asked for, together; returns how many were closed or refused.
+
+    0 where none waits, or while UDR batches do: they may still bring charges.
+    """
+    if selectors.batches_unfinished().exists():
+        return 0
+    with transaction.atomic():
+        asked = selectors.periods_to_close().select_related("account").select_for_update(of=("self",), skip_locked=True)
+        locked = list(asked.order_by("starts_at", "pk")[:CLOSED_AT_ONCE])
+        return _close_together(locked, now) if locked else 0
+
+
+def _close_together(locked: Sequence[BillingPeriod], now: datetime) -> int:
+    earliest: dict[int, int] = {}
+    for period in locked:
+        earliest.setdefault(period.account_id, period.pk)
+    # A period that follows another one here has its turn when that is closed.
+    first = [period for period in locked if earliest[period.account_id] == period.pk]
+    after_open = set(selectors.periods_after_open([period.pk for period in first]).values_list("pk", flat=True))
+    ready = [period for period in first if period.pk not in after_open]
+    if ready:
+        _put_in_order([period.pk for period in ready], now)
+    drafts = list(zip(ready, drafted(periods=ready), strict=True))
+    _issue([(period, bill, draft) for period, (bill, draft) in drafts if not draft.faults], now)
+    refusals = {period.pk: _faulty(period, draft) for period, (_, draft) in drafts if draft.faults}
+    refusals |= dict.fromkeys(after_open, "An earlier period of the account is still open. Close that first.")
+    for pk, refusal in refusals.items():
+        BillingPeriod.objects.filter(pk=pk).update(close_asked_at=None, close_refusal=refusal)
+    return len(first)
+
+
+def _issue(drafts: Sequence[tuple[BillingPeriod, Bill, Draft]], now: datetime) -> list[Statement]:
+    """Write the statements of locked periods and close them."""
+    if not drafts:
+        return []
+    first = _next_number()
+    statements = Statement.objects.bulk_create(
+        Statement(
+            period=period,
+            number=first + place,
+            issued_at=now,
+            currency=bill.currency,
+            amount=draft.amount,
+            subtotal=draft.subtotal,
+            tax_total=draft.tax_total,
+            total=draft.total,
         )
-    statement = Statement.objects.create(
-        period=period,
-        number=_next_number(),
-        issued_at=now,
-        currency=bill.currency,
-        amount=draft.amount,
-        subtotal=draft.subtotal,
-        tax_total=draft.tax_total,
-        total=draft.total,
+        for place, (period, bill, draft) in enumerate(drafts)
     )
-    StatementLine.objects.bulk_create(lines_of(draft, statement=statement))
-    StatementTax.objects.bulk_create(taxes_of(draft, statement=statement))
-    return statement
+    written = list(zip(statements, drafts, strict=True))
+    lines = (line for statement, (_, _, draft) in written for line in lines_of(draft, statement=statement))
+    StatementLine.objects.bulk_create(lines, batch_size=ROWS_AT_ONCE)
+    taxes = (tax for statement, (_, _, draft) in written for tax in taxes_of(draft, statement=statement))
+    StatementTax.objects.bulk_create(taxes, batch_size=ROWS_AT_ONCE)
+    BillingPeriod.objects.filter(pk__in=[period.pk for period, _, _ in drafts]).update(
+        status=BillingPeriod.Status.CLOSED, closed_at=now, is_unsettled=False, close_refusal=""
+    )
+    return statements
+
+
+def _faulty(period: BillingPeriod, draft: Draft) -> str:
+    return f"The period {period} of account {period.account} cannot be billed. " + " ".join(draft.faults)
 
 
 def _next_number() -> int:

@@ -290,13 +290,14 @@ def test_periods_are_closed_one_by_one_and_refusals_are_told_by_their_reason(rat
     assert list(Statement.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
 
 
-def test_no_more_are_closed_at_once_than_a_request_can_bear(rate, admin_client, monkeypatch):
+def test_more_than_a_request_can_bear_are_left_to_the_workers(rate, admin_client, monkeypatch):
     monkeypatch.setattr(closing, "MOST_AT_ONCE", 1)
     periods = [period_of(rate) for _ in range(2)]
-    assert "At most 1 are closed at once" in closed_at_once(admin_client, *periods)
-    assert "1 period more to be closed" in closed_at_once(admin_client, *periods, is_confirmed="1")
-    assert "is closed: statement 00000002" in closed_at_once(admin_client, *periods, is_confirmed="1")
-    assert "nothing was changed" in closed_at_once(admin_client, *periods, is_confirmed="1")
+    assert "closed by the workers" in closed_at_once(admin_client, *periods)
+    assert "2 periods will be closed by the workers" in closed_at_once(admin_client, *periods, is_confirmed="1")
+    assert "not asked for already" in closed_at_once(admin_client, *periods, is_confirmed="1")
+    assert services.close_asked(now=NOW) == 2
+    assert list(Statement.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
 
 
 def test_closing_many_needs_its_permission(period):

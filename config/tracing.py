@@ -12,8 +12,9 @@ from ingestion.store import payload_part
 from mediation import selectors
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
-from mediation.core.previewing import FieldTrace, PreviewedRecord
+from mediation.core.previewing import FieldTrace, Preview
 from mediation.core.previewing import preview as preview_records
+from mediation.core.spec import FIELD_KINDS
 from mediation.models import UDR_ID_BITS, ProfileVersion, Udr
 from mediation.store import tables_of
 from rating.core.explaining import About, Chapter, Fact
@@ -108,14 +109,11 @@ def _rows_read(traced: Traced, raw: str) -> pl.DataFrame:
     return mediation.read_rows(version=traced.version, rows=rows, header=usage_import.header, file_fields=fields)
 
 
-def _told(records: pl.DataFrame, traced: Traced) -> PreviewedRecord:
+def _told(records: pl.DataFrame, traced: Traced) -> Preview:
     """What the version makes of the record, step by step, at whatever time it happened."""
     spec = mediation.spec_of(traced.version)
     windows = pl.DataFrame([(traced.usage_import.pk, None, None)], schema=WINDOWS, orient="row")
-    shown = preview_records(
-        records, spec=spec, catalogue=selectors.catalogue(), windows=windows, tables=tables_of(spec)
-    )
-    return shown.records[0]
+    return preview_records(records, spec=spec, catalogue=selectors.catalogue(), windows=windows, tables=tables_of(spec))
 
 
 def _record_facts(
@@ -140,21 +138,43 @@ def _cut(raw: str) -> str:
     return raw if len(raw) <= MOST_CHARS else f"{raw[:MOST_CHARS]}…"
 
 
-def _udr_facts(traced: Traced, told: PreviewedRecord | None) -> Iterator[Fact]:
+def _udr_facts(traced: Traced, told: Preview | None) -> Iterator[Fact]:
     version, udr = traced.version, traced.udr
     attempt = f", in attempt {traced.attempt}" if traced.attempt > 1 else ""
     yield Fact("profile", f"Read by Data Profile {version}{attempt}.", about=About("profile_version", version.pk))
     if told is None:
         yield Fact("mapping", "Which of its fields came from where cannot be told from one row alone.")
-    elif told.outcome != "imported" and told.message:
-        yield Fact("today", f"Read today it would be {told.outcome}: {told.message}")
-    for field in told.fields if told else ():
+    elif others := _otherwise(told, udr):
+        text = f"Read today, the row would give another {', '.join(others)}: what the profile looks up has changed."
+        yield Fact("today", text)
+    order = list(FIELD_KINDS)
+    for field in sorted(told.records[0].fields, key=lambda each: order.index(each.name)) if told else ():
         if field.value is not None:
             yield Fact("field", _field(field))
     repairs = f"Repaired by {', '.join(udr.repairs.split())}." if udr.repairs else "Nothing was repaired."
     yield Fact("repairs", repairs)
     measured = f"{udr.value.normalize():f} of class “{udr.usage_class}” at {udr.date:%Y-%m-%d %H:%M:%S} UTC"
     yield Fact("udr", f"UDR {udr.pk}: {measured}.", about=About("udr", udr.pk))
+
+
+# What is compared of a UDR and of what its row gives today.
+COMPARED = (
+    "date",
+    "usage_class_id",
+    "value",
+    "amount",
+    "originating_identifier",
+    "terminating_identifier",
+    "udr_usage_identifier",
+)
+
+
+def _otherwise(told: Preview, udr: Udr) -> list[str]:
+    """The columns of the UDR that its row would give otherwise today; none where it gives no UDR by itself."""
+    if told.udrs.is_empty():
+        return []
+    today = told.udrs.row(0, named=True)
+    return [name.removesuffix("_id").replace("_", " ") for name in COMPARED if today[name] != getattr(udr, name)]
 
 
 def _field(field: FieldTrace) -> str:

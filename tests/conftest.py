@@ -21,7 +21,7 @@ def django_db_modify_db_settings(django_db_blocker):
 def drop_left_databases():
     """Drop the databases of runs that were killed."""
     with connection._nodb_cursor() as cursor:
-        cursor.execute(r"SELECT datname FROM pg_database WHERE datname ~ '^test_sluice_\d+$'")
+        cursor.execute(r"SELECT datname FROM pg_database WHERE datname ~ '^test_sluice_(old_)?\d+$'")
         for (name,) in cursor.fetchall():
             if not Path(f"/proc/{re.sub(r'.*_', '', name)}").exists():
                 cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

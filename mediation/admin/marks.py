@@ -17,7 +17,18 @@ NOTHING = "–"
 # How each status of the house looks; one that is not named here looks neutral.
 TONES = {
     "good": ("completed", "done", "rated", "active", "resolved", "imported", "closed", "reversed", "applied"),
-    "busy": ("received", "waiting", "running", "claimed", "reprocessing", "rerating", "mediated", "staged", "draft", "counting"),
+    "busy": (
+        "received",
+        "waiting",
+        "running",
+        "claimed",
+        "reprocessing",
+        "rerating",
+        "mediated",
+        "staged",
+        "draft",
+        "counting",
+    ),
     "warn": ("open", "exception", "superseded"),
     "bad": ("failed", "errored"),
 }

@@ -35,6 +35,7 @@ class UdrOfChargesFilter(NamedNumberFilter):
 class ChargeAdmin(kit.ReadOnlyAdmin):
     list_display = (
         "udr_text",
+        "explain_link",
         "kind_mark",
         kit.moment("date"),
         "account",
@@ -44,7 +45,6 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         "amount_text",
         "currency",
         kit.moment("rated_at"),
-        "explain_link",
     )
     list_filter = (
         "kind",

@@ -5,9 +5,11 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from mediation.admin import kit, marks
 from mediation.admin.previews import page
+from rating.core.costs.prices import plain
 from rating.core.explaining import About, Chapter, Fact, Picture
 from rating.models import Charge
 from rating.services.explaining import Explanation, explain_charge
@@ -55,7 +57,7 @@ def explain_page(model_admin: kit.ModelAdmin, request: HttpRequest, charge: Char
         "chapters": [_chapter(request, chapter) for chapter in explanation.chapters],
         "picture": _picture(explanation),
     }
-    return page(model_admin, request, "admin/rating/explain.html", f"Why {charge} is what it is", context)
+    return page(model_admin, request, "admin/rating/explain.html", f"{capfirst(str(charge))}, explained", context)
 
 
 def _chapter(request: HttpRequest, chapter: Chapter) -> dict[str, Any]:
@@ -74,8 +76,8 @@ def _fact(request: HttpRequest, fact: Fact) -> dict[str, Any]:
     return {
         "name": fact.name,
         "text": fact.text,
-        "quantity": "" if fact.quantity is None else marks.exact(fact.quantity),
-        "amount": "" if fact.amount is None else marks.exact(fact.amount),
+        "quantity": "" if fact.quantity is None else plain(fact.quantity),
+        "amount": "" if fact.amount is None else plain(fact.amount),
         "raw": None if fact.raw is None else marks.raw(fact.raw),
         "link": text,
         "url": address,
@@ -100,7 +102,7 @@ def _picture(explanation: Explanation) -> dict[str, Any] | None:
     picture = explanation.picture
     if picture is None:
         return None
-    start, end = marks.exact(picture.start), marks.exact(picture.end)
+    start, end = plain(picture.start), plain(picture.end)
     return {
         "tiers": [
             {"bar": bar, "label": f"{bar.place}", "bounds": _bounds(picture, place)}
@@ -118,5 +120,5 @@ def _picture(explanation: Explanation) -> dict[str, Any] | None:
 
 def _bounds(picture: Picture, place: int) -> str:
     bar = picture.tiers[place]
-    above = marks.exact(bar.above)
-    return f"above {above}" if bar.up_to is None else f"{above} to {marks.exact(bar.up_to)}"
+    above = plain(bar.above)
+    return f"above {above}" if bar.up_to is None else f"{above} to {plain(bar.up_to)}"

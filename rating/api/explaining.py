@@ -1,5 +1,6 @@
 """A charge over HTTP, with every step that led to it."""
 
+from decimal import Decimal
 from typing import Any
 
 from rest_framework.generics import RetrieveAPIView
@@ -46,9 +47,9 @@ def _fact(fact: Fact) -> dict[str, Any]:
     """What is not said of a fact is left out; numbers are texts of all their digits."""
     said: dict[str, Any] = {"name": fact.name, "text": fact.text}
     if fact.quantity is not None:
-        said["quantity"] = f"{fact.quantity:f}"
+        said["quantity"] = _digits(fact.quantity)
     if fact.amount is not None:
-        said["amount"] = f"{fact.amount:f}"
+        said["amount"] = _digits(fact.amount)
     if fact.raw is not None:
         said["raw"] = fact.raw
     if fact.about is not None:
@@ -58,7 +59,13 @@ def _fact(fact: Fact) -> dict[str, Any]:
 
 def _tiers(picture: Picture) -> dict[str, Any]:
     return {
-        "before": f"{picture.start:f}",
-        "after": f"{picture.end:f}",
+        "before": _digits(picture.start),
+        "after": _digits(picture.end),
         "reached": [bar.place for bar in picture.record],
     }
+
+
+def _digits(number: Decimal) -> str:
+    """All digits of a number, without idle zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -93,11 +93,35 @@ def plans_of_currencies(apps, plan, groups):
     return plans
 
 
+def inheriting(apps):
+    """Accounts without a plan: (account, the account above it that has one)."""
+    accounts = apps.get_model("rating", "Account").objects.only("parent_id", "rate_plan_id", "currency").in_bulk()
+    for account in accounts.values():
+        above, seen = account, set()
+        while above.rate_plan_id is None and above.parent_id and above.pk not in seen:
+            seen.add(above.pk)
+            above = accounts[above.parent_id]
+        if above is not account and above.rate_plan_id is not None:
+            yield account, above
+
+
+def keep_inherited(inherited, plans):
+    """Who inherited a plan from an account of another currency gets the plan that this has become in its own."""
+    of_plan = {plan.pk for plan in plans.values()}
+    for account, above in inherited:
+        above.refresh_from_db(fields=["rate_plan"])
+        if above.rate_plan_id in of_plan and account.currency != above.currency and account.currency in plans:
+            account.rate_plan = plans[account.currency]
+            account.save(update_fields=["rate_plan"])
+
+
 def write_documents(apps, schema_editor):
     RatePlan, Rate = apps.get_model("rating", "RatePlan"), apps.get_model("rating", "Rate")
+    inherited = list(inheriting(apps))
     for plan in list(RatePlan.objects.order_by("pk")):
         groups = list(plan.groups.order_by("position"))
         plans = plans_of_currencies(apps, plan, groups)
+        keep_inherited(inherited, plans)
         written = defaultdict(list)
         for group in groups:
             own = plans[group.currency]
@@ -121,7 +145,13 @@ def write_version(apps, plan, own, currency, groups, old_groups):
     buckets = []
     for bucket in plan.buckets.order_by("pk"):
         if own.pk != plan.pk:
-            apps.get_model("rating", "Bucket").objects.create(plan=own, name=bucket.name, size=bucket.size)
+            copy = apps.get_model("rating", "Bucket").objects.create(plan=own, name=bucket.name, size=bucket.size)
+            # What its accounts have drawn goes along, or they would be given the allowance of the month again.
+            balances = apps.get_model("rating", "BucketBalance").objects.filter(bucket_id=bucket.pk)
+            balances.filter(period__account__currency=currency).update(bucket_id=copy.pk)
+            apps.get_model("rating", "Charge").objects.filter(bucket_id=bucket.pk, currency=currency).update(
+                bucket_id=copy.pk
+            )
         served = sorted(bucket.usage_classes.values_list("name", flat=True))
         priced = {rate["usage_class"] for group in groups for rate in group["rates"]}
         served = [name for name in served if name in priced]

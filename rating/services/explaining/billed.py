@@ -63,8 +63,9 @@ def _lines(statement: StatementRow, billed: Charge) -> QuerySet[StatementLine]:
 
 def _line_fact(line: StatementLine) -> Fact:
     corrected = f", a correction of statement {line.adjusts}" if line.adjusts else ""
+    s = "" if line.record_count == 1 else "s"
     text = (
-        f"Line {line.position}, “{line.description}”{corrected}: {line.record_count:,} records, "
+        f"Line {line.position}, “{line.description}”{corrected}: {line.record_count:,} record{s}, "
         f"{plain(line.rated_quantity)} rated, {plain(line.amount)} exactly, {plain(line.line_amount)} billed."
     )
     return Fact("line", text, about=About("statement_line", line.pk))

@@ -30,7 +30,9 @@ def payer_of(asked: Asked) -> Chapter:
     told.append(Fact("service", f"The service {service} runs {ran}.", about=About("service", service.pk)))
     where = f"billed in {account.currency} by calendar months of {account.time_zone}"
     told.append(Fact("account", f"It belongs to account {account}, {where}.", about=About("account", account.pk)))
-    told.append(Fact("date", f"There it was {local(charge.date)} ({charge.date:%Y-%m-%d %H:%M:%S} UTC)."))
+    there = local(charge.date)
+    utc = f"{charge.date:%Y-%m-%d %H:%M:%S}"
+    told.append(Fact("date", f"The usage happened at {utc} UTC{'' if there == utc else f', {there} there'}."))
     return Chapter("payer", "Who pays", tuple(told))
 
 
@@ -125,4 +127,6 @@ def _search_facts(asked: Asked, priced: PricedRate) -> Iterator[Fact]:
             place = f"Rate “{tried.group} / {tried.rate}”" if tried.rate else f"Group “{tried.group}”"
             yield Fact("tried", f"{place} comes before, but {', and '.join(tried.reasons)}.")
     if search.left_out:
-        yield Fact("tried", f"{search.left_out:,} more rates come before, of other zones or conditions.")
+        more = f"{search.left_out:,} more rates come before, of other zones or conditions."
+        one = "1 more rate comes before, of another zone or condition."
+        yield Fact("tried", one if search.left_out == 1 else more)

@@ -30,7 +30,15 @@ PARTS = {
     StatementLine.Kind.MAXIMUM: "Commitments",
     StatementLine.Kind.OVERAGE: "Commitments",
 }
-QUANTITIES = ("quantity", "rated_quantity", "free_quantity", "bucket_quantity", "credit")
+# What is shown of a line before its amount. The last three are left out where no line has any.
+QUANTITIES = {
+    "quantity": "measured",
+    "rated_quantity": "rated",
+    "free_quantity": "free",
+    "bucket_quantity": "from buckets",
+    "credit": "credit",
+}
+ALWAYS = ("quantity", "rated_quantity")
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -105,6 +113,7 @@ def _told(sheet: Sheet, *, can_see_charges: bool) -> dict[str, Any]:
     period, currency = sheet.period, sheet.currency
     zone = ZoneInfo(period.account.time_zone)
     names = ("page", "print", "csv", "xlsx")
+    shown = [name for name in QUANTITIES if name in ALWAYS or any(getattr(line, name) for line in sheet.lines)]
     return {
         "sheet": sheet,
         "period": period,
@@ -114,7 +123,10 @@ def _told(sheet: Sheet, *, can_see_charges: bool) -> dict[str, Any]:
         "starts_at": f"{period.starts_at.astimezone(zone):%Y-%m-%d %H:%M}",
         "ends_at": f"{period.ends_at.astimezone(zone):%Y-%m-%d %H:%M}",
         "closed_at": marks.moment(period.closed_at) if period.closed_at else "",
-        "parts": list(_parts(sheet, can_see_charges=can_see_charges)),
+        "columns": [QUANTITIES[name] for name in shown],
+        "width": len(shown) + 5,
+        "width_of_names": len(shown) + 3,
+        "parts": list(_parts(sheet, shown, can_see_charges=can_see_charges)),
         "taxes": [_tax(tax, currency) for tax in _tax_totals(sheet)],
         "exact": marks.exact(sheet.amount),
         **{name: _money(getattr(sheet, name), currency) for name in ("subtotal", "tax_total", "total")},
@@ -128,26 +140,25 @@ def _told(sheet: Sheet, *, can_see_charges: bool) -> dict[str, Any]:
     }
 
 
-def _parts(sheet: Sheet, *, can_see_charges: bool) -> Iterator[dict[str, Any]]:
+def _parts(sheet: Sheet, shown: list[str], *, can_see_charges: bool) -> Iterator[dict[str, Any]]:
     """The lines in their order, under the title of their part."""
     for title, lines in groupby(sheet.lines, key=lambda line: PARTS[StatementLine.Kind(line.kind)]):
         yield {
             "title": title,
-            "lines": [_line(line, sheet, can_see_charges=can_see_charges) for line in lines],
+            "lines": [_line(line, sheet, shown, can_see_charges=can_see_charges) for line in lines],
         }
 
 
-def _line(line: StatementLine, sheet: Sheet, *, can_see_charges: bool) -> dict[str, Any]:
+def _line(line: StatementLine, sheet: Sheet, shown: list[str], *, can_see_charges: bool) -> dict[str, Any]:
+    below = (line.usage_class if line.rate and line.usage_class and line.rate.name != line.usage_class.name else None,)
     return {
         "about": line.description if line.rate_id or line.commitment else line.usage_class,
         "kind": "" if line.kind in ("usage", "adjustment") else line.get_kind_display(),
-        "usage_class": line.usage_class or "",
-        "plan": line.plan or "",
-        "service": line.service or "",
+        "below": ", ".join(str(each) for each in (*below, line.plan, line.service) if each),
         "adjusts": line.adjusts,
         "tier": _bounds(line),
         "records": marks.number(line.record_count),
-        **{name: marks.exact(getattr(line, name)) for name in QUANTITIES},
+        "figures": [marks.exact(getattr(line, name)) for name in shown],
         "amount": marks.exact(line.amount),
         "line_amount": _money(line.line_amount, sheet.currency),
         "charges_url": _charges_url(line, sheet)

@@ -48,9 +48,9 @@ class Bar:
             return "the same"
         more = "more" if self.tone == "up" else "less"
         if not self.low:
-            return f"less than {marks.exact(self.high)} {more}"
-        upper = f" to {marks.exact(self.high)}" if self.high else " or more"
-        return f"{marks.exact(self.low)}{upper} {more}"
+            return f"{more} by under {marks.exact(self.high)}"
+        upper = f"to {marks.exact(self.high)}" if self.high else "or more"
+        return f"{more} by {marks.exact(self.low)} {upper}"
 
 
 def told_by_currency(asked: Repricing) -> list[dict[str, Any]]:
@@ -85,8 +85,8 @@ def signed(difference: Decimal | None) -> str:
 
 
 def percent(difference: Decimal, before: Decimal) -> str:
-    """Of what it was before, to a tenth; nothing where that was nothing."""
-    return f"{signed(round(100 * difference / abs(before), 1))} %" if before else ""
+    """Of what it was before, to a tenth; nothing where that or the difference is nothing."""
+    return f"{signed(round(100 * difference / abs(before), 1))} %" if before and difference else ""
 
 
 def tone_of(difference: Decimal | None) -> str:

@@ -21,6 +21,7 @@ from rating import selectors, services, store
 from rating.admin import asking, versions
 from rating.admin.differences import progress_bar, signed, told_by_currency, told_total
 from rating.models import Account, PlanVersion, RatePlan, RepricedAccount, Repricing
+from rating.services.rerating import FILTERS
 
 Status = Repricing.Status
 AT_WORK = (Status.COUNTING, Status.WAITING)
@@ -34,25 +35,19 @@ class RepricingAdmin(kit.ReadOnlyAdmin):
         "__str__",
         kit.status_badge(),
         "usage_text",
-        "totals_text",
+        "differences_text",
         "reason_text",
         kit.moment("created_at", "asked"),
-        "created_by",
-        kit.moment("applied_at"),
+        "asked_by",
     )
     list_filter = ("kind", "status")
     list_select_related = ("version__plan", "created_by", "applied_by")
     actions = ("apply", "retry")
     export_also = {"version": "version__number", "plan": "version__plan__name", "asked_by": "created_by__username"}
     empty_text = "Nothing was rated again yet. Rerate charged usage, or ask what a plan version would make of it."
-    fields: ClassVar[Any] = (
-        "usage_text",
-        "version_link",
-        "reason",
-        (kit.moment("created_at", "asked"), "created_by"),
-        (kit.moment("shown_at", "worked out"),),
-        (kit.moment("applied_at", "applied"), "applied_by"),
-    )
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("config/repricing.css",)}
 
     def get_urls(self) -> list[URLPattern]:
         own = [
@@ -67,6 +62,13 @@ class RepricingAdmin(kit.ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Repricing]:
         return super().get_queryset(request).defer("version__document")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        asked = ((kit.moment("created_at", "asked"), "asked_by"), kit.moment("shown_at", "worked out"))
+        if obj is not None and obj.kind == Repricing.Kind.WHAT_IF:
+            return ("usage_text", "version_link", *asked)
+        applied = (kit.moment("applied_at", "applied"), "applied_by")
+        return ("usage_text", "version_link", "reason", *asked, applied)
+
     def dress_rows(self, rows: list[Any]) -> None:
         words, totals = words_of(rows), _totals(rows)
         for row in rows:
@@ -78,11 +80,12 @@ class RepricingAdmin(kit.ReadOnlyAdmin):
         words = getattr(asked, "words", None)
         return words_of([asked])[asked.pk] if words is None else marks.clipped(words)
 
-    @admin.display(description="before → after")
-    def totals_text(self, asked: Any) -> Any:
-        line = '<div class="totals">{} → {} {} <span class="difference-text-{}">{}</span></div>'
+    @admin.display(description="difference")
+    def differences_text(self, asked: Any) -> Any:
+        """By currency; those that are still worked out say how it stands."""
+        line = '<div class="difference-text-{}">{} {} <span class="quiet">{}</span></div>'
         told = (
-            (said["before_text"], said["after_text"], total["currency"], said["tone"], said["difference_text"])
+            (said["tone"], said["difference_text"], total["currency"], said["percent_text"])
             for total in asked.totals
             for said in (told_total(total),)
         )
@@ -92,10 +95,14 @@ class RepricingAdmin(kit.ReadOnlyAdmin):
     def reason_text(self, asked: Any) -> Any:
         return marks.clipped(asked.reason) if asked.reason else marks.NOTHING
 
-    @admin.display(description="what if")
+    @admin.display(description="asked by")
+    def asked_by(self, asked: Any) -> str:
+        return str(asked.created_by or marks.NOTHING)
+
+    @admin.display(description="priced by")
     def version_link(self, asked: Any) -> Any:
         if asked.version is None:
-            return "prices of today"
+            return "the prices of today"
         return marks.row_link(asked.version, "rating_planversion", asked.version_id)
 
     def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
@@ -188,6 +195,14 @@ class RepricedAccountAdmin(kit.ReadOnlyAdmin):
     empty_text = "No account yet. Rerate charged usage, or ask what a plan version would make of it."
     fields = ("repricing_link", "account_link", "udr_count", "before_text", "after_text", "difference_text")
 
+    class Media:
+        css: ClassVar[Any] = {"all": ("config/repricing.css",)}
+
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        number = request.GET.get("repricing", "")
+        asked = selectors.repricings().filter(pk=number).first() if number.isdecimal() else None
+        return [(f"Back to {asked}", reverse("admin:rating_repricing_change", args=[asked.pk]))] if asked else []
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -243,7 +258,7 @@ def words_of(asked: Iterable[Repricing]) -> dict[int, str]:
 
 def _words(filters: dict[str, Any], names: dict[str, dict[int, Any]]) -> str:
     said = []
-    for name, value in filters.items():
+    for name, value in sorted(filters.items(), key=lambda filter_: FILTERS.index(filter_[0])):
         if name in names:
             said.append(f"{name.replace('_', ' ')} {names[name].get(value, value)}")
         elif name == "import":
@@ -287,7 +302,8 @@ def told_of_applying(asked: Repricing) -> list[str]:
     for total in totals:
         said = told_total(total)
         change = f"{said['before_text']} → {said['after_text']} {total['currency']}"
-        lines.append(f"{change}: {said['difference_text']} {said['percent_text']}".strip())
+        share = f" ({said['percent_text']})" if said["percent_text"] else ""
+        lines.append(f"{change}: {said['difference_text']}{share}")
     if refused:
         lines.append(f"{kit.counted(refused, 'charge')} are taken back and become rating exceptions.")
     closed = store.closed_periods_charged(asked.filters, repricing_id=asked.pk)

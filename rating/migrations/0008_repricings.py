@@ -31,6 +31,8 @@ class Migration(migrations.Migration):
                 ('version', models.ForeignKey(blank=True, help_text='What if this version had priced the usage of its plan?', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='rating.planversion')),
             ],
             options={
+                'verbose_name': 'rerate or what-if',
+                'verbose_name_plural': 'rerates and what-ifs',
                 'permissions': [('rerate_charge', 'Can rerate charges'), ('what_if', 'Can ask what usage would cost')],
             },
         ),

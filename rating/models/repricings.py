@@ -43,6 +43,8 @@ class Repricing(models.Model):
     error = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = "rerate or what-if"
+        verbose_name_plural = "rerates and what-ifs"
         permissions = [("rerate_charge", "Can rerate charges"), ("what_if", "Can ask what usage would cost")]
         constraints = [
             models.CheckConstraint(

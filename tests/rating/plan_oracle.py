@@ -339,7 +339,9 @@ class PlanOracle:
         if key not in self.grants:
             size = D(bucket.get("size", 0))
             if "follows" in bucket:
-                size = times(self.totals[bucket["name"], owner, start, end], D(bucket["follows"]["factor"]))
+                size = to_places(
+                    times(self.totals[bucket["name"], owner, start, end], D(bucket["follows"]["factor"])), 6
+                )
             if bucket.get("grows"):
                 size = times(size, sum(1 for account in self.services.values() if account == owner[1]))
             carried = self.carried(bucket, owner, start) if "rollover" in bucket else D(0)

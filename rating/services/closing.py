@@ -1,6 +1,5 @@
 """The end of a billing period: it is put in order, its statement is written, and it takes no charge any more."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -8,6 +7,7 @@ from django.db import connection, transaction
 
 from mediation.services import require_permission
 from rating import selectors, store
+from rating.core.matching import Book
 from rating.models import BillingPeriod, Statement, StatementLine, StatementTax
 from rating.services import repricing
 from rating.services.billing import drafted, lines_of, taxes_of
@@ -26,9 +26,11 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> St
     Its lock waits for the workers that charge in it. Raises UnableToClosePeriod where something is still to come.
     """
     require_permission(by, "rating.close_billingperiod")
-    locked = BillingPeriod.objects.select_for_update(of=("self",)).select_related("account").get(pk=period.pk)
+    book = store.book()
+    together = repricing.periods_together([period.pk], book=book)
+    locked = BillingPeriod.objects.select_related("account").get(pk=period.pk)
     _require_closable(locked, now)
-    _put_in_order([locked.pk], now)
+    repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
     statement = _issue(locked, now)
     locked.status = BillingPeriod.Status.CLOSED
     locked.closed_at = now
@@ -68,21 +70,33 @@ def _next_number() -> int:
     return int(number)
 
 
+@transaction.atomic
 def settle_waiting(*, now: datetime) -> int:
-    """Put open periods in order in which something was taken back; returns how many, 0 where none waits."""
-    with transaction.atomic():
-        waiting = BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN).order_by("pk")
-        locked = list(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True)[:AT_ONCE])
-        if locked:
-            _put_in_order(locked, now)
-            BillingPeriod.objects.filter(pk__in=locked).update(is_unsettled=False)
-    return len(locked)
+    """Put open periods in order in which something was taken back; returns how many, 0 where none waits.
+
+    Each is priced again with those that share its allowances; where another worker holds one of them, both wait.
+    """
+    waiting = BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN).order_by("pk")
+    asked = list(waiting.values_list("pk", flat=True)[:AT_ONCE])
+    if not asked:
+        return 0
+    book = store.book()
+    together = repricing.periods_together(asked, book=book, is_locked=False)
+    free = store.lock_free_periods(together["period_id"].to_list())
+    if len(free) < together.height:
+        asked = [period_id for period_id in asked if _is_free(period_id, free, book)]
+    settled = list(waiting.filter(pk__in=asked).values_list("pk", flat=True))
+    if settled:
+        together = repricing.periods_together(settled, book=book)
+        repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
+        BillingPeriod.objects.filter(pk__in=together["period_id"].to_list()).update(is_unsettled=False)
+    return len(settled)
 
 
-def _put_in_order(period_ids: Sequence[int], now: datetime) -> None:
-    """Price the usage of locked periods again in the order of its dates, as far as it depends on that."""
-    periods = store.lock_periods(period_ids)
-    repricing.apply(repricing.reprice_periods(periods=periods, book=store.book(), now=now), now=now)
+def _is_free(period_id: int, free: set[int], book: Book) -> bool:
+    """Whether a period and all that are priced with it are under our lock."""
+    together = repricing.periods_together([period_id], book=book, is_locked=False)
+    return free.issuperset(together["period_id"])
 
 
 def _require_closable(period: BillingPeriod, now: datetime) -> None:

@@ -14,7 +14,7 @@ from mediation import services as mediation
 from mediation.core.frames import WINDOWS
 from mediation.core.previewing import FieldTrace, Preview
 from mediation.core.previewing import preview as preview_records
-from mediation.core.spec import FIELD_KINDS
+from mediation.core.spec import FIELD_KINDS, FaultySpecError
 from mediation.models import UDR_ID_BITS, ProfileVersion, Udr
 from mediation.store import tables_of
 from rating.core.explaining import About, Chapter, Fact
@@ -42,16 +42,16 @@ def trace_udr(udr_id: int) -> tuple[Chapter, ...]:
     try:
         records = _records(traced)
         lost = ""
-    except FileNotFoundError:
+    except (FileNotFoundError, ImportBody.DoesNotExist):
         records, lost = None, "The original is not in the file storage any more."
-    except (EOFError, FaultyRequestError, mediation.UnreadableError) as error:
+    except (EOFError, FaultyRequestError, FaultySpecError, mediation.UnreadableError) as error:
         records, lost = None, f"The original cannot be read any more: {error}"
     original = None if records is None or records.is_empty() else str(records["raw"][0])
     parts = WaitingPart.objects.filter(
         record_import_id=traced.usage_import.pk, record_row=traced.udr.record_number
     ).order_by("usage_import_id", "record_number")
     raws = list(parts.values_list("usage_import_id", "record_number", "raw"))
-    if corrected is not None:
+    if corrected is not None and not lost:
         records = _rows_read(traced, corrected)
     told = None if records is None or records.is_empty() or raws else _told(records, traced)
     return (

@@ -136,11 +136,12 @@ def _told(charges: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
 def without(standing: Standing, charges: pl.DataFrame, draws: pl.DataFrame, prices: PriceList) -> Standing:
     """What stood before these charges: the counters of their periods gone, their draws given back to the grants.
 
-    charges: CHARGES with rate_key; draws: their DRAW_ROWS. A grant that nothing is drawn of any more is left out:
-    pricing makes it anew.
+    charges: CHARGES with rate_key; draws: their DRAW_ROWS. A grant that nothing is drawn of any more is left out, and
+    pricing makes it anew; not so what somebody was given, which pricing cannot make.
     """
     numbers = charges["counting_period_id"].unique().implode()
     is_anew = pl.col("rate_id").is_in(sorted({each.rate_id for each in prices.rates if prices.counts_for_ever(each)}))
+    given = sorted({each.bucket_id for each in prices.buckets if each.bucket.recurs == "granted"})
     moved = draws.group_by(GRANT).agg(
         back=pl.col("quantity").filter(pl.col("kind") != "refill").sum().cast(MONEY),
         refilled=pl.col("quantity").filter(pl.col("kind") == "refill").sum().cast(MONEY),
@@ -154,7 +155,7 @@ def without(standing: Standing, charges: pl.DataFrame, draws: pl.DataFrame, pric
     return Standing(
         counters=_without_lasting(standing.counters.filter(~pl.col("period_id").is_in(numbers)), charges, prices),
         seen=standing.seen.filter(~pl.col("period_id").is_in(numbers) & ((pl.col("period_id") != 0) | ~is_anew)),
-        grants=grants.filter(pl.col("used") > 0).select(*GRANTS),
+        grants=grants.filter((pl.col("used") > 0) | pl.col("bucket_id").is_in(given)).select(*GRANTS),
         totals=standing.totals.filter(~pl.col("period_id").is_in(numbers)),
         members=standing.members,
     )

@@ -8,14 +8,16 @@ import polars as pl
 from ingestion import selectors as ingestion
 from ingestion.core.requests import FaultyRequestError, raw_records
 from ingestion.models import ImportBody, ImportChunk, UsageImport, WaitingPart
+from ingestion.services.parts import combine_again
 from ingestion.store import payload_part
 from mediation import selectors
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
 from mediation.core.previewing import FieldTrace, Preview
 from mediation.core.previewing import preview as preview_records
-from mediation.core.spec import FIELD_KINDS
+from mediation.core.spec import FIELD_KINDS, FaultySpecError
 from mediation.models import UDR_ID_BITS, ProfileVersion, Udr
+from mediation.services.combining import PART_OF
 from mediation.store import tables_of
 from rating.core.explaining import About, Chapter, Fact
 
@@ -39,23 +41,16 @@ def trace_udr(udr_id: int) -> tuple[Chapter, ...]:
     if traced is None:
         return (Chapter("record", "The raw row", (Fact("gone", "The UDR or its import is not stored any more."),)),)
     corrected = ingestion.corrections_of(traced.usage_import).get(traced.udr.record_number)
+    found, lost = None, ""
     try:
-        records = _records(traced)
-        lost = ""
-    except FileNotFoundError:
-        records, lost = None, "The original is not in the file storage any more."
-    except (EOFError, FaultyRequestError, mediation.UnreadableError) as error:
-        records, lost = None, f"The original cannot be read any more: {error}"
-    original = None if records is None or records.is_empty() else str(records["raw"][0])
-    parts = WaitingPart.objects.filter(
-        record_import_id=traced.usage_import.pk, record_row=traced.udr.record_number
-    ).order_by("usage_import_id", "record_number")
-    raws = list(parts.values_list("usage_import_id", "record_number", "raw"))
-    if corrected is not None:
-        records = _rows_read(traced, corrected)
-    told = None if records is None or records.is_empty() or raws else _told(records, traced)
+        found = _records(traced)
+    except (FileNotFoundError, ImportBody.DoesNotExist):
+        lost = "The original is not in the file storage any more."
+    except (EOFError, FaultyRequestError, FaultySpecError, mediation.UnreadableError) as error:
+        lost = f"The original cannot be read any more: {error}"
+    told = _told(traced, found, corrected) if found is not None else None
     return (
-        Chapter("record", "The raw row", tuple(_record_facts(traced, original, lost, corrected, raws))),
+        Chapter("record", "The raw row", (*_record_facts(traced, found, lost), *_corrected_facts(corrected))),
         Chapter("udr", "The UDR", tuple(_udr_facts(traced, told))),
     )
 
@@ -73,63 +68,87 @@ def _traced(udr_id: int) -> Traced | None:
     return Traced(udr, usage_import, version, chunk.attempt if chunk else usage_import.attempt)
 
 
-def _records(traced: Traced) -> pl.DataFrame | None:
-    """The record as its import holds it: RECORDS, one row or none."""
+def _records(traced: Traced) -> pl.DataFrame:
+    """The record as its import holds it, and the rows beside it that are parts of it: RECORDS, its own first."""
     usage_import, number = traced.usage_import, traced.udr.record_number
-    if usage_import.payload:
-        chunks = ImportChunk.objects.filter(
-            usage_import=usage_import,
-            attempt=traced.attempt,
-            byte_start__isnull=False,
-            first_record_number__lte=number,
-        )
-        chunk = chunks.order_by("-first_record_number").first()
-        if chunk is None:
-            return None
-        records = mediation.read_part(
-            version=traced.version,
-            content=payload_part(usage_import, chunk.byte_start or 0, chunk.byte_end or 0),
-            import_id=usage_import.pk,
-            first_number=chunk.first_record_number,
-            header=usage_import.header,
-            file_fields=usage_import.file_fields,
-        )
-        return records.filter(pl.col("record_number") == number)
-    spec = mediation.spec_of(traced.version)
-    body = bytes(ImportBody.objects.get(pk=usage_import.pk).content)
-    texts = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
-    return _rows_read(traced, texts[number - 1]) if number <= len(texts) else None
+    is_combined = mediation.window_of(version=traced.version) is not None
+    records = _of_file(traced) if usage_import.payload else _of_body(traced, None if is_combined else number)
+    if is_combined and not records.is_empty():
+        records = combine_again(records=records, version=traced.version, usage_import=usage_import)
+    own = records.filter(pl.col("record_number") == number)
+    if "aside_reason" not in records.columns:
+        return own
+    return pl.concat([own, records.filter(aside_reason=f"{PART_OF}{number} of {usage_import.tracking_id}")])
 
 
-def _rows_read(traced: Traced, raw: str) -> pl.DataFrame:
-    """One row that came by itself, as the version reads it."""
+def _of_file(traced: Traced) -> pl.DataFrame:
+    """RECORDS of the part of the file that holds the record."""
     usage_import = traced.usage_import
-    rows = pl.DataFrame([(usage_import.pk, traced.udr.record_number, raw)], schema=ROWS, orient="row")
+    chunks = ImportChunk.objects.filter(
+        usage_import=usage_import,
+        attempt=traced.attempt,
+        byte_start__isnull=False,
+        first_record_number__lte=traced.udr.record_number,
+    )
+    chunk = chunks.order_by("-first_record_number").first()
+    if chunk is None:
+        raise FileNotFoundError
+    return mediation.read_part(
+        version=traced.version,
+        content=payload_part(usage_import, chunk.byte_start or 0, chunk.byte_end or 0),
+        import_id=usage_import.pk,
+        first_number=chunk.first_record_number,
+        header=usage_import.header,
+        file_fields=usage_import.file_fields,
+    )
+
+
+def _of_body(traced: Traced, number: int | None) -> pl.DataFrame:
+    """RECORDS of a submission: of all of it, or of one record."""
+    spec = mediation.spec_of(traced.version)
+    body = bytes(ImportBody.objects.get(pk=traced.usage_import.pk).content)
+    texts = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
+    return _rows_read(traced, [(place, raw) for place, raw in enumerate(texts, 1) if number in (None, place)])
+
+
+def _rows_read(traced: Traced, rows: list[tuple[int, str]]) -> pl.DataFrame:
+    """Rows that came one by one, as the version reads them. rows: number and text."""
+    usage_import = traced.usage_import
+    frame = pl.DataFrame([(usage_import.pk, *row) for row in rows], schema=ROWS, orient="row")
     fields = {usage_import.pk: usage_import.file_fields or {}}
-    return mediation.read_rows(version=traced.version, rows=rows, header=usage_import.header, file_fields=fields)
+    return mediation.read_rows(version=traced.version, rows=frame, header=usage_import.header, file_fields=fields)
 
 
-def _told(records: pl.DataFrame, traced: Traced) -> Preview:
+def _told(traced: Traced, found: pl.DataFrame, corrected: str | None) -> Preview | None:
     """What the version makes of the record, step by step, at whatever time it happened."""
+    records = found.filter(pl.col("record_number") == traced.udr.record_number)
+    if corrected is not None and mediation.window_of(version=traced.version) is None:
+        records = _rows_read(traced, [(traced.udr.record_number, corrected)])
+    if records.is_empty() or ("aside" in records.columns and records["aside"][0] is not None):
+        return None
     spec = mediation.spec_of(traced.version)
     windows = pl.DataFrame([(traced.usage_import.pk, None, None)], schema=WINDOWS, orient="row")
     return preview_records(records, spec=spec, catalogue=selectors.catalogue(), windows=windows, tables=tables_of(spec))
 
 
-def _record_facts(
-    traced: Traced, original: str | None, lost: str, corrected: str | None, parts: list[tuple[int, int, str]]
-) -> Iterator[Fact]:
+def _record_facts(traced: Traced, found: pl.DataFrame | None, lost: str) -> Iterator[Fact]:
     usage_import, number = traced.usage_import, traced.udr.record_number
     came = usage_import.file_name or f"a submission by {usage_import.get_source_display()}"
     text = f"Record {number:,} of {came}, received at {usage_import.received_at:%Y-%m-%d %H:%M:%S} UTC"
     yield Fact("import", f"{text} by feed {usage_import.feed}.", about=About("import", usage_import.pk))
-    if original is not None:
-        yield Fact("raw", "As it was received:", raw=_cut(original), about=About("payload", usage_import.pk))
-    elif lost:
+    if found is None:
         yield Fact("lost", lost, about=About("import", usage_import.pk))
-    for import_id, row, raw in parts:
-        if (import_id, row) != (usage_import.pk, number):
-            yield Fact("part", f"Row {row:,} is a part of it:", raw=_cut(raw), about=About("import", import_id))
+    for row, raw in found.select("record_number", "raw").iter_rows() if found is not None else ():
+        text = "As it was received:" if row == number else f"Row {row:,} is a part of it:"
+        yield Fact("raw" if row == number else "part", text, raw=_cut(raw), about=About("payload", usage_import.pk))
+    parts = WaitingPart.objects.filter(record_import_id=usage_import.pk, record_row=number)
+    elsewhere = parts.exclude(usage_import_id=usage_import.pk).order_by("usage_import_id", "record_number")
+    for part in elsewhere:
+        text = f"Row {part.record_number:,} of another import is a part of it:"
+        yield Fact("part", text, raw=_cut(part.raw), about=About("import", part.usage_import_id))
+
+
+def _corrected_facts(corrected: str | None) -> Iterator[Fact]:
     if corrected is not None:
         yield Fact("corrected", "It was corrected by hand; since then it reads:", raw=_cut(corrected))
 
@@ -147,8 +166,9 @@ def _udr_facts(traced: Traced, told: Preview | None) -> Iterator[Fact]:
     elif others := _otherwise(told, udr):
         text = f"Read today, the row would give another {', '.join(others)}: what the profile looks up has changed."
         yield Fact("today", text)
-    order = list(FIELD_KINDS)
-    for field in sorted(told.records[0].fields, key=lambda each: order.index(each.name)) if told else ():
+    fields = told.records[0].fields if told else ()
+    # The database keeps no order of a profile's fields; those that a UDR does not name follow.
+    for field in sorted(fields, key=lambda each: (*FIELD_KINDS, each.name).index(each.name)):
         if field.value is not None:
             yield Fact("field", _field(field))
     repairs = f"Repaired by {', '.join(udr.repairs.split())}." if udr.repairs else "Nothing was repaired."

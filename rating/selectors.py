@@ -6,8 +6,18 @@ from typing import Any
 
 from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
 
-from mediation.models import UdrBatch
-from rating.models import BillingPeriod, Charge, RepricedAccount, Repricing, Statement, StatementLine, StatementTax
+from mediation.models import UdrBatch, UsageClass
+from rating.models import (
+    Account,
+    BillingPeriod,
+    Charge,
+    RatePlan,
+    RepricedAccount,
+    Repricing,
+    Statement,
+    StatementLine,
+    StatementTax,
+)
 
 READY = (UdrBatch.Status.MEDIATED, UdrBatch.Status.SUPERSEDED)
 UNFINISHED = (*READY, UdrBatch.Status.STAGED, UdrBatch.Status.ERRORED)
@@ -131,3 +141,18 @@ def repricing_progress(repricing: Repricing) -> dict[str, int]:
         udrs_done=Sum("udr_count", filter=done),
     )
     return {name: count or 0 for name, count in counted.items()}
+
+
+def filters_with_names(repricings: Iterable[Repricing]) -> dict[int, dict[str, Any]]:
+    """The filters of each, by its number, with accounts, plans and usage classes in the place of their ids.
+
+    One question for all of a kind; what does not exist any more stays a number.
+    """
+    rows = list(repricings)
+    known: dict[str, dict[int, Any]] = {
+        name: model._default_manager.in_bulk({row.filters[name] for row in rows if name in row.filters})
+        for name, model in (("account", Account), ("plan", RatePlan), ("usage_class", UsageClass))
+    }
+    return {
+        row.pk: {name: known.get(name, {}).get(value, value) for name, value in row.filters.items()} for row in rows
+    }

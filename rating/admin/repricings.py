@@ -16,11 +16,10 @@ from django.utils.http import urlencode
 
 from mediation.admin import kit, marks
 from mediation.admin.filters import NamedNumberFilter
-from mediation.models import UsageClass
 from rating import selectors, services, store
 from rating.admin import asking, versions
 from rating.admin.differences import progress_bar, signed, told_by_currency, told_total
-from rating.models import Account, PlanVersion, RatePlan, RepricedAccount, Repricing
+from rating.models import PlanVersion, RepricedAccount, Repricing
 from rating.services.rerating import FILTERS
 
 Status = Repricing.Status
@@ -247,25 +246,19 @@ class RepricedAccountAdmin(kit.ReadOnlyAdmin):
 
 
 def words_of(asked: Iterable[Repricing]) -> dict[int, str]:
-    """Which usage each is about, by its number; names are asked for all of them together."""
-    rows = list(asked)
-    names: dict[str, dict[int, Any]] = {
-        name: model._default_manager.in_bulk({row.filters[name] for row in rows if name in row.filters})
-        for name, model in (("account", Account), ("plan", RatePlan), ("usage_class", UsageClass))
-    }
-    return {row.pk: _words(row.filters, names) for row in rows}
+    """Which usage each is about, by its number."""
+    return {number: _words(filters) for number, filters in selectors.filters_with_names(asked).items()}
 
 
-def _words(filters: dict[str, Any], names: dict[str, dict[int, Any]]) -> str:
+def _words(filters: dict[str, Any]) -> str:
     said = []
-    for name, value in sorted(filters.items(), key=lambda filter_: FILTERS.index(filter_[0])):
-        if name in names:
-            said.append(f"{name.replace('_', ' ')} {names[name].get(value, value)}")
-        elif name == "import":
-            said.append(f"import {value}")
-        else:
-            moment = timezone.localtime(parse_datetime(value))
-            said.append(f"{name} {moment:%Y-%m-%d %H:%M:%S}")
+    for name in FILTERS:
+        value = filters.get(name)
+        if value is None:
+            continue
+        if name in ("from", "until"):
+            value = f"{timezone.localtime(parse_datetime(value)):%Y-%m-%d %H:%M:%S}"
+        said.append(f"{name.replace('_', ' ')} {value}")
     return ", ".join(said) or EVERYTHING
 
 

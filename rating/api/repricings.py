@@ -10,12 +10,13 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from mediation.api import ModelPermissions, NewestFirst, Problem
+from mediation.api import NewestFirst, Problem
 from mediation.models import UsageClass
 from rating import selectors, services
 from rating.models import Account, PlanVersion, RatePlan, RepricedAccount, Repricing
@@ -24,14 +25,23 @@ from rating.services.rerating import FILTERS
 Kind = Repricing.Kind
 # The addresses of each kind, by the names that `urlpatterns` gives them.
 NAMES = {Kind.RERATE: "rerate", Kind.WHAT_IF: "what-if"}
+NAMED_BY = {"account": "number", "plan": "name", "usage_class": "name"}
+
+
+class NamedField(serializers.SlugRelatedField[Any]):
+    """A thing by its name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, str) and "\0" in data:
+            # The database would not take the question.
+            self.fail("does_not_exist", slug_name=self.slug_field, value=data)
+        return super().to_internal_value(data)
 
 
 class AskedSerializer(serializers.Serializer[Any]):
     """Which usage: `account` by its number, `from` and `until` as moments of the usage, `from` included."""
 
-    account = serializers.SlugRelatedField(
-        slug_field="number", queryset=Account.objects.all(), required=False, allow_null=True
-    )
+    account = NamedField(slug_field="number", queryset=Account.objects.all(), required=False, allow_null=True)
     until = serializers.DateTimeField(required=False, allow_null=True)
 
     def get_fields(self) -> dict[str, serializers.Field]:
@@ -51,12 +61,8 @@ class AskedSerializer(serializers.Serializer[Any]):
 class RerateSerializer(AskedSerializer):
     """And `plan` and `usage_class` by their names, `import` by its number; `reason` stays with what is changed."""
 
-    plan = serializers.SlugRelatedField(
-        slug_field="name", queryset=RatePlan.objects.all(), required=False, allow_null=True
-    )
-    usage_class = serializers.SlugRelatedField(
-        slug_field="name", queryset=UsageClass.objects.all(), required=False, allow_null=True
-    )
+    plan = NamedField(slug_field="name", queryset=RatePlan.objects.all(), required=False, allow_null=True)
+    usage_class = NamedField(slug_field="name", queryset=UsageClass.objects.all(), required=False, allow_null=True)
     reason = serializers.CharField(max_length=2_000)
 
     def get_fields(self) -> dict[str, serializers.Field]:
@@ -93,7 +99,12 @@ class RepricingSerializer(serializers.ModelSerializer[Repricing]):
         links = {"self": self._address(name, instance), "accounts": self._address(f"{name}-accounts", instance)}
         if instance.kind == Kind.RERATE and instance.status == Repricing.Status.SHOWN:
             links["apply"] = self._address("apply-rerate", instance)
-        return {**told, **self.context.get("more", {}), "links": links}
+        return {**told, "filters": self._named(instance), **self.context.get("more", {}), "links": links}
+
+    def _named(self, instance: Repricing) -> dict[str, Any]:
+        """The filters as they were asked for."""
+        page = self.context.get("filters") or selectors.filters_with_names([instance])
+        return {name: getattr(value, NAMED_BY.get(name, ""), value) for name, value in page[instance.pk].items()}
 
     def _address(self, name: str, instance: Repricing) -> str:
         return str(reverse(f"api:{name}", args=[instance.pk], request=self.context["request"]))
@@ -115,16 +126,27 @@ class RepricedAccountSerializer(serializers.ModelSerializer[RepricedAccount]):
         )
 
 
+class SeesRepricings(BasePermission):
+    """Who may look at rerates and what-ifs, and at their accounts; who may ask for one is asked with each verb."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.method == "POST" or request.user.has_perm("rating.view_repricing")
+
+
 class RepricingList(ListAPIView[Repricing]):
     """Those of one kind, newest first; POST asks for another."""
 
     kind = Kind.RERATE
     serializer_class = RepricingSerializer
     pagination_class = NewestFirst
-    permission_classes = (ModelPermissions,)
+    permission_classes = (IsAuthenticated, SeesRepricings)
 
     def get_queryset(self) -> QuerySet[Repricing]:
         return selectors.repricings().filter(kind=self.kind)
+
+    def get_serializer(self, rows: list[Repricing], **kwargs: Any) -> Any:
+        context = {**self.get_serializer_context(), "filters": selectors.filters_with_names(rows)}
+        return RepricingSerializer(rows, context=context, **kwargs)
 
 
 class RepricingDetail(RetrieveAPIView[Repricing]):
@@ -132,7 +154,7 @@ class RepricingDetail(RetrieveAPIView[Repricing]):
 
     kind = Kind.RERATE
     serializer_class = RepricingSerializer
-    permission_classes = (ModelPermissions,)
+    permission_classes = (IsAuthenticated, SeesRepricings)
 
     def get_queryset(self) -> QuerySet[Repricing]:
         return selectors.repricings().filter(kind=self.kind)
@@ -156,23 +178,14 @@ class RepricedAccountList(ListAPIView[RepricedAccount]):
     kind = Kind.RERATE
     serializer_class = RepricedAccountSerializer
     pagination_class = NewestFirst
-    permission_classes = (ModelPermissions,)
-    queryset = selectors.repriced_accounts()
+    permission_classes = (IsAuthenticated, SeesRepricings)
 
     def get_queryset(self) -> QuerySet[RepricedAccount]:
         asked = get_object_or_404(Repricing, pk=self.kwargs["pk"], kind=self.kind)
         return selectors.repriced_accounts().filter(repricing=asked)
 
 
-class AskPermissions(ModelPermissions):
-    """Who may look is asked here; who may ask, in the services."""
-
-    perms_map = ModelPermissions.perms_map | {"POST": []}
-
-
 class Rerates(RepricingList):
-    permission_classes = (AskPermissions,)
-
     def post(self, request: Request) -> Response:
         """Begin to work out what rating usage again would change; nothing changes before it is applied."""
         form = _read(RerateSerializer, request, "rating.rerate_charge")
@@ -190,7 +203,6 @@ class Rerates(RepricingList):
 
 class WhatIfs(RepricingList):
     kind = Kind.WHAT_IF
-    permission_classes = (AskPermissions,)
 
     def post(self, request: Request) -> Response:
         """Begin to work out what past usage would have cost by a version of its plan; no charge is ever changed."""

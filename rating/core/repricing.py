@@ -1,5 +1,6 @@
 """Usage that was charged before, priced again in the order of its dates: what stays, what goes, what is new."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -43,6 +44,29 @@ def with_rate_keys(charges: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
         rows, schema={"version_id": pl.Int64, "rate_id": pl.Int64, "rate_key": pl.Int64}, orient="row"
     ).unique(["version_id", "rate_id"], keep="first", maintain_order=True)
     return charges.join(keys, on=["version_id", "rate_id"], how="left", maintain_order="left")
+
+
+def priced_together(asked: Sequence[int], known: pl.DataFrame, met: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+    """The rows of `known` that are priced again in one go with the periods asked for, since one decides the other.
+
+    A family's periods of a month go together, closed ones too: they share what they count. Where something outlasts a
+    period, so do all months from the first on that is asked for or open; what counts for ever takes all that was.
+    known: period_id, family_id, month, is_closed and more: every period of the families. met: period_id, rate_key.
+    """
+    links = [each.key for each in prices.rates if prices.links_periods(each)]
+    for_ever = [each.key for each in prices.rates if prices.counts_for_ever(each)]
+    rates = met.join(known, on="period_id")
+    linked = rates.filter(pl.col("rate_key").is_in(links))["family_id"].unique()
+    whole = rates.filter(pl.col("rate_key").is_in(for_ever))["family_id"].unique()
+    is_asked = pl.col("period_id").is_in(list(asked))
+    months = known.filter(is_asked).select("family_id", "month", _together=pl.lit(True)).unique()
+    unfinished = known.filter(is_asked | ~pl.col("is_closed"))
+    since = unfinished.group_by("family_id").agg(_since=pl.col("month").min())
+    placed = known.join(months, on=["family_id", "month"], how="left", maintain_order="left")
+    placed = placed.join(since, on="family_id", how="left", maintain_order="left")
+    is_linked = pl.col("family_id").is_in(linked.implode()) & (pl.col("month") >= pl.col("_since"))
+    is_chosen = pl.col("_together").fill_null(False) | is_linked | pl.col("family_id").is_in(whole.implode())
+    return placed.filter(is_chosen).select(*known.columns)
 
 
 def known_usage(
@@ -112,10 +136,12 @@ def _told(charges: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
 def without(standing: Standing, charges: pl.DataFrame, draws: pl.DataFrame, prices: PriceList) -> Standing:
     """What stood before these charges: the counters of their periods gone, their draws given back to the grants.
 
-    charges: CHARGES with rate_key; draws: their DRAW_ROWS. A grant that nothing is drawn of any more is left out:
-    pricing makes it anew.
+    charges: CHARGES with rate_key; draws: their DRAW_ROWS. A grant that nothing is drawn of any more is left out, and
+    pricing makes it anew; not so what somebody was given, which pricing cannot make.
     """
     numbers = charges["counting_period_id"].unique().implode()
+    is_anew = pl.col("rate_id").is_in(sorted({each.rate_id for each in prices.rates if prices.counts_for_ever(each)}))
+    given = sorted({each.bucket_id for each in prices.buckets if each.bucket.recurs == "granted"})
     moved = draws.group_by(GRANT).agg(
         back=pl.col("quantity").filter(pl.col("kind") != "refill").sum().cast(MONEY),
         refilled=pl.col("quantity").filter(pl.col("kind") == "refill").sum().cast(MONEY),
@@ -128,16 +154,21 @@ def without(standing: Standing, charges: pl.DataFrame, draws: pl.DataFrame, pric
     )
     return Standing(
         counters=_without_lasting(standing.counters.filter(~pl.col("period_id").is_in(numbers)), charges, prices),
-        seen=standing.seen.filter(~pl.col("period_id").is_in(numbers)),
-        grants=grants.filter(pl.col("used") > 0).select(*GRANTS),
+        seen=standing.seen.filter(~pl.col("period_id").is_in(numbers) & ((pl.col("period_id") != 0) | ~is_anew)),
+        grants=grants.filter((pl.col("used") > 0) | pl.col("bucket_id").is_in(given)).select(*GRANTS),
         totals=standing.totals.filter(~pl.col("period_id").is_in(numbers)),
         members=standing.members,
     )
 
 
 def _without_lasting(counters: pl.DataFrame, charges: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
-    """Counters that never restart, without what these charges counted in them."""
+    """Counters that never restart, without what these charges counted in them.
+
+    Those that cannot be told from sums begin anew: all that they counted is among these charges.
+    """
     lasting = [each.key for each in prices.rates if each.rate.counting.restarts == "never"]
+    anew = sorted({each.rate_id for each in prices.rates if prices.counts_for_ever(each)})
+    counters = counters.filter((pl.col("period_id") != 0) | ~pl.col("rate_id").is_in(anew))
     counted = counted_by(charges.filter(pl.col("rate_key").is_in(lasting)), prices, period_id=0)
     if counted.is_empty():
         return counters

@@ -102,6 +102,18 @@ class PriceList:
         buckets = [self.buckets[key].bucket for key in rate.bucket_keys]
         return any(each.recurs != "period" or each.rollover or each.shared == "family" for each in buckets)
 
+    def links_periods(self, rate: PricedRate) -> bool:
+        """Whether usage of the rate in one period decides what an account's later periods give or count."""
+        if rate.rate.counting.restarts == "never" or rate.rate.aggregation.carries_over:
+            return self.keeps_counter(rate)
+        buckets = [self.buckets[key].bucket for key in rate.bucket_keys]
+        return any(each.recurs not in ("period", "day") or each.rollover for each in buckets)
+
+    def counts_for_ever(self, rate: PricedRate) -> bool:
+        """Whether the rate's counters never restart and cannot be told from sums: all that they counted decides."""
+        has_one = rate.rate.counting.restarts == "never" and self.keeps_counter(rate)
+        return has_one and not (rate.adds_up and rate.rate.counting.per != "family")
+
 
 def price_list(versions: Sequence[Version], class_ids: Mapping[str, int]) -> PriceList:
     """Number the rates and buckets of versions. Rates of `cost_groups` follow those of `groups`."""

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from mediation import services as mediation
 from mediation.services import require_permission
 from rating import selectors, store
+from rating.core.matching import Book
 from rating.core.settling import Bill
 from rating.core.settling import Statement as Draft
 from rating.models import BillingPeriod, Statement, StatementLine, StatementTax
@@ -32,9 +33,11 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> St
     Its lock waits for the workers that charge in it. Raises UnableToClosePeriod where something is still to come.
     """
     require_permission(by, "rating.close_billingperiod")
-    locked = BillingPeriod.objects.select_for_update(of=("self",)).select_related("account").get(pk=period.pk)
+    book = store.book()
+    together = repricing.periods_together([period.pk], book=book)
+    locked = BillingPeriod.objects.select_related("account").get(pk=period.pk)
     _require_closable(locked, now)
-    _put_in_order([locked.pk], now)
+    repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
     [(bill, draft)] = drafted(periods=[locked])
     if draft.faults:
         raise UnableToClosePeriod(_faulty(locked, draft))
@@ -60,11 +63,14 @@ def ask_to_close(*, periods: QuerySet[BillingPeriod], by: User | None, now: date
 def close_asked(*, now: datetime) -> int:
     """Close the next periods that somebody asked for, together; returns how many were closed or refused.
 
-    0 where none waits, or while UDR batches do: they may still bring charges.
+    0 where none waits, or while UDR batches do: they may still bring charges; also where another worker closes, for
+    numbers are given one after the other anyway, and periods that are priced together are closed by one.
     """
     if selectors.batches_unfinished().exists():
         return 0
     with transaction.atomic():
+        if not store.is_alone("rating_close"):
+            return 0
         asked = selectors.periods_to_close().select_related("account").select_for_update(of=("self",), skip_locked=True)
         locked = list(asked.order_by("starts_at", "pk")[:CLOSED_AT_ONCE])
         return _close_together(locked, now) if locked else 0
@@ -79,7 +85,9 @@ def _close_together(locked: Sequence[BillingPeriod], now: datetime) -> int:
     after_open = set(selectors.periods_after_open([period.pk for period in first]).values_list("pk", flat=True))
     ready = [period for period in first if period.pk not in after_open]
     if ready:
-        _put_in_order([period.pk for period in ready], now)
+        book = store.book()
+        together = repricing.periods_together([period.pk for period in ready], book=book)
+        repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
     drafts = list(zip(ready, drafted(periods=ready), strict=True))
     _issue([(period, bill, draft) for period, (bill, draft) in drafts if not draft.faults], now)
     refusals = {period.pk: _faulty(period, draft) for period, (_, draft) in drafts if draft.faults}
@@ -131,21 +139,33 @@ def _next_number() -> int:
     return int(number)
 
 
+@transaction.atomic
 def settle_waiting(*, now: datetime) -> int:
-    """Put open periods in order in which something was taken back; returns how many, 0 where none waits."""
-    with transaction.atomic():
-        waiting = BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN).order_by("pk")
-        locked = list(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True)[:AT_ONCE])
-        if locked:
-            _put_in_order(locked, now)
-            BillingPeriod.objects.filter(pk__in=locked).update(is_unsettled=False)
-    return len(locked)
+    """Put open periods in order in which something was taken back; returns how many, 0 where none waits.
+
+    Each is priced again with those that share its allowances; where another worker holds one of them, both wait.
+    """
+    waiting = BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN).order_by("pk")
+    asked = list(waiting.values_list("pk", flat=True)[:AT_ONCE])
+    if not asked:
+        return 0
+    book = store.book()
+    together = repricing.periods_together(asked, book=book, is_locked=False)
+    free = store.lock_free_periods(together["period_id"].to_list())
+    if len(free) < together.height:
+        asked = [period_id for period_id in asked if _is_free(period_id, free, book)]
+    settled = list(waiting.filter(pk__in=asked).values_list("pk", flat=True))
+    if settled:
+        together = repricing.periods_together(settled, book=book)
+        repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
+        BillingPeriod.objects.filter(pk__in=together["period_id"].to_list()).update(is_unsettled=False)
+    return len(settled)
 
 
-def _put_in_order(period_ids: Sequence[int], now: datetime) -> None:
-    """Price the usage of locked periods again in the order of its dates, as far as it depends on that."""
-    periods = store.lock_periods(period_ids)
-    repricing.apply(repricing.reprice_periods(periods=periods, book=store.book(), now=now), now=now)
+def _is_free(period_id: int, free: set[int], book: Book) -> bool:
+    """Whether a period and all that are priced with it are under our lock."""
+    together = repricing.periods_together([period_id], book=book, is_locked=False)
+    return free.issuperset(together["period_id"])
 
 
 def _require_closable(period: BillingPeriod, now: datetime) -> None:

@@ -23,6 +23,7 @@ class Repriced:
 
     periods: with their months. before: CHARGES that were looked at; taken, made: what differs. reduced_grants: those
     that others draw on too, without these charges; dropped_grants: those that only these drew on, by their keys.
+    reduced_counters, dropped_counters (account_id, rate_id): the same of counters that never restart.
     """
 
     periods: pl.DataFrame
@@ -32,6 +33,19 @@ class Repriced:
     made: Charged
     reduced_grants: pl.DataFrame
     dropped_grants: pl.DataFrame
+    reduced_counters: pl.DataFrame
+    dropped_counters: pl.DataFrame
+
+
+def periods_together(period_ids: Sequence[int], *, book: Book, is_locked: bool = True) -> pl.DataFrame:
+    """These periods and those that are priced with them, under lock unless said otherwise: as `store.lock_periods`."""
+    prices = book.prices
+    if not prices.shares_in_families and not any(map(prices.links_periods, prices.rates)):
+        return (store.lock_periods if is_locked else store.periods_known)(period_ids)
+    known = _with_months(store.periods_beside(period_ids, in_families=prices.shares_in_families))
+    met = repricing.with_rate_keys(store.rates_charged(known["period_id"].to_list()), prices)
+    chosen = repricing.priced_together(period_ids, known, met, prices)["period_id"].to_list()
+    return (store.lock_periods if is_locked else store.periods_known)(chosen)
 
 
 def reprice_periods(
@@ -39,7 +53,7 @@ def reprice_periods(
 ) -> Repriced:
     """Price again what periods counted, as far as it depends on other usage, and what is chosen, by rates of today.
 
-    periods: as `store.lock_periods` or `store.periods_known` give them. chosen: UDRs of theirs whose payer and rate are
+    periods: as `periods_together` gives them. chosen: UDRs of theirs whose payer and rate are
     looked up anew; with them the open rating exceptions of the periods. Independent usage that is not chosen stays as
     it is. Where chosen usage is another account's now, the period that charges it there is priced again too.
     is_locked: False makes and locks nothing, for answers that are not written.
@@ -94,7 +108,16 @@ def _priced(
         made=Charged(found.made, made_draws, made.refused),
         reduced_grants=opening.grants.join(stands.grants, on=opening.grants.columns, how="anti", nulls_equal=True),
         dropped_grants=repricing.untouched(stands.grants, opening.grants),
+        reduced_counters=opening.counters.filter(pl.col("period_id") == 0),
+        dropped_counters=_counting_anew(months["account_id"], matched["family_id"], book),
     )
+
+
+def _counting_anew(account_ids: pl.Series, family_ids: pl.Series, book: Book) -> pl.DataFrame:
+    """Whose counters begin anew, of which rates, since all that they ever counted is priced again."""
+    rate_ids = sorted({each.rate_id for each in book.prices.rates if book.prices.counts_for_ever(each)})
+    owners = pl.concat([account_ids, family_ids]).unique().to_frame("account_id")
+    return owners.join(pl.DataFrame({"rate_id": rate_ids}, schema={"rate_id": pl.Int64}), how="cross")
 
 
 def _with_drawn(stands: Standing, draws: pl.DataFrame) -> Standing:
@@ -123,8 +146,7 @@ def _depends(rate: PricedRate, book: Book) -> bool:
     if rate.is_cost:
         return False
     if rate.keeps_counter or rate.bucket_keys or rate.rate.tier_by:
-        # What never starts again and does not add up cannot be taken apart by periods: it stays as it was charged.
-        return rate.rate.counting.restarts != "never" or rate.adds_up
+        return True
     return rate.usage_class_id in book.prices.followed_class_ids
 
 
@@ -169,7 +191,9 @@ def _anew(chosen: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime)
     placed = found.matched.join(was.drop("period_id"), on=["udr_id", "account_id"], how="left", maintain_order="left")
     placed = placed.with_columns(month=pl.coalesce("was_in", "month")).select(found.matched.columns)
     is_chosen = pl.col("udr_id").is_in(chosen["udr_id"].unique().implode())
-    here = placed.join(months, on=["account_id", "month"], how="semi").filter(~is_chosen)
+    # Closed periods that are only priced again beside open ones take nothing that they did not have.
+    taking = months if chosen.height else months.filter(~pl.col("is_closed"))
+    here = placed.join(taking, on=["account_id", "month"], how="semi").filter(~is_chosen)
     return Matched(pl.concat([placed.filter(is_chosen), here]), found.refused)
 
 
@@ -209,12 +233,15 @@ def apply(repriced: Repriced, *, now: datetime) -> int:
     """
     taken, made = repriced.taken, repriced.made.charged
     billed = _billed(pl.concat([taken, made]), repriced.periods)
-    store.copy_in_draws(charging.given_back(store.draws_of(taken), store.grants_of(taken["account_id"])))
+    drawn = store.draws_of(taken)
+    store.copy_in_draws(charging.given_back(drawn, store.grants_of(drawn["account_id"])))
     store.copy_in_charges(charging.reversals_of(taken, billed, now))
     store.replace_standing(
         period_ids=repriced.periods["period_id"].to_list(),
         dropped=repriced.dropped_grants,
+        dropped_counters=repriced.dropped_counters,
         reduced=repriced.reduced_grants,
+        reduced_counters=repriced.reduced_counters,
         changed=repriced.priced.standing,
     )
     placed = made.join(billed, on="id", how="left", maintain_order="left").with_columns(period_id="billed_id")

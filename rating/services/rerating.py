@@ -21,7 +21,7 @@ from rating.core.plans.document import read_plan
 from rating.core.tariffs import Version, price_list
 from rating.models import PlanVersion, RepricedAccount, Repricing
 from rating.services.exceptions import UnableToRerate
-from rating.services.repricing import Repriced, apply, reprice_periods
+from rating.services.repricing import Repriced, apply, periods_together, reprice_periods
 
 Status = Repricing.Status
 
@@ -185,10 +185,10 @@ def _next_accounts(asked: Repricing) -> list[int]:
 def _reprice(asked: Repricing, chosen: pl.DataFrame, now: datetime) -> Repriced:
     is_applied = asked.status == Status.WAITING
     period_ids = chosen["counting_period_id"].unique().to_list()
-    periods = store.lock_periods(period_ids) if is_applied else store.periods_known(period_ids)
+    book = _book(asked)
     return reprice_periods(
-        periods=periods,
-        book=_book(asked),
+        periods=periods_together(period_ids, book=book, is_locked=is_applied),
+        book=book,
         now=now,
         chosen=chosen["udr_id"].unique().to_list(),
         is_locked=is_applied,

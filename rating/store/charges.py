@@ -54,6 +54,14 @@ def charges_counted_in(period_ids: Sequence[int]) -> pl.DataFrame:
     )
 
 
+def rates_charged(period_ids: Sequence[int]) -> pl.DataFrame:
+    """Which versions' rates charged what periods bill: period_id, version_id, rate_id."""
+    query = sql.SQL("SELECT DISTINCT period_id, version_id, rate_id FROM rating_charge WHERE {}").format(
+        in_array("period_id", period_ids, "bigint")
+    )
+    return copy_out(query, {"period_id": pl.Int64, "version_id": pl.Int64, "rate_id": pl.Int64})
+
+
 def _standing(condition: sql.Composable) -> pl.DataFrame:
     query = sql.SQL(
         "SELECT {} FROM rating_charge c WHERE {} AND kind = 'charge' AND NOT EXISTS"

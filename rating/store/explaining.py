@@ -27,13 +27,19 @@ STANDING = """
 """
 
 
-def charges_sharing(period_ids: Sequence[int], *, rate_id: int | None, rated_at: datetime) -> pl.DataFrame:
-    """The charges of a rate (None: of all) that counted in periods and stood at the moment `rated_at`: CHARGES."""
+def charges_sharing(
+    period_ids: Sequence[int], *, rate_id: int | None, service_id: int | None, rated_at: datetime
+) -> pl.DataFrame:
+    """The charges that counted in periods and stood at the moment `rated_at`, schema CHARGES.
+
+    rate_id, service_id: of one rate, of one service; None: of all.
+    """
     counted = sql.SQL("(({} AND counting_period_id = period_id) OR ({} AND counting_period_id <> period_id))").format(
         in_array("period_id", period_ids, "bigint"), in_array("counting_period_id", period_ids, "bigint")
     )
-    if rate_id is not None:
-        counted = sql.SQL("rate_id = {} AND {}").format(sql.Literal(rate_id), counted)
+    for column, number in (("rate_id", rate_id), ("service_id", service_id)):
+        if number is not None:
+            counted = sql.SQL("{} = {} AND {}").format(sql.Identifier(column), sql.Literal(number), counted)
     return _standing(counted, rated_at)
 
 

@@ -38,6 +38,32 @@ LOCK_WANTED = """
     ORDER BY p.id FOR NO KEY UPDATE OF p
 """
 
+# Whatever is below the topmost account above the accounts of some periods.
+FAMILIES_QUERY = """
+    WITH RECURSIVE above (at_id, parent_id, depth) AS (
+        SELECT a.id, a.parent_id, 0 FROM rating_account a
+        WHERE a.id IN (SELECT account_id FROM rating_billingperiod WHERE id = ANY({periods}::bigint[]))
+        UNION
+        SELECT a.id, a.parent_id, depth + 1 FROM above JOIN rating_account a ON a.id = above.parent_id WHERE depth < 100
+    ), below (family_id, account_id, depth) AS (
+        SELECT at_id, at_id, 0 FROM above WHERE parent_id IS NULL
+        UNION
+        SELECT family_id, a.id, below.depth + 1
+        FROM below JOIN rating_account a ON a.parent_id = below.account_id WHERE below.depth < 100
+    )
+    SELECT p.id, p.account_id, p.starts_at, p.ends_at, a.time_zone, p.status = 'closed', below.family_id
+    FROM below
+    JOIN rating_account a ON a.id = below.account_id
+    JOIN rating_billingperiod p ON p.account_id = a.id
+    ORDER BY p.id
+"""
+OWN_QUERY = """
+    SELECT p.id, p.account_id, p.starts_at, p.ends_at, a.time_zone, p.status = 'closed', p.account_id
+    FROM rating_billingperiod p JOIN rating_account a ON a.id = p.account_id
+    WHERE p.account_id IN (SELECT account_id FROM rating_billingperiod WHERE id = ANY({periods}::bigint[]))
+    ORDER BY p.id
+"""
+
 
 def lock_open_periods(months: pl.DataFrame) -> pl.DataFrame:
     """Lock the open periods that charge months of usage until the transaction ends; make those that are missing.
@@ -106,12 +132,40 @@ def _known(period_ids: Iterable[int], lock: sql.SQL) -> pl.DataFrame:
     return copy_out(query, KNOWN)
 
 
+def periods_beside(period_ids: Iterable[int], *, in_families: bool) -> pl.DataFrame:
+    """Every period of the accounts that have these, or of all accounts of their families: KNOWN, family_id.
+
+    family_id: the topmost account, or the account itself where families are not asked for.
+    """
+    query = sql.SQL(FAMILIES_QUERY if in_families else OWN_QUERY)
+    asked = query.format(periods=sql.Literal(sorted(set(period_ids))))
+    return copy_out(asked, {**KNOWN, "family_id": pl.Int64}).unique("period_id", keep="first", maintain_order=True)
+
+
+def lock_free_periods(period_ids: Iterable[int]) -> set[int]:
+    """Lock those of these periods that no other worker holds; returns which."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM rating_billingperiod WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            [sorted(set(period_ids))],
+        )
+        return {number for (number,) in cursor.fetchall()}
+
+
 def lock_accounts(account_ids: Iterable[int]) -> None:
     """Lock accounts whose buckets or counters outlast a period or serve others; after the periods, in order of id."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM rating_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [sorted(set(account_ids))]
         )
+
+
+def is_alone(work: str) -> bool:
+    """Whether nobody else does this work now; nobody will until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [work])
+        (is_ours,) = cursor.fetchone()
+    return bool(is_ours)
 
 
 def mark_unsettled(period_ids: Iterable[int]) -> None:

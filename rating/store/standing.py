@@ -144,15 +144,29 @@ def grants_of(account_ids: pl.Series) -> pl.DataFrame:
 
 
 def replace_standing(
-    *, period_ids: Sequence[int], dropped: pl.DataFrame, reduced: pl.DataFrame, changed: Standing
+    *,
+    period_ids: Sequence[int],
+    dropped: pl.DataFrame,
+    dropped_counters: pl.DataFrame,
+    reduced: pl.DataFrame,
+    reduced_counters: pl.DataFrame,
+    changed: Standing,
 ) -> None:
     """Write what periods count after they were priced again, in place of what they counted.
 
-    dropped: GRANT_KEYS of grants that go; reduced: GRANTS as they were before; changed: as pricing leaves it.
+    dropped: GRANT_KEYS of grants that go; dropped_counters: account_id, rate_id of counters without a period that go;
+    reduced, reduced_counters: GRANTS and COUNTERS as they were before; changed: as pricing leaves it.
     """
     forget_counters(period_ids)
+    for table in ("rating_counter", "rating_seenmember"):
+        _drop(
+            table,
+            dropped_counters.with_columns(period_id=pl.lit(0, pl.Int64)),
+            ("period_id", *dropped_counters.columns),
+        )
     _drop("rating_bucketgrant", dropped, GRANT_KEYS)
     _put("rating_bucketgrant", reduced.select(*GRANTS), GRANT_KEYS)
+    _put("rating_counter", reduced_counters.select(*COUNTERS), COUNTER_KEYS)
     put_standing(changed)
 
 

@@ -14,6 +14,7 @@ from rating.models import Charge
 from rating.services import rate_batches
 from tests.config.crowd import person
 from tests.ingestion.factories import BY_EVENT, NOW, event, feed_of, filed, posted, user_with, work
+from tests.ingestion.test_parts import CALLS, start, stop
 from tests.rating.factories import ServiceIdentifierFactory, graduated
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +95,20 @@ def test_a_corrected_record_shows_what_came_and_what_it_was_corrected_to(feed):
     told = chapters(charged())
     assert told["record"][1:] == [event("e1", "many"), event("e1", "4")]
     assert any(text.startswith("Value = 4 ") for text in told["udr"])
+
+
+def test_a_record_of_several_rows_shows_them_all_also_those_of_another_import():
+    made = feed_of(CALLS)
+    rate = graduated(usage_class=UsageClass.objects.get(name="calls"))
+    for identifier in ("c1", "c2"):
+        ServiceIdentifierFactory(identifier=identifier, service__account__rate_plan=rate.plan)
+    filed(made, start("c1"), start("c2"), stop("c1"))
+    told = chapters(charged())
+    assert told["record"][1:] == [start("c1"), stop("c1")]
+    assert "Value = 3 (from octets: as read “3”)." in told["udr"]
+    assert any(text.startswith("Extensions.ended = ") for text in told["udr"])
+    posted(made, stop("c2"))
+    assert chapters(charged())["record"][1:] == [stop("c2"), start("c2")]
 
 
 def test_an_original_that_is_gone_is_said_to_be(feed):

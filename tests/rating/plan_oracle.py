@@ -265,7 +265,7 @@ class PlanOracle:
         if model != "pass_through":
             amount = times(amount, factor)
         if (billable > 0 or amount != 0) and not costs_nothing:
-            amount = max(amount, D(rate["minimum_charge"])) if "minimum_charge" in rate else amount
+            amount = max(amount, D(rate["minimum_charge"])) if "minimum_charge" in rate and amount >= 0 else amount
             amount = min(amount, D(rate["maximum_charge"])) if "maximum_charge" in rate else amount
         return to_places(amount + paid_draws, places)
 
@@ -339,7 +339,9 @@ class PlanOracle:
         if key not in self.grants:
             size = D(bucket.get("size", 0))
             if "follows" in bucket:
-                size = times(self.totals[bucket["name"], owner, start, end], D(bucket["follows"]["factor"]))
+                size = to_places(
+                    times(self.totals[bucket["name"], owner, start, end], D(bucket["follows"]["factor"])), 6
+                )
             if bucket.get("grows"):
                 size = times(size, sum(1 for account in self.services.values() if account == owner[1]))
             carried = self.carried(bucket, owner, start) if "rollover" in bucket else D(0)

@@ -7,12 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rating.core.costs import Draw
-from rating.core.explaining import Charged, met_by, recall, reckon, taken_back
+from rating.core.explaining import Charged, met_by, picture_of, recall, reckon, taken_back
 from rating.core.frames import COUNTERS, GRANTS, MATCHED, MEMBERS, SEEN, TOTALS, Standing, empty
 from rating.core.ledger.totals import by_owner
 from rating.core.ledger.usage import with_periods
 from rating.core.quoting import quote, read_rows, read_setting
 
+from .counters import rate, record
 from .plans_drawn import plans, usages
 from .test_plan_oracle import document_of, rows_of
 
@@ -99,3 +100,42 @@ def test_the_steps_of_every_charge_add_up_to_it_whatever_the_model(case):
         recalled = recall(met.work.rate, met.record, charged, **extra)
         assert recalled.amount == row["charged_amount"]
         assert not recalled.is_whole
+
+
+def bars(drawn):
+    return [(bar.place, bar.x, bar.width) for bar in drawn]
+
+
+def test_tiers_are_pictured_side_by_side_with_the_stretch_of_the_record():
+    shown = picture_of(rate("graduated", tiers="100 3 | 1000 2 | - 1"), Decimal(50), Decimal(1500))
+    assert bars(shown.tiers) == [(1, "0.00", "333.33"), (2, "333.33", "333.33"), (3, "666.67", "333.33")]
+    assert bars(shown.before) == [(1, "0.00", "166.67")]
+    assert bars(shown.record) == [(1, "166.67", "166.67"), (2, "333.33", "333.33"), (3, "666.67", "233.33")]
+
+
+def test_of_many_tiers_those_around_the_record_are_pictured():
+    tiers = " | ".join(f"{place}0 1" for place in range(1, 31))
+    shown = picture_of(rate("graduated", tiers=f"{tiers} | - 1"), Decimal(151), Decimal(155))
+    assert [bar.place for bar in shown.tiers] == [10, 11, 12, 13, 14, 15, 16, 17]
+    assert [bar.place for bar in shown.record] == [16]
+    assert shown.is_cut
+
+
+def test_a_counter_that_has_not_moved_has_no_stretch():
+    shown = picture_of(rate("volume", tiers="100 3 | - 1"), Decimal(0), Decimal(0))
+    assert (shown.before, shown.record) == ((), ())
+
+
+def test_rates_without_tiers_have_no_picture():
+    assert picture_of(rate("per_unit", price="1"), Decimal(0), Decimal(5)) is None
+    assert picture_of(rate("graduated", tiers="- 1"), Decimal(0), Decimal(5)) is None
+
+
+def test_what_a_charge_says_of_itself_adds_up_with_the_rest_named():
+    charged = Charged(*map(Decimal, ("10", "10", "4", "0", "0", "0", "0.85")))
+    told = recall(rate("per_unit", price="0.1", connect_fee="0.25"), record("10"), charged)
+    assert [(step.name, step.amount) for step in told.steps if step.amount is not None] == [
+        ("price", Decimal("0.6")),
+        ("rest", Decimal("0.25")),
+    ]
+    assert recall(None, record("10"), charged).amount == Decimal("0.85")

@@ -135,8 +135,8 @@ def connects(counted: Counted, record: Record) -> bool:
 
 
 def clamped(rate: Rate, amount: Decimal) -> Decimal:
-    """The amount within the least and the most that a record costs."""
-    if rate.minimum_charge is not None and amount < rate.minimum_charge:
+    """The amount within the least and the most that a record costs; what is paid back stays what it is."""
+    if rate.minimum_charge is not None and ZERO <= amount < rate.minimum_charge:
         amount = rate.minimum_charge
     if rate.maximum_charge is not None and amount > rate.maximum_charge:
         amount = rate.maximum_charge

@@ -94,6 +94,9 @@ class Grants:
             self.forms.setdefault(priced.bucket_id, []).append(priced)
         self.stored = {(row[0], row[1], row[2], row[3]): row for row in stored.select(*GRANTS).iter_rows()}
         self.ends = {(*key[:3], row[4]): key[3] for key, row in self.stored.items() if row[4]}
+        self.given: dict[tuple[int, int, int], list[Window]] = {}
+        for key, row in self.stored.items():
+            self.given.setdefault(key[:3], []).append(Window(key[3], row[4]))
         self.opened: dict[GrantKey, Grant] = {}
         self.movements: list[tuple[object, ...]] = []
         self.journal: list[tuple[Grant, Decimal, int, Decimal, bool]] = []
@@ -116,13 +119,20 @@ class Grants:
         for priced in buckets:
             if usage.barred and priced.key in usage.barred:
                 continue
-            period = self.owners.period(priced.bucket.shared, usage)
-            window = window_of(priced.bucket, usage.date, usage.time_zone, period.window)
-            if window is not None:
+            for window in self._windows(priced, usage):
                 found.append((priced, self._grant(priced, usage, window)))
         if len(found) > 1:
             found.sort(key=lambda each: _place(*each))
         return found
+
+    def _windows(self, priced: PricedBucket, usage: Usage) -> Sequence[Window]:
+        """When the bucket's grants run that hold the usage: one by what the plan says, or all that were given."""
+        if priced.bucket.recurs == "granted":
+            given = self.given.get((priced.bucket_id, *self.owners.owner(priced.bucket.shared, usage)), ())
+            return [window for window in given if window.holds(usage.date)]
+        period = self.owners.period(priced.bucket.shared, usage)
+        window = window_of(priced.bucket, usage.date, usage.time_zone, period.window)
+        return [window] if window else ()
 
     def draw(
         self, serving: Sequence[tuple[PricedBucket, Grant]], need: Decimal, usage: Usage
@@ -231,7 +241,8 @@ class Grants:
         if len(forms) == 1:
             return forms[0]
         lasting = (each for each in forms if each.version.ends_at is None or each.version.ends_at > window.starts_at)
-        return next(lasting, priced)
+        found = next(lasting, priced)
+        return found if found.bucket.recurs == priced.bucket.recurs else priced
 
     def _size(self, priced: PricedBucket, usage: Usage, window: Window) -> Decimal:
         """What a window gives by itself: size, x members, or what follows the use of another class; x its part."""

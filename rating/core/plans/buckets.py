@@ -100,12 +100,19 @@ def bucket(reader: Reader, value: Any, pointer: str) -> Bucket:
     members = reader.members(value, pointer, BUCKET_KEYS, {"name": ""})
     members.pop("currency", None)
     found = Bucket(**members)
-    _check_size(reader, found, pointer, given(value))
+    if found.recurs == "granted":
+        _check_granted(reader, pointer, given(value))
+    else:
+        _check_size(reader, found, pointer, given(value))
     check_bounds_of_time(reader, found.starts_at, found.ends_at, pointer)
     if found.grows and found.shared == "service":
         reader.fault(f"{pointer}/grows", "needs a bucket shared by an account or a family: a service has no members")
     if found.of == "money" and found.tiers:
         reader.fault(f"{pointer}/tiers", "are for buckets of units: money has no price a unit")
+    if found.recurs == "granted":
+        return found
+    if found.rollover and found.follows:
+        reader.fault(f"{pointer}/rollover", "has no size to carry over where the bucket follows what is used")
     if found.rollover and found.recurs == "once":
         reader.fault(f"{pointer}/rollover", "needs a bucket that recurs: nothing follows a grant that is given once")
     if found.follows and found.recurs != "period":
@@ -115,6 +122,13 @@ def bucket(reader: Reader, value: Any, pointer: str) -> Bucket:
             f"{pointer}/prorate", "needs a bucket that recurs by period: only a period can begin in its middle"
         )
     return found
+
+
+def _check_granted(reader: Reader, pointer: str, stated: set[str]) -> None:
+    """What grants say themselves, or what only follows from what a bucket gives by itself."""
+    for key in ("size", "starts_at", "ends_at", "grows", "rollover", "refill", "follows", "prorate"):
+        if key in stated:
+            reader.fault(f"{pointer}/{key}", "is not used by a bucket whose grants are given one by one")
 
 
 def _check_size(reader: Reader, found: Bucket, pointer: str, stated: set[str]) -> None:

@@ -16,6 +16,7 @@ TIMES = {
     "month": "each month",
     "year": "each year",
     "once": "once",
+    "granted": "as much and as long as is given to each",
 }
 
 
@@ -88,6 +89,8 @@ def describe_bucket(bucket: Bucket, currency: str) -> str:
     """What a bucket gives, to whom and when, and in which order it is drawn."""
     unit = "units" if bucket.of == "units" else currency
     size = [f"{plain(bucket.size)} {unit}"] if bucket.size or not bucket.follows else []
+    if bucket.recurs == "granted":
+        size = [unit]
     if bucket.follows:
         times, followed = plain(bucket.follows.factor), bucket.follows.usage_class
         size.append(f"{times} {unit} for each unit of {followed}")

@@ -277,8 +277,6 @@ def check_rate(reader: Reader, found: Rate, pointer: str) -> None:
             else 'is missing a tier without up_to; say "bounded": true where usage above the last tier is to be refused'
         )
         reader.fault(f"{pointer}/tiers/{len(found.tiers) - 1}", message)
-    if found.flat_at_zero and found.tiers and not found.tiers[0].flat:
-        reader.fault(f"{pointer}/flat_at_zero", "needs a flat fee in the first tier")
     low, high = found.minimum_charge, found.maximum_charge
     if low is not None and high is not None and low > high:
         reader.fault(f"{pointer}/minimum_charge", f"{low:f} is more than maximum_charge, {high:f}")

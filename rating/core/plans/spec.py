@@ -29,7 +29,7 @@ Model = Literal[
 ]
 Function = Literal["each", "sum", "count", "max", "latest", "unique_count", "weighted_sum"]
 Owner = Literal["service", "account", "family"]
-Recurs = Literal["period", "day", "week", "month", "year", "once"]
+Recurs = Literal["period", "day", "week", "month", "year", "once", "granted"]
 
 # Models that price by what was counted before in the same counter.
 CLIMBING: frozenset[str] = frozenset({"graduated", "graduated_percentage"})
@@ -243,7 +243,8 @@ class Bucket:
     usage_classes, rates ("group / rate"): what draws on it; both empty: everything. shared: whose it is; an account's
     serves all its services on the plan, a family's (the topmost account's) those of all accounts below it too.
     grows: the size counts once for each member (services on the plan). recurs: a grant for each billing period, or day,
-    week, month, year counted from `starts_at`, or once, from `starts_at` to `ends_at`.
+    week, month, year counted from `starts_at`, or once, from `starts_at` to `ends_at`; granted: the plan gives nothing,
+    owners are given grants one by one, each with its own size, start and end.
     """
 
     name: str

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from mediation.core.spec.document import Fault
+from rating.core.plans.spec import Bucket
 from rating.core.quoting.settings import Account, Opening, Setting
 
 NEVER, EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -21,6 +22,7 @@ def check(setting: Setting) -> list[Fault]:
         *_identifiers(setting.accounts),
         *_periods(setting),
         *(fault for place, opening in enumerate(setting.grants) for fault in _opening(setting, opening, place)),
+        *_repeated_grants(setting.grants),
     ]
 
 
@@ -97,8 +99,41 @@ def _opening(setting: Setting, opening: Opening, place: int) -> Iterator[Fault]:
         yield Fault(f"{pointer}/bucket", f"there is no bucket “{opening.bucket}” in this document")
     elif len(buckets) > 1:
         yield Fault(f"{pointer}/plan", "is missing: several plans have a bucket of this name")
+    else:
+        yield from _grant(opening, buckets[0], pointer)
     account = next((each for each in setting.accounts if each.number == opening.account), None)
     if opening.account is not None and setting.accounts and account is None:
         yield Fault(f"{pointer}/account", f"there is no account “{opening.account}” in this document")
     if account and account.services and opening.service not in (None, *(each.name for each in account.services)):
         yield Fault(f"{pointer}/service", f"account “{account.number}” has no service “{opening.service}”")
+
+
+def _repeated_grants(grants: tuple[Opening, ...]) -> Iterator[Fault]:
+    """Two grants of one bucket to one owner cannot start at the same moment."""
+    for place, opening in enumerate(grants):
+        if any(_are_one(opening, other) for other in grants[:place]):
+            yield Fault(f"/grants/{place}/starts_at", "is that of another grant of this bucket to the same owner")
+
+
+def _are_one(one: Opening, other: Opening) -> bool:
+    both = [(getattr(one, name), getattr(other, name)) for name in ("plan", "account", "service")]
+    is_same = (one.bucket, one.starts_at) == (other.bucket, other.starts_at)
+    return is_same and all(a == b or None in (a, b) for a, b in both)
+
+
+def _grant(opening: Opening, bucket: Bucket, pointer: str) -> Iterator[Fault]:
+    """What is said of a grant that is given, or of one that the plan gives by itself."""
+    if bucket.recurs != "granted":
+        for name, value in (("size", opening.size), ("ends_at", opening.ends_at)):
+            if value:
+                told = "is what the plan says of this bucket; only one that recurs “granted” takes it from here"
+                yield Fault(f"{pointer}/{name}", told)
+        return
+    if opening.size <= 0:
+        yield Fault(f"{pointer}/size", "must be more than zero: how much is given")
+    if opening.carried:
+        yield Fault(f"{pointer}/carried", "is not used: nothing goes from one grant that is given into another")
+    if opening.used > opening.size > 0:
+        yield Fault(f"{pointer}/used", "is more than the size")
+    if opening.starts_at and opening.ends_at and opening.starts_at >= opening.ends_at:
+        yield Fault(f"{pointer}/ends_at", "must be after starts_at")

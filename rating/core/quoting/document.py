@@ -140,7 +140,7 @@ class _Reader(Document):
         return Period(starts_at or NO_MOMENT, ends_at or NO_MOMENT)
 
     def _opening(self, value: Any, pointer: str) -> Opening:
-        known = {"bucket", "plan", "account", "service", "starts_at", "used", "carried"}
+        known = {"bucket", "plan", "account", "service", "starts_at", "ends_at", "size", "used", "carried"}
         of = self.object(value, pointer, known)
         return Opening(
             bucket=self._name(of, "bucket", pointer),
@@ -148,6 +148,8 @@ class _Reader(Document):
             account=self.text(of, "account", pointer),
             service=self.text(of, "service", pointer),
             starts_at=self._moment(of, "starts_at", pointer),
+            ends_at=self._moment(of, "ends_at", pointer),
+            size=self._number(of, "size", pointer),
             used=self._number(of, "used", pointer),
             carried=self._number(of, "carried", pointer),
         )

@@ -12,6 +12,8 @@ from rating.core.quoting.settings import Account, Opening
 from rating.core.quoting.world import World
 from rating.core.tariffs import PricedBucket
 
+ZERO = Decimal(0)
+
 
 def opening_grants(world: World, periods: pl.DataFrame, since: datetime) -> list[tuple[object, ...]]:
     """GRANTS of the document's `grants`. An opening that names no account or service is that of each of them."""
@@ -30,6 +32,10 @@ def _rows(
     for account, service_id, members in _owners(world, opening, priced):
         account_id = world.account_ids[account.number]
         moment = opening.starts_at or since
+        if priced.bucket.recurs == "granted":
+            bounds = (moment, opening.ends_at)
+            yield (priced.bucket_id, account_id, service_id, *bounds, opening.size, ZERO, 0, opening.used)
+            continue
         window = window_of(priced.bucket, moment, account.time_zone, _period(periods, account_id, moment))
         if window is not None:
             granted = _size(priced.bucket, members) + opening.carried

@@ -66,13 +66,19 @@ class Period:
 
 @dataclass(frozen=True)
 class Opening:
-    """What of a bucket was used, or carried over, before the first usage. service: None where the bucket is shared."""
+    """What of a bucket was used, or carried over, before the first usage. service: None where the bucket is shared.
+
+    Of a bucket whose grants are given one by one it is a grant: of `size`, from `starts_at` (None: the first period's)
+    to before `ends_at` (None: no end).
+    """
 
     bucket: str
     plan: str | None = None  # None: the only plan with such a bucket
     account: str | None = None
     service: str | None = None
     starts_at: datetime | None = None  # of the grant; None: the first period's
+    ends_at: datetime | None = None
+    size: Decimal = Decimal(0)
     used: Decimal = Decimal(0)
     carried: Decimal = Decimal(0)
 

@@ -175,12 +175,13 @@ class Asked:
     @cached_property
     def _sharing(self) -> pl.DataFrame:
         """The charges that may share its counter and stood when it was rated, itself among them: CHARGES, rate_key."""
-        if not self.has_history:
+        if self.priced is None or not self.has_history:
             return self.row
         # The parts of a record that was split share its amount, whichever rates price them.
         rate_id = None if self._splits else self.charge.rate_id
-        found = charges_sharing(self._sharing_ids, rate_id=rate_id, rated_at=self.charge.rated_at)
-        return self._with_row(found)
+        service_id = self.charge.service_id if self.priced.rate.counting.per == "service" else None
+        at = self.charge.rated_at
+        return self._with_row(charges_sharing(self._sharing_ids, rate_id=rate_id, service_id=service_id, rated_at=at))
 
     @property
     def _splits(self) -> bool:

@@ -88,7 +88,7 @@ def _priced(
     draws = store.draws_of(before)
     bounds = months.select(*BOUNDS)
     stands = _with_drawn(store.standing_of(matched, book.prices, bounds), draws)
-    opening = repricing.without(stands, before, draws, book.prices)
+    opening = repricing.without(stands, before, draws, book.prices, months["period_id"])
     priced = price_usage(matched, prices=book.prices, periods=bounds, standing=opening)
     made = outcome_of(
         priced=priced,

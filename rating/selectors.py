@@ -4,16 +4,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum, Value, When
 
 from mediation.models import UdrBatch, UsageClass
 from rating.models import (
     Account,
     BillingPeriod,
+    BucketGrant,
     Charge,
     RatePlan,
     RepricedAccount,
     Repricing,
+    Service,
     Statement,
     StatementLine,
     StatementTax,
@@ -34,6 +36,22 @@ def batches_waiting(now: datetime) -> QuerySet[UdrBatch]:
 def batches_unfinished() -> QuerySet[UdrBatch]:
     """Batches whose UDRs have no charge or exception yet, or whose charges are still to be reversed."""
     return UdrBatch.objects.filter(status__in=UNFINISHED)
+
+
+def topmost_account(account: Account) -> Account:
+    """The account that stands above all others of its family, or itself."""
+    seen = {account.pk}
+    while account.parent is not None and account.parent.pk not in seen:
+        account = account.parent
+        seen.add(account.pk)
+    return account
+
+
+def bucket_grants() -> QuerySet[BucketGrant]:
+    """What buckets gave, with whose it is and who gave it."""
+    services = Service.objects.filter(pk=OuterRef("service_id")).values("name")
+    named = BucketGrant.objects.annotate(service_name=Subquery(services), left=F("granted") - F("used"))
+    return named.select_related("account", "bucket__plan", "given_by")
 
 
 def periods_unsettled() -> QuerySet[BillingPeriod]:
@@ -111,14 +129,14 @@ def repriced_accounts() -> QuerySet[Any]:
     return RepricedAccount.objects.select_related("account").annotate(difference=F("after") - F("before"))
 
 
-def repriced_totals(repricing_ids: Iterable[int]) -> list[dict[str, Any]]:
-    """Of each repricing and currency: repricing_id, currency, account_count, before, after, changed and refused.
+def repriced_totals(repricing: Repricing) -> list[dict[str, Any]]:
+    """Of each currency, by its letters: currency, account_count, before, after, changed and refused.
 
-    Of what is worked out so far, by currency in the order of letters.
+    Of what is worked out so far.
     """
-    done = RepricedAccount.objects.filter(repricing_id__in=list(repricing_ids), after__isnull=False)
+    done = RepricedAccount.objects.filter(repricing=repricing, after__isnull=False)
     sums = (
-        done.values("repricing_id", currency=F("account__currency"))
+        done.values(currency=F("account__currency"))
         .annotate(
             account_count=Count("pk"),
             before=Sum("before"),
@@ -126,7 +144,7 @@ def repriced_totals(repricing_ids: Iterable[int]) -> list[dict[str, Any]]:
             changed=Sum("changed_count"),
             refused=Sum("refused_count"),
         )
-        .order_by("repricing_id", "currency")
+        .order_by("currency")
     )
     return [dict(one) for one in sums]
 

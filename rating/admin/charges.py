@@ -13,6 +13,7 @@ from mediation.models import UDR_ID_BITS
 from rating.admin.accounts import month_of
 from rating.admin.asking import rerate_address
 from rating.admin.explaining import explain_page
+from rating.admin.granting import grant_page
 from rating.core.frames import ENTRY_BITS
 from rating.models import BucketDraw, BucketGrant, Charge, Counter
 
@@ -202,11 +203,28 @@ class BucketGrantAdmin(kit.ReadOnlyAdmin):
         kit.moment("ends_at"),
         "used_text",
         "granted_text",
+        "left_text",
+        "reason_text",
+        "given_by",
     )
     list_filter = (("account", NamedNumberFilter), "bucket")
-    list_select_related = ("account", "bucket")
-    export_also = {"account": "account__number", "bucket": "bucket__name"}
-    empty_text = "No bucket has been drawn on yet."
+    list_select_related = ("account", "bucket", "given_by")
+    export_also = {"account": "account__number", "bucket": "bucket__name", "given_by": "given_by__username"}
+    empty_text = "No bucket has been drawn on yet, and nothing was given."
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return kit.person(request).has_perm("rating.add_bucketgrant")
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        return grant_page(self, request)
+
+    @admin.display(description="left")
+    def left_text(self, grant: Any) -> str:
+        return marks.exact(grant.granted - grant.used)
+
+    @admin.display(description="why it was given")
+    def reason_text(self, grant: Any) -> Any:
+        return marks.clipped(grant.reason) if grant.reason else "–"
 
     @admin.display(description="used")
     def used_text(self, grant: Any) -> str:

@@ -57,18 +57,19 @@ def told_by_currency(asked: Repricing) -> list[dict[str, Any]]:
     """For each currency of the accounts the totals, the accounts that differ most, and how many differ by how much."""
     return [
         {**total, **told_total(total), **_pictures(asked, str(total["currency"]))}
-        for total in selectors.repriced_totals([asked.pk])
+        for total in selectors.repriced_totals(asked)
     ]
 
 
 def told_total(total: dict[str, Any]) -> dict[str, Any]:
-    """A total in words: old, new, and what lies between them."""
-    difference = total["after"] - total["before"]
+    """A total in words: old, new, and what lies between them. Amounts may be texts, as a repricing keeps them."""
+    before, after = Decimal(total["before"]), Decimal(total["after"])
+    difference = after - before
     return {
-        "before_text": marks.exact(total["before"]),
-        "after_text": marks.exact(total["after"]),
+        "before_text": marks.exact(before),
+        "after_text": marks.exact(after),
         "difference_text": signed(difference),
-        "percent_text": percent(difference, total["before"]),
+        "percent_text": percent(difference, before),
         "tone": tone_of(difference),
         "account_count_text": marks.number(total["account_count"]),
         "changed_text": marks.number(total["changed"]),

@@ -69,9 +69,9 @@ class RepricingAdmin(kit.ReadOnlyAdmin):
         return ("usage_text", "version_link", "reason", *asked, applied)
 
     def dress_rows(self, rows: list[Any]) -> None:
-        words, totals = words_of(rows), _totals(rows)
+        words = words_of(rows)
         for row in rows:
-            row.words, row.totals = words[row.pk], totals.get(row.pk, [])
+            row.words = words[row.pk]
 
     @admin.display(description="usage")
     def usage_text(self, asked: Any) -> Any:
@@ -81,7 +81,7 @@ class RepricingAdmin(kit.ReadOnlyAdmin):
 
     @admin.display(description="difference")
     def differences_text(self, asked: Any) -> Any:
-        """By currency; those that are still worked out say how it stands."""
+        """By currency, of what is worked out; the page of one tells how it stands before that."""
         line = '<div class="difference-text-{}">{} {} <span class="quiet">{}</span></div>'
         told = (
             (said["tone"], said["difference_text"], total["currency"], said["percent_text"])
@@ -262,13 +262,6 @@ def _words(filters: dict[str, Any]) -> str:
     return ", ".join(said) or EVERYTHING
 
 
-def _totals(rows: list[Repricing]) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = {}
-    for total in selectors.repriced_totals([row.pk for row in rows]):
-        found.setdefault(total["repricing_id"], []).append(total)
-    return found
-
-
 def progress_of(asked: Repricing) -> dict[str, Any]:
     """How far it has come, as its panel shows it; `at_work` while the page is to look again."""
     counted = selectors.repricing_progress(asked)
@@ -287,7 +280,7 @@ def progress_of(asked: Repricing) -> dict[str, Any]:
 def told_of_applying(asked: Repricing) -> list[str]:
     """What applying it would do, for the page that asks first."""
     lines = []
-    totals = selectors.repriced_totals([asked.pk])
+    totals = selectors.repriced_totals(asked)
     changed, refused = (sum(total[name] or 0 for total in totals) for name in ("changed", "refused"))
     accounts = selectors.repriced_accounts().filter(repricing=asked).exclude(changed_count=0, refused_count=0).count()
     charges, of = kit.counted(changed, "charge"), kit.counted(accounts, "account")

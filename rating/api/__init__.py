@@ -4,12 +4,14 @@ from django.urls import URLPattern, path
 
 from rating.api.charges import ChargeList, UsageSummary
 from rating.api.explaining import ExplainedCharge
+from rating.api.granting import BucketGrants
 from rating.api.repricings import ApplyRerate, RepricedAccountList, RepricingDetail, Rerates, WhatIfs
 from rating.models import Repricing
 
 WHAT_IF = Repricing.Kind.WHAT_IF
 
 urlpatterns: list[URLPattern] = [
+    path("bucket-grants", BucketGrants.as_view(), name="bucket-grants"),
     path("charges", ChargeList.as_view(), name="charges"),
     path("charges/<int:pk>", ExplainedCharge.as_view(), name="charge"),
     path("usage-summary", UsageSummary.as_view(), name="usage-summary"),

@@ -1,6 +1,7 @@
 """Rerates and what-ifs over HTTP: asked for, followed while they are worked out, looked at by account, applied."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -87,7 +88,7 @@ def filters_of(answers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class RepricingSerializer(serializers.ModelSerializer[Repricing]):
-    """A rerate or a what-if; while it is worked out its totals are those of the accounts that are done."""
+    """A rerate or a what-if, with its totals by currency once it is worked out."""
 
     class Meta:
         model = Repricing
@@ -99,7 +100,8 @@ class RepricingSerializer(serializers.ModelSerializer[Repricing]):
         links = {"self": self._address(name, instance), "accounts": self._address(f"{name}-accounts", instance)}
         if instance.kind == Kind.RERATE and instance.status == Repricing.Status.SHOWN:
             links["apply"] = self._address("apply-rerate", instance)
-        return {**told, "filters": self._named(instance), **self.context.get("more", {}), "links": links}
+        named = {"filters": self._named(instance), "totals": [_total(one) for one in instance.totals]}
+        return {**told, **named, **self.context.get("more", {}), "links": links}
 
     def _named(self, instance: Repricing) -> dict[str, Any]:
         """The filters as they were asked for."""
@@ -108,6 +110,13 @@ class RepricingSerializer(serializers.ModelSerializer[Repricing]):
 
     def _address(self, name: str, instance: Repricing) -> str:
         return str(reverse(f"api:{name}", args=[instance.pk], request=self.context["request"]))
+
+
+def _total(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A total of one currency, amounts as texts."""
+    amounts = {name: Decimal(one[name]) for name in ("before", "after")}
+    amounts["difference"] = amounts["after"] - amounts["before"]
+    return {**one, **{name: str(amount) for name, amount in amounts.items()}}
 
 
 class RepricedAccountSerializer(serializers.ModelSerializer[RepricedAccount]):
@@ -150,7 +159,7 @@ class RepricingList(ListAPIView[Repricing]):
 
 
 class RepricingDetail(RetrieveAPIView[Repricing]):
-    """One of them, with how far it has come and what it comes to by currency."""
+    """One of them, with how far it has come; its totals are those of the accounts that are done."""
 
     kind = Kind.RERATE
     serializer_class = RepricingSerializer
@@ -161,14 +170,8 @@ class RepricingDetail(RetrieveAPIView[Repricing]):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         asked = self.get_object()
-        totals = [
-            {name: str(value) if name in ("before", "after") else value for name, value in one.items()}
-            | {"difference": str(one["after"] - one["before"])}
-            for one in selectors.repriced_totals([asked.pk])
-        ]
-        for one in totals:
-            del one["repricing_id"]
-        more = {"progress": selectors.repricing_progress(asked), "totals": totals}
+        asked.totals = selectors.repriced_totals(asked)
+        more = {"progress": selectors.repricing_progress(asked)}
         return Response(RepricingSerializer(asked, context={"request": request, "more": more}).data)
 
 

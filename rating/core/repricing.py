@@ -133,13 +133,16 @@ def _told(charges: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
     return told.select("udr_id", "part", *SAME, "drawn")
 
 
-def without(standing: Standing, charges: pl.DataFrame, draws: pl.DataFrame, prices: PriceList) -> Standing:
-    """What stood before these charges: the counters of their periods gone, their draws given back to the grants.
+def without(
+    standing: Standing, charges: pl.DataFrame, draws: pl.DataFrame, prices: PriceList, period_ids: pl.Series
+) -> Standing:
+    """What stood before these charges: the counters of the periods gone, their draws given back to the grants.
 
-    charges: CHARGES with rate_key; draws: their DRAW_ROWS. A grant that nothing is drawn of any more is left out, and
-    pricing makes it anew; not so what somebody was given, which pricing cannot make.
+    charges: CHARGES with rate_key; draws: their DRAW_ROWS. period_ids: those that are priced again; a family's counter
+    stands in its topmost account's, which may have charged nothing itself. A grant that nothing is drawn of any more is
+    left out, and pricing makes it anew; not so what somebody was given, which pricing cannot make.
     """
-    numbers = charges["counting_period_id"].unique().implode()
+    numbers = period_ids.implode()
     is_anew = pl.col("rate_id").is_in(sorted({each.rate_id for each in prices.rates if prices.counts_for_ever(each)}))
     given = sorted({each.bucket_id for each in prices.buckets if each.bucket.recurs == "granted"})
     moved = draws.group_by(GRANT).agg(

@@ -5,10 +5,13 @@ from collections import defaultdict
 from django.db import migrations
 from django.utils import timezone
 
+# A reversal counts where its charge did; what a closed period had used up of its tiers and buckets stayed used up.
 BACKFILL = """
 UPDATE rating_charge c SET counting_period_id = period_id, version_id = v.id, plan_id = r.plan_id
 FROM rating_rate r LEFT JOIN rating_planversion v ON v.plan_id = r.plan_id AND v.number = 1
 WHERE r.id = c.rate_id;
+UPDATE rating_charge r SET counting_period_id = c.period_id FROM rating_charge c
+WHERE r.kind = 'reversal' AND c.id = r.id - 1 AND c.date = r.date AND c.period_id <> r.period_id;
 INSERT INTO rating_counter (period_id, account_id, service_id, rate_id, key, level, held, position, records, at, credit)
 SELECT t.period_id, p.account_id, t.service_id, t.rate_id, '', t.quantity, 0, t.quantity, 0, NULL, 0
 FROM rating_tierposition t JOIN rating_billingperiod p ON p.id = t.period_id;
@@ -23,7 +26,7 @@ SELECT c.id, 0, c.date, CASE WHEN c.kind = 'charge' THEN 'draw' ELSE 'give_back'
     greatest(k.size - sum(c.bucket_quantity) OVER (
         PARTITION BY c.period_id, c.service_id, c.bucket_id ORDER BY c.rated_at, c.date, c.id), 0)
 FROM rating_charge c JOIN rating_billingperiod p ON p.id = c.period_id JOIN rating_bucket k ON k.id = c.bucket_id
-WHERE c.bucket_quantity <> 0;
+WHERE c.bucket_quantity <> 0 AND c.counting_period_id = c.period_id;
 INSERT INTO rating_statement (period_id, number, issued_at, currency, amount, subtotal, tax_total, total)
 SELECT p.id, row_number() OVER (ORDER BY p.closed_at, p.id), p.closed_at, a.currency, coalesce(l.amount, 0),
     coalesce(l.subtotal, 0), 0, coalesce(l.subtotal, 0)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import F, Q
 
@@ -60,7 +61,10 @@ class SeenMember(models.Model):
 
 
 class BucketGrant(models.Model):
-    """What a bucket gave to its owner for a time, and what is used of it: units, or money."""
+    """What a bucket gave to its owner for a time, and what is used of it: units, or money.
+
+    Of a bucket whose grants are given one by one it is there before anything draws on it, with who gave it and why.
+    """
 
     bucket = _fact_key(Bucket)
     account = _fact_key(Account)
@@ -73,6 +77,8 @@ class BucketGrant(models.Model):
     carried = models.DecimalField(max_digits=38, decimal_places=11, help_text="Of it, from the grant before.")
     refills = models.BigIntegerField()
     used = models.DecimalField(max_digits=38, decimal_places=11)
+    reason = models.TextField(blank=True, db_default="", help_text="Why it was given.")
+    given_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
         constraints = [

@@ -1,6 +1,7 @@
 """Usage priced again for many accounts: what would change is shown first; a what-if ends there, a rerate is applied."""
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 
@@ -39,6 +40,11 @@ class Repricing(models.Model):
     shown_at = models.DateTimeField(null=True)
     applied_at = models.DateTimeField(null=True)
     applied_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    totals = models.JSONField(
+        default=list,
+        encoder=DjangoJSONEncoder,
+        help_text="What its accounts come to, by currency, once it is worked out and once it is applied.",
+    )
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Of the accounts that are being worked on.")
     error = models.TextField(blank=True)
 

@@ -8,6 +8,7 @@ superseded batches ─► rate_batches             reversing    their charges ar
 something was taken back ─► settle_waiting     closing      what periods counted is put in order of date again
 an exception's cause is mended ─► rerate       exceptions   or it is written off, with a reason
 prices changed ─► rerating                     rerating     what would change is shown, then taken back and charged anew
+somebody is given something ─► grant_bucket    granting     prepaid credit, one-off allowances; open periods are settled
 a month is over ─► close_period                closing      put in order, settled, numbered: a statement, once
 """
 
@@ -26,6 +27,7 @@ from rating.services.exceptions import (
     rerate_exceptions,
     write_off_rating_exceptions,
 )
+from rating.services.granting import UnableToGrant, grant_bucket
 from rating.services.opening import open_due_periods
 from rating.services.rerating import (
     UnableToAskWhatIf,
@@ -49,6 +51,7 @@ __all__ = [
     "UnableToActivatePlan",
     "UnableToAskWhatIf",
     "UnableToClosePeriod",
+    "UnableToGrant",
     "UnableToRerate",
     "UnableToWriteOff",
     "activate_version",
@@ -59,6 +62,7 @@ __all__ = [
     "close_period",
     "create_draft",
     "faults_of",
+    "grant_bucket",
     "import_plan",
     "make_partitions_ahead",
     "open_due_periods",

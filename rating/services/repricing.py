@@ -87,8 +87,9 @@ def _priced(
 ) -> Repriced:
     draws = store.draws_of(before)
     bounds = months.select(*BOUNDS)
-    stands = _with_drawn(store.standing_of(matched, book.prices, bounds), draws)
-    opening = repricing.without(stands, before, draws, book.prices)
+    charged_by = before["rate_key"].drop_nulls().unique()
+    stands = _with_drawn(store.standing_of(matched, book.prices, bounds, also=charged_by), draws)
+    opening = repricing.without(stands, before, draws, book.prices, months["period_id"])
     priced = price_usage(matched, prices=book.prices, periods=bounds, standing=opening)
     made = outcome_of(
         priced=priced,

@@ -14,7 +14,7 @@ from django.db.models import Case, Value, When
 from mediation import services as mediation
 from mediation.core.spec import FaultySpecError
 from mediation.services import require_permission
-from rating import store
+from rating import selectors, store
 from rating.core import repricing
 from rating.core.matching import Book
 from rating.core.plans.document import read_plan
@@ -237,4 +237,6 @@ def _finish(asked: Repricing, now: datetime) -> int:
     ends = {"status": Status.SHOWN, "shown_at": now}
     if asked.status == Status.WAITING:
         ends = {"status": Status.APPLIED, "applied_at": now}
-    return Repricing.objects.filter(pk=asked.pk, status=asked.status).update(**ends, attempts=0, error="")
+    totals = selectors.repriced_totals(asked)
+    finished = Repricing.objects.filter(pk=asked.pk, status=asked.status)
+    return finished.update(**ends, totals=totals, attempts=0, error="")

@@ -44,14 +44,24 @@ def charges_of_batches(batch_ids: Sequence[int]) -> pl.DataFrame:
 
 
 def charges_counted_in(period_ids: Sequence[int]) -> pl.DataFrame:
-    """The charges that move the counters and grants of periods and are not reversed, schema CHARGES."""
+    """The charges that move the counters and grants of periods and are not reversed, schema CHARGES.
+
+    A reversal is counted where its charge is, so both are read and put together here: asked of the database, the
+    question would go through the whole history of charges.
+    """
     here = in_array("period_id", period_ids, "bigint")
     elsewhere = in_array("counting_period_id", period_ids, "bigint")
-    return _standing(
-        sql.SQL("(({} AND counting_period_id = period_id) OR ({} AND counting_period_id <> period_id))").format(
-            here, elsewhere
-        )
-    )
+    query = sql.SQL(
+        "SELECT {} FROM rating_charge WHERE ({} AND counting_period_id = period_id)"
+        " OR ({} AND counting_period_id <> period_id)"
+    ).format(COLUMNS, here, elsewhere)
+    return still_standing(copy_out(query, CHARGES))
+
+
+def still_standing(rows: pl.DataFrame) -> pl.DataFrame:
+    """The charges among charges and their reversals that are not taken back. rows: id, kind and more."""
+    reversed_ids = rows.filter(pl.col("kind") == "reversal").select(id=pl.col("id") - 1)
+    return rows.filter(pl.col("kind") == "charge").join(reversed_ids, on="id", how="anti", maintain_order="left")
 
 
 def rates_charged(period_ids: Sequence[int]) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Billing periods, made on demand and locked: one worker at a time counts in a period, none while it closes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 from django.db import connection
@@ -62,6 +62,21 @@ OWN_QUERY = """
     FROM rating_billingperiod p JOIN rating_account a ON a.id = p.account_id
     WHERE p.account_id IN (SELECT account_id FROM rating_billingperiod WHERE id = ANY({periods}::bigint[]))
     ORDER BY p.id
+"""
+
+NOT_MET_QUERY = """
+    WITH RECURSIVE below (family_id, account_id, depth) AS (
+        SELECT id, id, 0 FROM rating_account WHERE id = ANY({families}::bigint[])
+        UNION
+        SELECT family_id, a.id, below.depth + 1
+        FROM below JOIN rating_account a ON a.parent_id = below.account_id WHERE below.depth < 100
+    )
+    SELECT below.family_id, f.id, p.id
+    FROM below
+    JOIN rating_billingperiod f ON f.account_id = below.family_id AND f.id = ANY({periods}::bigint[])
+    JOIN rating_billingperiod p ON p.account_id = below.account_id AND p.id <> ALL({periods}::bigint[])
+        AND date_trunc('month', p.starts_at + interval '14 days', 'UTC')
+          = date_trunc('month', f.starts_at + interval '14 days', 'UTC')
 """
 
 
@@ -140,6 +155,18 @@ def periods_beside(period_ids: Iterable[int], *, in_families: bool) -> pl.DataFr
     query = sql.SQL(FAMILIES_QUERY if in_families else OWN_QUERY)
     asked = query.format(periods=sql.Literal(sorted(set(period_ids))))
     return copy_out(asked, {**KNOWN, "family_id": pl.Int64}).unique("period_id", keep="first", maintain_order=True)
+
+
+def periods_not_met(family_ids: pl.Series, period_ids: Sequence[int]) -> pl.DataFrame:
+    """Periods of the accounts below topmost accounts, of the months of `period_ids` and none of them.
+
+    Returns family_id, family_period_id (the topmost account's of that month, one of `period_ids`), period_id. A month
+    is told by its middle, which is in that month in every zone.
+    """
+    query = sql.SQL(NOT_MET_QUERY).format(
+        families=sql.Literal(family_ids.unique().to_list()), periods=sql.Literal(list(period_ids))
+    )
+    return copy_out(query, {"family_id": pl.Int64, "family_period_id": pl.Int64, "period_id": pl.Int64})
 
 
 def lock_free_periods(period_ids: Iterable[int]) -> set[int]:

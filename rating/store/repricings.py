@@ -9,6 +9,7 @@ from psycopg import sql
 
 from mediation.store import CopyMismatchError, copy_in, copy_out, in_array
 from rating.core.frames import Schema
+from rating.store.charges import still_standing
 
 STANDING = "c.kind = 'charge' AND NOT EXISTS (SELECT FROM rating_charge r WHERE r.id = c.id + 1 AND r.date = c.date)"
 CONDITIONS: dict[str, Callable[[Any], sql.Composed]] = {
@@ -19,7 +20,7 @@ CONDITIONS: dict[str, Callable[[Any], sql.Composed]] = {
     "from": lambda value: sql.SQL("c.date >= {}::timestamptz").format(sql.Literal(value)),
     "until": lambda value: sql.SQL("c.date < {}::timestamptz").format(sql.Literal(value)),
 }
-CHOSEN: Schema = {"udr_id": pl.Int64, "counting_period_id": pl.Int64}
+CHOSEN: Schema = {"udr_id": pl.Int64, "counting_period_id": pl.Int64, "id": pl.Int64, "kind": pl.String}
 
 NOTED = """
     CREATE TEMP TABLE IF NOT EXISTS noted_account
@@ -47,8 +48,9 @@ NOTE_OTHERS = """
 """
 
 
-def _where(filters: Mapping[str, Any]) -> sql.Composed:
-    parts = [sql.SQL(STANDING), *(CONDITIONS[name](value) for name, value in filters.items())]
+def _fits(filters: Mapping[str, Any]) -> sql.Composed:
+    """Charges that fit, and their reversals: they say the same of all that is asked for."""
+    parts = [sql.SQL("true"), *(CONDITIONS[name](value) for name, value in filters.items())]
     return sql.SQL(" AND ").join(parts)
 
 
@@ -56,22 +58,37 @@ def accounts_charged(filters: Mapping[str, Any], *, repricing_id: int) -> sql.Co
     """The statement that lists the accounts whose standing charges fit, as accounts of a repricing."""
     return sql.SQL(
         "INSERT INTO rating_repricedaccount (repricing_id, account_id, udr_count, is_done)"
-        " SELECT {}, c.account_id, count(*), false FROM rating_charge c WHERE {} GROUP BY c.account_id"
-        " ORDER BY c.account_id"
-    ).format(sql.Literal(repricing_id), _where(filters))
+        " SELECT {repricing}, c.account_id, {standing}, false FROM rating_charge c WHERE {fits}"
+        " GROUP BY c.account_id HAVING {standing} > 0 ORDER BY c.account_id"
+    ).format(
+        repricing=sql.Literal(repricing_id),
+        standing=sql.SQL("sum(CASE c.kind WHEN 'charge' THEN 1 ELSE -1 END)"),
+        fits=_fits(filters),
+    )
 
 
 def chosen_charges(filters: Mapping[str, Any], account_ids: Sequence[int]) -> pl.DataFrame:
     """The UDRs of accounts whose standing charges fit, with the period that counts each: udr_id, counting_period_id.
 
-    By the periods of the accounts: charges have an index by period, and none by account.
+    By the numbers of the accounts' periods, which are asked for first: charges have an index by period and none by
+    account, and only numbers that are told let the planner see how few of all charges these are.
     """
-    accounts = in_array("account_id", list(account_ids), "bigint")
-    query = sql.SQL(
-        "SELECT c.udr_id, c.counting_period_id FROM rating_charge c"
-        " WHERE c.period_id IN (SELECT id FROM rating_billingperiod WHERE {}) AND {}"
-    ).format(accounts, _where(filters))
-    return copy_out(query, CHOSEN)
+    periods = in_array("period_id", _periods_of(account_ids, filters.get("from")), "bigint")
+    query = sql.SQL("SELECT c.udr_id, c.counting_period_id, c.id, c.kind FROM rating_charge c WHERE {} AND {}").format(
+        periods, _fits(filters)
+    )
+    return still_standing(copy_out(query, CHOSEN)).select("udr_id", "counting_period_id")
+
+
+def _periods_of(account_ids: Sequence[int], since: str | None) -> list[int]:
+    """The periods that may bill usage of accounts from a moment on: none bills usage of later than its own end."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM rating_billingperiod WHERE account_id = ANY(%s)"
+            " AND (%s::timestamptz IS NULL OR ends_at > %s::timestamptz) ORDER BY id",
+            [list(account_ids), since, since],
+        )
+        return [number for (number,) in cursor.fetchall()]
 
 
 def closed_periods_charged(filters: Mapping[str, Any], *, repricing_id: int) -> int:
@@ -80,8 +97,8 @@ def closed_periods_charged(filters: Mapping[str, Any], *, repricing_id: int) -> 
         "SELECT count(*) FROM rating_billingperiod p WHERE p.status = 'closed' AND p.account_id IN"
         " (SELECT account_id FROM rating_repricedaccount"
         " WHERE repricing_id = {} AND (changed_count > 0 OR refused_count > 0))"
-        " AND EXISTS (SELECT FROM rating_charge c WHERE c.period_id = p.id AND {})"
-    ).format(sql.Literal(repricing_id), _where(filters))
+        " AND EXISTS (SELECT FROM rating_charge c WHERE c.period_id = p.id AND {} AND {})"
+    ).format(sql.Literal(repricing_id), sql.SQL(STANDING), _fits(filters))
     with connection.cursor() as cursor:
         cursor.execute(query)
         return int(cursor.fetchone()[0])

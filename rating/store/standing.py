@@ -9,6 +9,7 @@ from psycopg import sql
 from mediation.store import CopyMismatchError, copy_in, copy_out, in_array
 from rating.core.frames import COUNTERS, GRANTS, MEMBERS, SEEN, TOTALS, Schema, Standing, empty
 from rating.core.tariffs import PricedRate, PriceList
+from rating.store.periods import periods_not_met
 
 COUNTER_KEYS = ("period_id", "account_id", "service_id", "rate_id", "key")
 GRANT_KEYS = ("account_id", "bucket_id", "service_id", "starts_at")
@@ -40,15 +41,20 @@ MEMBERS_QUERY = """
 """
 
 
-def standing_of(matched: pl.DataFrame, prices: PriceList, periods: pl.DataFrame) -> Standing:
-    """What the usage finds used up before it. matched: MATCHED; periods: BOUNDS of what it is counted in."""
-    met = [prices.rates[key] for key in matched["rate_key"].unique().to_list()]
+def standing_of(
+    matched: pl.DataFrame, prices: PriceList, periods: pl.DataFrame, *, also: Iterable[int] = ()
+) -> Standing:
+    """What the usage finds used up before it. matched: MATCHED; periods: BOUNDS of what it is counted in.
+
+    also: keys of more rates whose counters are asked for: those that charged the usage before.
+    """
+    met = [prices.rates[key] for key in sorted({*matched["rate_key"].unique(), *also})]
     counters, seen = _counters(met, prices, matched, periods)
     return Standing(
         counters=counters,
         seen=seen,
         grants=_grants(met, prices, matched, periods),
-        totals=_totals(met, prices, periods),
+        totals=_totals(met, prices, matched, periods),
         members=_members(met, prices, matched, periods),
     )
 
@@ -66,7 +72,8 @@ def _counters(
     rates = in_array("rate_id", sorted({each.rate_id for each in counting}), "bigint")
     where = sql.SQL("{} AND {}").format(rates, in_array("period_id", periods["period_id"].unique().to_list(), "bigint"))
     if any(each.rate.counting.restarts == "never" or each.rate.aggregation.carries_over for each in counting):
-        owners = in_array("account_id", _owners(matched), "bigint")
+        met_or_charged = pl.concat([pl.Series(_owners(matched), dtype=pl.Int64), periods["account_id"]])
+        owners = in_array("account_id", met_or_charged.unique().to_list(), "bigint")
         where = sql.SQL("{} AND {} AND (period_id = 0 OR {})").format(rates, owners, _until(periods))
     counters = _rows("rating_counter", COUNTERS, where)
     if not any(each.rate.aggregation.function == "unique_count" for each in counting):
@@ -87,7 +94,7 @@ def _grants(met: Sequence[PricedRate], prices: PriceList, matched: pl.DataFrame,
     if not buckets:
         return empty(GRANTS)
     rolling = sorted({each.bucket_id for each in buckets if each.bucket.rollover})
-    earliest = min(periods["starts_at"].min(), matched["date"].min())  # type: ignore[type-var]
+    earliest = pl.concat([periods["starts_at"], matched["date"]]).min()
     where = sql.SQL("{} AND {} AND (ends_at IS NULL OR ends_at > {} OR {})").format(
         in_array("account_id", _owners(matched), "bigint"),
         in_array("bucket_id", sorted({each.bucket_id for each in buckets}), "bigint"),
@@ -97,18 +104,37 @@ def _grants(met: Sequence[PricedRate], prices: PriceList, matched: pl.DataFrame,
     return _rows("rating_bucketgrant", GRANTS, where)
 
 
-def _totals(met: Sequence[PricedRate], prices: PriceList, periods: pl.DataFrame) -> pl.DataFrame:
+def _totals(met: Sequence[PricedRate], prices: PriceList, matched: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
     followed = prices.followed_class_ids
     if not followed or not any(each.rate.tier_by or each.bucket_keys for each in met):
         return empty(TOTALS)
     numbers = periods["period_id"].unique().to_list()
+    own = _used(numbers, followed)
+    if not prices.shares_in_families:
+        return own
+    # What accounts that are not met used of their family's, as one row of the topmost account's.
+    others = periods_not_met(matched["family_id"], numbers)
+    used = _used(others["period_id"].to_list(), followed).join(others, on="period_id")
+    by_family = used.group_by("family_period_id", "family_id", "usage_class_id").agg(pl.col("quantity").sum())
+    rest = by_family.select(
+        period_id="family_period_id",
+        account_id="family_id",
+        service_id=pl.lit(0, pl.Int64),
+        usage_class_id="usage_class_id",
+        quantity=pl.col("quantity").cast(TOTALS["quantity"]),
+    )
+    return pl.concat([own, rest])
+
+
+def _used(numbers: Sequence[int], class_ids: Iterable[int]) -> pl.DataFrame:
+    """What services used of classes in periods, schema TOTALS, by the charges that are counted there."""
     query = sql.SQL(
         "SELECT counting_period_id, account_id, service_id, usage_class_id, sum(quantity) FROM rating_charge"
         " WHERE ({} OR (counting_period_id <> period_id AND {})) AND {} GROUP BY 1, 2, 3, 4"
     ).format(
         sql.SQL("(counting_period_id = period_id AND {})").format(in_array("period_id", numbers, "bigint")),
         in_array("counting_period_id", numbers, "bigint"),
-        in_array("usage_class_id", sorted(followed), "bigint"),
+        in_array("usage_class_id", sorted(class_ids), "bigint"),
     )
     return copy_out(query, TOTALS)
 

@@ -97,7 +97,11 @@ def test_taking_charges_back_leaves_a_grant_that_was_given_as_it_was():
     charges = charging.charges_of(result.rated, tariff, NOW)
     stood = after(stands, result)
     opening = repricing.without(
-        stood, repricing.with_rate_keys(charges, tariff), charging.draw_rows_of(result.draws, charges), tariff
+        stood,
+        repricing.with_rate_keys(charges, tariff),
+        charging.draw_rows_of(result.draws, charges),
+        tariff,
+        charges["counting_period_id"],
     )
     assert stood.grants.height == 2
     assert opening.grants.rows() == stands.grants.rows()

@@ -32,7 +32,7 @@ class Charged:
 
 @dataclass(frozen=True)
 class Reckoning:
-    """The steps of a charge; their amounts add up to it. before, after: the counter's position, None: none is kept.
+    """The steps of a charge; their amounts add up to it. before, after: the counter as the record met and left it.
 
     is_whole: the calculation comes to the charge. Else its counter has changed since, and the steps are told from what
     the charge itself says.

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rating', '0008_repricings'),
+        ('rating', '0010_grants_are_given'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

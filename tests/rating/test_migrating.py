@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from config.reconciling import RULES, differences
 from mediation.models import UDR_ID_BITS, UdrBatch, UsageClass
@@ -100,7 +100,7 @@ class World:
         april = self.period(euro, APRIL, MAY)
         may, may_in_dollars = self.period(euro, MAY, JUNE), self.period(dollar, MAY, JUNE)
         self.charge(euro, april, self.data, 10, 0, 3)
-        self.charge(euro, april, self.voice, 10, None, 0, drawn=10)
+        self.charge(euro, april, self.voice, 10, None, 0, drawn=10, is_reversed=True, corrected=may)
         self.close(april)
         self.charge(euro, may, self.data, 80, 0, 24)
         self.charge(euro, may, self.data, 50, 80, 9)
@@ -137,8 +137,13 @@ class World:
     def period(self, owner, starts_at, ends_at):
         return self.make("BillingPeriod", account=owner.account, starts_at=starts_at, ends_at=ends_at)
 
-    def charge(self, owner, period, usage_class, value, position, amount, *, drawn=0, is_reversed=False):
-        """A UDR of its own batch with its charge, and what it moved; one that is reversed moved nothing in the end."""
+    def charge(
+        self, owner, period, usage_class, value, position, amount, *, drawn=0, is_reversed=False, corrected=None
+    ):
+        """A UDR of its own batch with its charge, and what it moved; one that is reversed moved nothing in the end.
+
+        corrected: the period that bills the reversal of a charge in a closed one; what that used up stays used up.
+        """
         status = "reversed" if is_reversed else "rated"
         batch = self.batches.create(status=status, feed_id=1, import_id=1, udr_count=1, mediated_at=NOW)
         date = period.starts_at + timedelta(hours=batch.pk)
@@ -157,8 +162,9 @@ class World:
         for place, kind, sign in ((0, "charge", 1), (1, "reversal", -1))[: 1 + is_reversed]:
             numbers = {"quantity": value, "rated_quantity": value, "bucket_quantity": drawn, "amount": amount}
             numbers = {name: sign * number for name, number in numbers.items()}
+            said |= {"period": corrected or period} if kind == "reversal" else {}
             self.make("Charge", id=(udr.pk << ENTRY_BITS) + place, kind=kind, **said, **numbers)
-        if not is_reversed:
+        if corrected or not is_reversed:
             self.moved(owner, period, rate, value - drawn if position is not None else None, drawn)
 
     def moved(self, owner, period, rate, climbed, drawn):
@@ -224,7 +230,9 @@ def test_charges_name_the_rate_and_version_that_priced_them(db_of_old):
     for charge in Charge.objects.select_related("rate", "version", "plan", "usage_class"):
         assert charge.version.plan_id == charge.plan_id == charge.rate.plan_id
         assert (charge.plan.currency, charge.rate.name) == (charge.currency, charge.usage_class.name)
-        assert charge.counting_period_id == charge.period_id
+    elsewhere = Charge.objects.exclude(counting_period_id=F("period_id"))
+    corrected = Charge.objects.get(period__statement__isnull=False, bucket_quantity=10)
+    assert [(each.kind, each.counting_period_id) for each in elsewhere] == [("reversal", corrected.period_id)]
 
 
 def test_tiers_and_allowances_stand_where_they_stood(db_of_old):
@@ -244,7 +252,7 @@ def test_every_rule_holds_and_putting_in_order_changes_nothing(db_of_old):
     assert {rule.name for rule in RULES if differences(rule)} <= {"counted_once"}  # these UDRs came with no import
     periods = store.periods_known(BillingPeriod.objects.values_list("pk", flat=True))
     repriced = repricing.reprice_periods(periods=periods, book=store.book(), now=NOW)
-    assert repriced.before.height == Charge.objects.filter(kind="charge").count() - 1
+    assert repriced.before.height == Charge.objects.filter(kind="charge").count() - 2
     assert repriced.taken.is_empty()
 
 

@@ -94,6 +94,8 @@ def test_a_rerate_is_asked_for_followed_read_and_applied(plan):
     assert '<meta http-equiv="refresh"' not in shown
     for text in ("worked out", "a wrong price", "+2", "+20 %", "All 1 account"):
         assert text in shown
+    listed = client.get(reverse("admin:rating_repricing_changelist")).content.decode()
+    assert "+2 EUR" in listed
     first = do(client, REPRICING, "apply", asked.pk)
     assert "1 charge of 1 account" in first
     assert "10 → 12 EUR: +2 (+20 %)" in first

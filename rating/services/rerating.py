@@ -151,15 +151,20 @@ def _claim(now: datetime) -> Repricing | None:
 @transaction.atomic
 def _work(asked: Repricing, now: datetime) -> int:
     is_applied = asked.status == Status.WAITING
-    # One worker at a time applies: two would lock the periods of families in different orders.
+    book = _book(asked)
+    # One worker at a time applies: two would lock the periods of families in different orders. Nor do two share in what
+    # families share, since it is worked out for a whole family at once.
     alone = Repricing.objects.select_for_update(skip_locked=True).filter(pk=asked.pk)
-    if is_applied and not alone.exists():
+    if (is_applied or book.prices.shares_in_families) and not alone.exists():
         return 0
     accounts = _next_accounts(asked)
     if not accounts:
         return _finish(asked, now)
     chosen = store.chosen_charges(asked.filters, accounts)
-    worked_out = _reprice(asked, chosen, now)
+    if book.prices.shares_in_families:
+        accounts += _others_of_families(asked, accounts, chosen)
+        chosen = store.chosen_charges(asked.filters, accounts)
+    worked_out = _reprice(chosen, book, now, is_applied=is_applied)
     if is_applied:
         apply(worked_out, now=now)
     _note(asked, accounts, worked_out, is_applied)
@@ -182,10 +187,15 @@ def _next_accounts(asked: Repricing) -> list[int]:
     return accounts
 
 
-def _reprice(asked: Repricing, chosen: pl.DataFrame, now: datetime) -> Repriced:
-    is_applied = asked.status == Status.WAITING
+def _others_of_families(asked: Repricing, accounts: Sequence[int], chosen: pl.DataFrame) -> list[int]:
+    """The accounts that wait and are of the same families."""
+    beside = store.periods_beside(chosen["counting_period_id"].unique(), in_families=True)["account_id"].unique()
+    waiting = RepricedAccount.objects.filter(repricing=asked, is_done=False, account__in=beside.to_list())
+    return list(waiting.exclude(account__in=accounts).values_list("account_id", flat=True))
+
+
+def _reprice(chosen: pl.DataFrame, book: Book, now: datetime, *, is_applied: bool) -> Repriced:
     period_ids = chosen["counting_period_id"].unique().to_list()
-    book = _book(asked)
     return reprice_periods(
         periods=periods_together(period_ids, book=book, is_locked=is_applied),
         book=book,

@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Sum
 
 from rating import services
-from rating.models import BillingPeriod, BucketGrant, Charge, Counter, Rate
+from rating.models import BillingPeriod, BucketGrant, Charge, Counter, Rate, RepricedAccount
 
 from .factories import (
     JUNE,
@@ -101,6 +101,29 @@ def test_closing_one_account_puts_the_whole_family_in_order(classes):
     assert owed() == 13
 
 
+def test_a_rerate_shows_of_a_family_what_it_then_changes(classes, monkeypatch):
+    monkeypatch.setattr("rating.services.rerating.ACCOUNTS_AT_ONCE", 1)
+    rate = {"model": "graduated", "tiers": TIERS, "counting": {"per": "family"}}
+    plan = plan_with(rate)
+    for nth, owner in enumerate(family(plan)):
+        use(classes["data"], owner, 8, MAY.replace(day=20 - nth))
+    dearer = {"usage_class": "data", **rate, "tiers": [{"up_to": "10", "price": "2"}, {"price": "0.25"}]}
+    groups = [{"name": "all", "rates": [dearer]}]
+    activate(plan, {"name": plan.name, "currency": "EUR", "groups": groups}, starts_at=LONG_AGO.replace(year=2021))
+    asked = services.propose_rerate(filters={}, reason="dearer", by=None, now=NOW)
+    work_off()
+    shown = list(RepricedAccount.objects.order_by("account").values_list("before", "after"))
+    services.apply_rerate(asked=asked, by=None, now=NOW)
+    work_off()
+    assert list(RepricedAccount.objects.order_by("account").values_list("before", "after")) == shown
+    assert owed() == sum(after for _, after in shown) == Decimal(20) + Decimal("3.5")
+
+
+def work_off():
+    while services.reprice_waiting(now=NOW):
+        pass
+
+
 def test_a_rerate_takes_usage_off_a_counter_that_never_restarts(classes):
     rate = {"model": "graduated", "tiers": TIERS, "counting": {"restarts": "never"}}
     plan = plan_with(rate)
@@ -113,11 +136,9 @@ def test_a_rerate_takes_usage_off_a_counter_that_never_restarts(classes):
     groups = [{"name": "first", "rates": [flat]}, {"name": "all", "rates": [voice, old]}]
     activate(plan, {"name": plan.name, "currency": "EUR", "groups": groups}, starts_at=LONG_AGO.replace(year=2021))
     asked = services.propose_rerate(filters={}, reason="flat now", by=None, now=NOW)
-    while services.reprice_waiting(now=NOW):
-        pass
+    work_off()
     services.apply_rerate(asked=asked, by=None, now=NOW)
-    while services.reprice_waiting(now=NOW):
-        pass
+    work_off()
     assert owed() == 16
     moved = Counter.objects.filter(rate=Rate.objects.get(plan=plan, group="all", name="data"))
     assert list(moved.values_list("position", "level")) in ([], [(0, 0)])

@@ -10,6 +10,26 @@ from django.db import connection
 from django.test.utils import override_settings
 
 
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "admin_client", "admin_user", "live_server"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--database-only", action="store_true", help="only the tests that use a database")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out, where that is asked for, what one server cannot do otherwise than another."""
+    if not config.getoption("--database-only"):
+        return
+    using = [
+        item
+        for item in items
+        if item.get_closest_marker("django_db") or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(using)])
+    items[:] = using
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_blocker):
     """Name the test database after this process, so that two runs at once do not drop each other's."""

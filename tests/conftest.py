@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import connection
 from django.test.utils import override_settings
 
-
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "admin_client", "admin_user", "live_server"}
 
 

@@ -9,7 +9,8 @@ something was taken back ─► settle_waiting     closing      what periods cou
 an exception's cause is mended ─► rerate       exceptions   or it is written off, with a reason
 prices changed ─► rerating                     rerating     what would change is shown, then taken back and charged anew
 somebody is given something ─► grant_bucket    granting     prepaid credit, one-off allowances; open periods are settled
-a month is over ─► close_period                closing      put in order, settled, numbered: a statement, once
+a month is over ─► close_period, close_asked   closing      put in order, settled, numbered: a statement, once
+a charge is doubted ─► explain_charge          explaining   each step from the raw row to the statement's line
 """
 
 from rating.services.batches import make_partitions_ahead, rate_batches, retry_batches

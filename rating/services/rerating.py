@@ -128,24 +128,30 @@ def reprice_waiting(*, now: datetime) -> int:
     try:
         return _work(asked, now)
     except Exception:
-        parked = {"status": Status.ERRORED} if asked.attempts >= MAX_ATTEMPTS else {}
-        Repricing.objects.filter(pk=asked.pk).update(error=traceback.format_exc(), **parked)
+        _crashed(asked, traceback.format_exc())
         return 1
 
 
 @transaction.atomic
 def _claim(now: datetime) -> Repricing | None:
-    """The oldest unfinished repricing that no other worker applies, one attempt older."""
+    """The oldest unfinished repricing that no other worker applies."""
     unfinished = Repricing.objects.filter(status__in=(Status.COUNTING, Status.WAITING)).order_by("pk")
     asked = unfinished.select_for_update(skip_locked=True).first()
-    if asked is None:
-        return None
-    asked.attempts += 1
-    asked.save(update_fields=["attempts"])
-    if asked.status == Status.COUNTING:
+    if asked is not None and asked.status == Status.COUNTING:
         # What is only worked out locks no period, so that all workers may share in it.
         mediation.ring(name="rate", now=now)
     return asked
+
+
+@transaction.atomic
+def _crashed(asked: Repricing, trace: str) -> None:
+    """Note a crash. Crashes are counted, not claims, as several workers may have claimed it at once."""
+    crashed = Repricing.objects.select_for_update().get(pk=asked.pk)
+    crashed.attempts += 1
+    crashed.error = trace
+    if crashed.attempts >= MAX_ATTEMPTS and crashed.status == asked.status:
+        crashed.status = Status.ERRORED
+    crashed.save(update_fields=["attempts", "error", "status"])
 
 
 @transaction.atomic

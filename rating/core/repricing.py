@@ -51,7 +51,8 @@ def priced_together(asked: Sequence[int], known: pl.DataFrame, met: pl.DataFrame
 
     A family's periods of a month go together, closed ones too: they share what they count. Where something outlasts a
     period, so do all months from the first on that is asked for or open; what counts for ever takes all that was.
-    known: period_id, family_id, month, is_closed and more: every period of the families. met: period_id, rate_key.
+    known: period_id, family_id, month, is_closed and more: every period of the families. met: period_id, rate_key, of
+    those that are asked for or open.
     """
     links = [each.key for each in prices.rates if prices.links_periods(each)]
     for_ever = [each.key for each in prices.rates if prices.counts_for_ever(each)]

@@ -43,7 +43,9 @@ def periods_together(period_ids: Sequence[int], *, book: Book, is_locked: bool =
     if not prices.shares_in_families and not any(map(prices.links_periods, prices.rates)):
         return (store.lock_periods if is_locked else store.periods_known)(period_ids)
     known = _with_months(store.periods_beside(period_ids, in_families=prices.shares_in_families))
-    met = repricing.with_rate_keys(store.rates_charged(known["period_id"].to_list()), prices)
+    # What closed periods met by themselves matters only where something of it goes on.
+    unfinished = known.filter(pl.col("period_id").is_in(list(period_ids)) | ~pl.col("is_closed"))
+    met = repricing.with_rate_keys(store.rates_charged(unfinished["period_id"].to_list()), prices)
     chosen = repricing.priced_together(period_ids, known, met, prices)["period_id"].to_list()
     return (store.lock_periods if is_locked else store.periods_known)(chosen)
 

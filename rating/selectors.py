@@ -21,6 +21,8 @@ from rating.models import (
     StatementTax,
 )
 
+MAX_ATTEMPTS = 3  # of workers to put a period in order or to close it
+
 READY = (UdrBatch.Status.MEDIATED, UdrBatch.Status.SUPERSEDED)
 UNFINISHED = (*READY, UdrBatch.Status.STAGED, UdrBatch.Status.ERRORED)
 
@@ -56,12 +58,21 @@ def bucket_grants() -> QuerySet[BucketGrant]:
 
 def periods_unsettled() -> QuerySet[BillingPeriod]:
     """Open periods in which something was taken back since they were last put in order."""
-    return BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN)
+    return BillingPeriod.objects.filter(
+        is_unsettled=True, status=BillingPeriod.Status.OPEN, work_attempts__lt=MAX_ATTEMPTS
+    )
 
 
-def periods_to_close() -> QuerySet[BillingPeriod]:
+def periods_asked() -> QuerySet[BillingPeriod]:
     """Open periods that somebody asked to close."""
     return BillingPeriod.objects.filter(close_asked_at__isnull=False, status=BillingPeriod.Status.OPEN)
+
+
+def periods_to_close(now: datetime) -> QuerySet[BillingPeriod]:
+    """Open periods that somebody asked to close, once the batches are done that were there when it was asked."""
+    oldest = batches_unfinished().order_by("mediated_at").values_list("mediated_at", flat=True).first()
+    asked = periods_asked().filter(work_attempts__lt=MAX_ATTEMPTS)
+    return asked.filter(close_asked_at__lt=oldest) if oldest else asked.filter(close_asked_at__lte=now)
 
 
 def periods_after_open(period_ids: Sequence[int]) -> QuerySet[BillingPeriod]:

@@ -1,6 +1,7 @@
 """What a worker does when the bell for rating rings."""
 
 from datetime import datetime, timedelta
+from itertools import count
 
 from django.utils import timezone
 
@@ -11,21 +12,24 @@ from rating import services
 LONGEST = timedelta(seconds=20)
 
 
+# Every so many rounds what waits behind incoming usage has its turn, too.
+TURN = 5
+
+
 def rate_waiting() -> None:
     """Rate and reverse what is ready, then put in order what was disturbed; the next bell goes on where it is much."""
     started_at = timezone.now()
     mediation.answer(name="rate", now=started_at)
-    while _work(timezone.now()):
-        if timezone.now() - started_at > LONGEST:
-            mediation.ring(name="rate", now=timezone.now())
+    for turn in count(1):
+        now = timezone.now()
+        rated = services.rate_batches(now=now)
+        if not (rated and turn % TURN) and not (_work_behind(now) or rated):
+            return
+        if now - started_at > LONGEST:
+            mediation.ring(name="rate", now=now)
             return
 
 
-def _work(now: datetime) -> int:
-    """What comes in first; what was disturbed and what somebody asked for when nothing comes in."""
-    return (
-        services.rate_batches(now=now)
-        or services.settle_waiting(now=now)
-        or services.close_asked(now=now)
-        or services.reprice_waiting(now=now)
-    )
+def _work_behind(now: datetime) -> int:
+    """What was disturbed, and what somebody asked for."""
+    return services.settle_waiting(now=now) or services.close_asked(now=now) or services.reprice_waiting(now=now)

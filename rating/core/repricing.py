@@ -173,7 +173,7 @@ def _without_lasting(counters: pl.DataFrame, charges: pl.DataFrame, prices: Pric
     lasting = [each.key for each in prices.rates if each.rate.counting.restarts == "never"]
     anew = sorted({each.rate_id for each in prices.rates if prices.counts_for_ever(each)})
     counters = counters.filter((pl.col("period_id") != 0) | ~pl.col("rate_id").is_in(anew))
-    counted = counted_by(charges.filter(pl.col("rate_key").is_in(lasting)), prices, period_id=0)
+    counted = counted_by(charges.filter(pl.col("rate_key").is_in(lasting)), prices)
     if counted.is_empty():
         return counters
     less = {name: (pl.col(name) - pl.col(f"{name}_right").fill_null(0)).cast(COUNTERS[name]) for name in COUNTED}
@@ -181,18 +181,19 @@ def _without_lasting(counters: pl.DataFrame, charges: pl.DataFrame, prices: Pric
     return joined.with_columns(**less).select(*COUNTERS)
 
 
-def counted_by(charges: pl.DataFrame, prices: PriceList, *, period_id: int | None = None) -> pl.DataFrame:
+def counted_by(charges: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     """What charges moved their counters by, of rates whose counters add up: COUNTER and COUNTED.
 
-    charges: CHARGES with rate_key. period_id: of the counters; None: the counting period of each charge.
+    charges: CHARGES with rate_key. A counter that never restarts has the period 0.
     """
+    lasting = [each.key for each in prices.rates if each.rate.counting.restarts == "never"]
     owners = {each.key: each.rate.counting.per for each in prices.rates if prices.keeps_counter(each) and each.adds_up}
     per = pl.col("rate_key").replace_strict(owners, default=None, return_dtype=pl.String)
     counted = charges.with_columns(per=per).filter(
         pl.col("tier_position").is_not_null() & pl.col("per").is_in(["service", "account"])
     )
     owned = counted.with_columns(
-        period_id=pl.col("counting_period_id") if period_id is None else pl.lit(period_id, pl.Int64),
+        period_id=pl.when(pl.col("rate_key").is_in(lasting)).then(0).otherwise("counting_period_id"),
         service_id=pl.when(pl.col("per") == "service").then("service_id").otherwise(0),
         key=pl.lit(""),
     )
@@ -203,6 +204,12 @@ def counted_by(charges: pl.DataFrame, prices: PriceList, *, period_id: int | Non
         records=pl.len().cast(pl.Int64),
         credit=pl.col("credit").cast(MONEY).sum(),
     )
+
+
+def refilled_by(draws: pl.DataFrame) -> pl.DataFrame:
+    """What refills among DRAW_ROWS added to their grants: GRANT, granted, refills."""
+    refills = draws.filter(pl.col("kind") == "refill").group_by(GRANT)
+    return refills.agg(granted=pl.col("quantity").sum().cast(MONEY), refills=pl.len().cast(pl.Int64))
 
 
 def drawn_by(back: pl.DataFrame) -> pl.DataFrame:

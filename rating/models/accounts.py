@@ -159,6 +159,9 @@ class BillingPeriod(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     close_refusal = models.TextField("why it was not closed", blank=True, db_default="")
+    work_attempts = models.PositiveSmallIntegerField(
+        "attempts", default=0, db_default=0, help_text="How often workers began to put it in order or to close it."
+    )
 
     class Meta:
         permissions = [("close_billingperiod", "Can close billing periods")]

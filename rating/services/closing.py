@@ -1,23 +1,30 @@
 """The end of a billing period: it is put in order, its statement is written, and it takes no charge any more."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from mediation import services as mediation
+from mediation.models import UdrBatch
 from mediation.services import require_permission
 from rating import selectors, store
-from rating.core.matching import Book
 from rating.core.settling import Bill
 from rating.core.settling import Statement as Draft
 from rating.models import BillingPeriod, Statement, StatementLine, StatementTax
 from rating.services import repricing
 from rating.services.billing import drafted, lines_of, taxes_of
+from rating.services.exceptions import lock_refused
 
+log = logging.getLogger(__name__)
+
+ORDERING = "rating_ordering"  # what one worker at a time does: two would wait for each other's families
 AT_ONCE = 500  # periods put in order together
+MAX_CHARGES = 200_000  # of the periods that are worked on together; one with more is worked on alone
+MOST_TOLD = 1_000
 ROWS_AT_ONCE = 2_000
 CLOSED_AT_ONCE = 200  # periods closed together, so that none of their workers waits long
 
@@ -33,11 +40,10 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> St
     Its lock waits for the workers that charge in it. Raises UnableToClosePeriod where something is still to come.
     """
     require_permission(by, "rating.close_billingperiod")
-    book = store.book()
-    together = repricing.periods_together([period.pk], book=book)
+    _require_closable(BillingPeriod.objects.select_related("account").get(pk=period.pk), now)
+    _put_in_order([period.pk], now)
     locked = BillingPeriod.objects.select_related("account").get(pk=period.pk)
     _require_closable(locked, now)
-    repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
     [(bill, draft)] = drafted(periods=[locked])
     if draft.faults:
         raise UnableToClosePeriod(_faulty(locked, draft))
@@ -46,6 +52,7 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> St
     return statement
 
 
+@transaction.atomic
 def ask_to_close(*, periods: QuerySet[BillingPeriod], by: User | None, now: datetime) -> int:
     """Let workers close open periods that are over, the earliest of each account first; returns how many were asked.
 
@@ -53,42 +60,115 @@ def ask_to_close(*, periods: QuerySet[BillingPeriod], by: User | None, now: date
     """
     require_permission(by, "rating.close_billingperiod")
     over = periods.filter(status=BillingPeriod.Status.OPEN, ends_at__lte=now, close_asked_at__isnull=True)
-    count = over.update(close_asked_at=now, close_asked_by=by, close_refusal="")
-    if not count:
+    # In order of id, as workers lock them; the account's columns are none of ours.
+    asked = list(over.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
+    if not asked:
         raise UnableToClosePeriod("None of these periods is open, over and not asked for already. Choose others.")
+    BillingPeriod.objects.filter(pk__in=asked).update(
+        close_asked_at=now, close_asked_by=by, close_refusal="", work_attempts=0
+    )
     mediation.ring(name="rate", now=now)
-    return count
+    return len(asked)
 
 
 def close_asked(*, now: datetime) -> int:
     """Close the next periods that somebody asked for, together; returns how many were closed or refused.
 
-    0 where none waits, or while UDR batches do: they may still bring charges; also where another worker closes, for
-    numbers are given one after the other anyway, and periods that are priced together are closed by one.
+    0 where none waits, while batches do that were there when it was asked, or while another worker puts periods in
+    order: numbers are given one after the other anyway.
     """
-    if selectors.batches_unfinished().exists():
-        return 0
-    with transaction.atomic():
-        if not store.is_alone("rating_close"):
+    with store.alone(ORDERING) as is_alone:
+        if not is_alone:
             return 0
-        asked = selectors.periods_to_close().select_related("account").select_for_update(of=("self",), skip_locked=True)
-        locked = list(asked.order_by("starts_at", "pk")[:CLOSED_AT_ONCE])
-        return _close_together(locked, now) if locked else 0
+        claimed = _claim(selectors.periods_to_close(now).order_by("starts_at", "pk"), CLOSED_AT_ONCE)
+        if not claimed:
+            _tell_what_waits()
+        return _tried(claimed, now, _close_together)
 
 
-def _close_together(locked: Sequence[BillingPeriod], now: datetime) -> int:
+def _tell_what_waits() -> None:
+    """Say on periods that were asked for that batches keep them open which nobody works on."""
+    if errored := UdrBatch.objects.filter(status=UdrBatch.Status.ERRORED).count():
+        told = f"{errored} UDR batches are errored and may still bring charges. Retry them; it is closed after that."
+        selectors.periods_asked().exclude(close_refusal=told).update(close_refusal=told)
+
+
+def settle_waiting(*, now: datetime) -> int:
+    """Put open periods in order in which something was taken back; returns how many, 0 where none waits.
+
+    Each is priced again with those that share its allowances. One worker at a time puts periods in order.
+    """
+    with store.alone(ORDERING) as is_alone:
+        if not is_alone:
+            return 0
+        return _tried(_claim(selectors.periods_unsettled().order_by("pk"), AT_ONCE), now, _settle)
+
+
+def _claim(waiting: QuerySet[BillingPeriod], at_once: int) -> list[int]:
+    """The next periods to work on, each counted as begun: as many as their charges allow, or one that failed before."""
+    fresh = list(waiting.filter(work_attempts=0).values_list("pk", flat=True)[:at_once])
+    if not fresh:
+        fresh = list(waiting.filter(work_attempts__gt=0).values_list("pk", flat=True)[:1])
+    claimed: list[int] = []
+    count = 0
+    charges = store.charge_counts(fresh)
+    for period_id in fresh:
+        count += charges.get(period_id, 0)
+        if claimed and count > MAX_CHARGES:
+            break
+        claimed.append(period_id)
+    BillingPeriod.objects.filter(pk__in=claimed).update(work_attempts=F("work_attempts") + 1)
+    return claimed
+
+
+def _tried(claimed: Sequence[int], now: datetime, work: Callable[[Sequence[int], datetime], int]) -> int:
+    """Work on claimed periods in one transaction. A crash is noted with them; each of them is then tried alone."""
+    if not claimed:
+        return 0
+    try:
+        with transaction.atomic():
+            done = work(claimed, now)
+    except Exception as crash:
+        log.exception("periods crashed", extra={"period_ids": list(claimed)})
+        worn = BillingPeriod.objects.filter(pk__in=claimed, work_attempts__gte=selectors.MAX_ATTEMPTS)
+        worn.update(
+            close_asked_at=None, close_refusal=f"Tried {selectors.MAX_ATTEMPTS} times, and failed: {crash}"[:MOST_TOLD]
+        )
+        return len(claimed)
+    open_ones = BillingPeriod.objects.filter(pk__in=claimed, status=BillingPeriod.Status.OPEN)
+    open_ones.update(work_attempts=0)
+    return done
+
+
+def _settle(claimed: Sequence[int], now: datetime) -> int:
+    _put_in_order(claimed, now)
+    return len(claimed)
+
+
+def _put_in_order(period_ids: Sequence[int], now: datetime) -> None:
+    """Price periods, and those that go with them, again in the order of dates; they stay under lock."""
+    book = store.book()
+    lock_refused(repricing.periods_together(period_ids, book=book, is_locked=False))
+    together = repricing.periods_together(period_ids, book=book)
+    repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
+    settled = BillingPeriod.objects.filter(pk__in=together["period_id"].to_list(), status=BillingPeriod.Status.OPEN)
+    settled.update(is_unsettled=False)
+
+
+def _close_together(claimed: Sequence[int], now: datetime) -> int:
+    periods = BillingPeriod.objects.filter(pk__in=claimed).select_related("account").order_by("starts_at", "pk")
     earliest: dict[int, int] = {}
-    for period in locked:
+    for period in periods:
         earliest.setdefault(period.account_id, period.pk)
     # A period that follows another one here has its turn when that is closed.
-    first = [period for period in locked if earliest[period.account_id] == period.pk]
-    after_open = set(selectors.periods_after_open([period.pk for period in first]).values_list("pk", flat=True))
-    ready = [period for period in first if period.pk not in after_open]
+    first = list(earliest.values())
+    after_open = set(selectors.periods_after_open(first).values_list("pk", flat=True))
+    ready = [period_id for period_id in first if period_id not in after_open]
     if ready:
-        book = store.book()
-        together = repricing.periods_together([period.pk for period in ready], book=book)
-        repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
-    drafts = list(zip(ready, drafted(periods=ready), strict=True))
+        _put_in_order(ready, now)
+    # Under lock now: somebody may have closed one meanwhile.
+    still = [period for period in periods.all() if period.pk in ready and period.status == BillingPeriod.Status.OPEN]
+    drafts = list(zip(still, drafted(periods=still), strict=True))
     _issue([(period, bill, draft) for period, (bill, draft) in drafts if not draft.faults], now)
     refusals = {period.pk: _faulty(period, draft) for period, (_, draft) in drafts if draft.faults}
     refusals |= dict.fromkeys(after_open, "An earlier period of the account is still open. Close that first.")
@@ -137,35 +217,6 @@ def _next_number() -> int:
         cursor.execute("SELECT coalesce(max(number), 0) + 1 FROM rating_statement")
         (number,) = cursor.fetchone()
     return int(number)
-
-
-@transaction.atomic
-def settle_waiting(*, now: datetime) -> int:
-    """Put open periods in order in which something was taken back; returns how many, 0 where none waits.
-
-    Each is priced again with those that share its allowances; where another worker holds one of them, both wait.
-    """
-    waiting = BillingPeriod.objects.filter(is_unsettled=True, status=BillingPeriod.Status.OPEN).order_by("pk")
-    asked = list(waiting.values_list("pk", flat=True)[:AT_ONCE])
-    if not asked:
-        return 0
-    book = store.book()
-    together = repricing.periods_together(asked, book=book, is_locked=False)
-    free = store.lock_free_periods(together["period_id"].to_list())
-    if len(free) < together.height:
-        asked = [period_id for period_id in asked if _is_free(period_id, free, book)]
-    settled = list(waiting.filter(pk__in=asked).values_list("pk", flat=True))
-    if settled:
-        together = repricing.periods_together(settled, book=book)
-        repricing.apply(repricing.reprice_periods(periods=together, book=book, now=now), now=now)
-        BillingPeriod.objects.filter(pk__in=together["period_id"].to_list()).update(is_unsettled=False)
-    return len(settled)
-
-
-def _is_free(period_id: int, free: set[int], book: Book) -> bool:
-    """Whether a period and all that are priced with it are under our lock."""
-    together = repricing.periods_together([period_id], book=book, is_locked=False)
-    return free.issuperset(together["period_id"])
 
 
 def _require_closable(period: BillingPeriod, now: datetime) -> None:

@@ -12,7 +12,7 @@ from mediation.services import require_permission
 from rating import store
 from rating.models import RatingException
 from rating.services.claiming import count_uncharged, lock_batches
-from rating.services.pricing import LONGEST_RECORD, charge_usage
+from rating.services.pricing import LONGEST_RECORD, CountMismatchError, charge_usage
 
 CHUNK = 50_000
 
@@ -80,10 +80,21 @@ def move_exceptions(*, before: pl.DataFrame, made: pl.DataFrame, refused: pl.Dat
     was_charged = pl.col("udr_id").is_in(before["udr_id"].implode())
     fresh = made.filter(~was_charged)["udr_id"].unique()
     lost = refused.filter(was_charged)["udr_id"].unique()
-    batches = lock_batches({udr_id >> UDR_ID_BITS for udr_id in (*fresh, *lost)}, UdrBatch.Status.RATED)
+    wanted = {udr_id >> UDR_ID_BITS for udr_id in (*fresh, *lost)}
+    # Nobody is waited for: batches are locked before periods, and this comes after.
+    rated = UdrBatch.objects.select_for_update(nowait=True).filter(pk__in=wanted, status=UdrBatch.Status.RATED)
+    batches = list(rated.order_by("pk"))
+    if len(batches) < len(wanted):
+        raise CountMismatchError("usage of a batch that was superseded meanwhile was priced again; it is tried anew")
     count_uncharged(batches, fresh, by=-1)
     count_uncharged(batches, lost, by=1)
-    _resolve(fresh, None, now)
+    if _resolve(fresh, None, now) != len(fresh):
+        raise CountMismatchError("usage that was written off meanwhile was charged; it is tried anew")
+
+
+def lock_refused(periods: pl.DataFrame) -> None:
+    """Lock the batches of usage that waits, refused, in the periods' accounts: before the periods, as rating does."""
+    lock_batches(store.refused_batches_of(periods), UdrBatch.Status.RATED)
 
 
 def write_off_rating_exceptions(

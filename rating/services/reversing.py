@@ -19,14 +19,13 @@ def reverse_charges(*, batch_ids: Sequence[int], now: datetime) -> int:
     counters are given back; what was charged after these keeps the tiers it was priced in until its period is put in
     order, which it is marked for.
     """
-    charges = store.charges_of_batches(batch_ids)
+    charges, billed = _locked(batch_ids)
     if charges.is_empty():
         return 0
-    billed = billed_anew(charges)
     prices = store.book().prices
     charges = repricing.with_rate_keys(charges, prices)
     draws = store.draws_of(charges)
-    store.lock_accounts(draws["account_id"].unique().to_list())
+    store.lock_accounts([*draws["account_id"].unique(), *_lasting_accounts(charges, prices)])
     back = charging.given_back(draws, store.grants_of(draws["account_id"]))
     reversals = charging.reversals_of(charges, billed, now)
     if reversals.height != charges.height:
@@ -34,9 +33,31 @@ def reverse_charges(*, batch_ids: Sequence[int], now: datetime) -> int:
     store.copy_in_charges(reversals)
     store.copy_in_draws(back)
     store.take_off_grants(repricing.drawn_by(back))
+    store.take_off_refills(repricing.refilled_by(draws))
     store.take_off_counters(repricing.counted_by(charges, prices))
     store.mark_unsettled(_disturbed(charges, prices))
     return charges.height
+
+
+def _lasting_accounts(charges: pl.DataFrame, prices: PriceList) -> list[int]:
+    """The accounts of charges whose counters are not of a period, so that its lock does not guard them."""
+    lasting = [each.key for each in prices.rates if prices.outlasts_periods(each)]
+    return charges.filter(pl.col("rate_key").is_in(lasting))["account_id"].unique().to_list()
+
+
+def _locked(batch_ids: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The standing charges of batches, with their periods under lock, and which period bills what corrects each.
+
+    Somebody may have put a period in order while we waited for it: what stands now is asked again until it stays.
+    """
+    charges = store.charges_of_batches(batch_ids)
+    while not charges.is_empty():
+        billed = billed_anew(charges)
+        again = store.charges_of_batches(batch_ids)
+        if again["id"].sort().equals(charges["id"].sort()):
+            return charges, billed
+        charges = again
+    return charges, charges.select("id", billed_id="period_id")
 
 
 def _disturbed(charges: pl.DataFrame, prices: PriceList) -> list[int]:

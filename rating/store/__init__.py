@@ -2,6 +2,7 @@
 
 from .billing import accounts_due, billed_charges, subscriptions_of
 from .charges import (
+    charge_counts,
     charges_counted_in,
     charges_of_batches,
     copy_in_charges,
@@ -10,11 +11,13 @@ from .charges import (
     next_entries,
     put_exceptions,
     rates_charged,
+    refused_batches_of,
     refused_usage_of,
     require_total,
 )
 from .payers import payers_by_service, payers_of
 from .periods import (
+    alone,
     is_alone,
     lock_accounts,
     lock_free_periods,
@@ -35,6 +38,7 @@ from .standing import (
     standing_of,
     take_off_counters,
     take_off_grants,
+    take_off_refills,
 )
 from .udrs import udr_ranges, usage_of_batches, usage_of_udrs
 
@@ -42,9 +46,11 @@ __all__ = [
     "accounts_charged",
     "accounts_due",
     "active_prices",
+    "alone",
     "billed_charges",
     "book",
     "bucket_ids_of",
+    "charge_counts",
     "charges_counted_in",
     "charges_of_batches",
     "chosen_charges",
@@ -73,6 +79,7 @@ __all__ = [
     "put_standing",
     "rate_ids_of",
     "rates_charged",
+    "refused_batches_of",
     "refused_usage_of",
     "replace_standing",
     "require_total",
@@ -80,6 +87,7 @@ __all__ = [
     "subscriptions_of",
     "take_off_counters",
     "take_off_grants",
+    "take_off_refills",
     "udr_ranges",
     "usage_of_batches",
     "usage_of_udrs",

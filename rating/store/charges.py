@@ -120,6 +120,19 @@ def refused_usage_of(periods: pl.DataFrame, *, with_extensions: bool) -> pl.Data
 
     periods: account_id, starts_at, ends_at and more. What a bounded last tier refuses depends on the order of usage.
     """
+    found = _refused_in(periods)
+    if found.is_empty():
+        return empty(USAGE)
+    earliest, latest = span_of(found["date"])
+    return usage_of_udrs(found["udr_id"].to_list(), earliest, latest, with_extensions=with_extensions)
+
+
+def refused_batches_of(periods: pl.DataFrame) -> list[int]:
+    """The batches of that usage."""
+    return sorted({udr_id >> UDR_ID_BITS for udr_id in _refused_in(periods)["udr_id"]})
+
+
+def _refused_in(periods: pl.DataFrame) -> pl.DataFrame:
     query = sql.SQL(
         "SELECT e.udr_id, e.udr_date FROM rating_ratingexception e"
         " JOIN mediation_udrbatch b ON b.id = e.udr_id >> {bits} AND b.status = 'rated'"
@@ -130,11 +143,16 @@ def refused_usage_of(periods: pl.DataFrame, *, with_extensions: bool) -> pl.Data
         latest=sql.Literal(periods["ends_at"].max()),
         accounts=in_array("account_id", periods["account_id"].unique().to_list(), "bigint"),
     )
-    found = copy_out(query, {"udr_id": pl.Int64, "date": MOMENT})
-    if found.is_empty():
-        return empty(USAGE)
-    earliest, latest = span_of(found["date"])
-    return usage_of_udrs(found["udr_id"].to_list(), earliest, latest, with_extensions=with_extensions)
+    return copy_out(query, {"udr_id": pl.Int64, "date": MOMENT})
+
+
+def charge_counts(period_ids: Sequence[int]) -> dict[int, int]:
+    """How many charges and reversals periods bill, by period."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT period_id, count(*) FROM rating_charge WHERE period_id = ANY(%s) GROUP BY 1", [list(period_ids)]
+        )
+        return dict(cursor.fetchall())
 
 
 def put_exceptions(refused: pl.DataFrame, now: datetime) -> None:

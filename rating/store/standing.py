@@ -214,6 +214,25 @@ def take_off_grants(moved: pl.DataFrame) -> None:
     _take_off("rating_bucketgrant", moved, GRANT_KEYS, ("used",))
 
 
+def take_off_refills(moved: pl.DataFrame) -> None:
+    """Take back what taken-back charges had refilled, as far as nobody has drawn it since. moved: GRANT_KEYS, granted,
+    refills. Where somebody has, the grant is put right when its period is put in order."""
+    if moved.is_empty():
+        return
+    with connection.cursor() as cursor:
+        copied = _copy_aside("rating_bucketgrant", moved.select(*GRANT_KEYS, "granted", "refills"))
+        cursor.execute(
+            sql.SQL(
+                "UPDATE rating_bucketgrant t SET granted = t.granted - n.granted, refills = t.refills - n.refills"
+                " FROM {} n WHERE {} AND t.granted - n.granted >= t.used AND t.refills >= n.refills"
+            ).format(copied, _same(GRANT_KEYS))
+        )
+
+
+def _same(keys: Sequence[str]) -> sql.Composed:
+    return sql.SQL(" AND ").join(sql.SQL("t.{0} = n.{0}").format(sql.Identifier(key)) for key in keys)
+
+
 def _put(table: str, rows: pl.DataFrame, keys: Sequence[str]) -> None:
     if rows.is_empty():
         return
@@ -235,7 +254,7 @@ def _put(table: str, rows: pl.DataFrame, keys: Sequence[str]) -> None:
 def _take_off(table: str, rows: pl.DataFrame, keys: Sequence[str], values: Sequence[str]) -> None:
     if rows.is_empty():
         return
-    same = sql.SQL(" AND ").join(sql.SQL("t.{0} = n.{0}").format(sql.Identifier(key)) for key in keys)
+    same = _same(keys)
     less = sql.SQL(", ").join(sql.SQL("{0} = t.{0} - n.{0}").format(sql.Identifier(name)) for name in values)
     with connection.cursor() as cursor:
         copied = _copy_aside(table, rows.select(*keys, *values))
@@ -248,7 +267,7 @@ def _take_off(table: str, rows: pl.DataFrame, keys: Sequence[str], values: Seque
 def _drop(table: str, rows: pl.DataFrame, keys: Sequence[str]) -> None:
     if rows.is_empty():
         return
-    same = sql.SQL(" AND ").join(sql.SQL("t.{0} = n.{0}").format(sql.Identifier(key)) for key in keys)
+    same = _same(keys)
     with connection.cursor() as cursor:
         copied = _copy_aside(table, rows.select(*keys))
         cursor.execute(sql.SQL("DELETE FROM {} t USING {} n WHERE {}").format(sql.Identifier(table), copied, same))

@@ -6,8 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
+from mediation.models import UdrBatch
 from rating import selectors, services
 from rating.models import BillingPeriod, ClassTaxCategory, Jurisdiction, Statement, TaxCode
+from rating.services import closing
 
 from .factories import JUNE, LONG_AGO, MAY, NOW, RateFactory, subscriber, used, waiting
 
@@ -46,7 +48,7 @@ def test_every_period_gets_its_statement_in_the_order_of_months_and_no_number_is
     for statement in statements:
         months.setdefault(statement.period.account_id, []).append(statement.period.starts_at)
     assert all(own == sorted(own) and len(own) == 2 for own in months.values())
-    assert not selectors.periods_to_close().exists()
+    assert not selectors.periods_to_close(NOW).exists()
 
 
 def test_nothing_is_closed_while_a_batch_may_still_bring_charges():
@@ -54,6 +56,7 @@ def test_nothing_is_closed_while_a_batch_may_still_bring_charges():
     [owner] = make_periods(rate, 1)
     services.ask_to_close(periods=BillingPeriod.objects.all(), by=None, now=NOW)
     waiting(used(rate, owner))
+    UdrBatch.objects.filter(status="mediated").update(mediated_at=NOW)
     assert services.close_asked(now=NOW) == 0
     rate_all()
     close_all()
@@ -82,3 +85,46 @@ def test_only_open_periods_that_are_over_are_asked_for():
         services.ask_to_close(periods=BillingPeriod.objects.all(), by=None, now=MAY + timedelta(days=1))
     with pytest.raises(PermissionDenied):
         services.ask_to_close(periods=BillingPeriod.objects.all(), by=User.objects.create_user("nobody"), now=NOW)
+
+
+def test_what_came_in_after_it_was_asked_holds_up_no_closing():
+    rate = RateFactory()
+    [owner] = make_periods(rate, 1)
+    services.ask_to_close(periods=BillingPeriod.objects.all(), by=None, now=NOW)
+    waiting(used(rate, owner))
+    UdrBatch.objects.filter(status="mediated").update(mediated_at=NOW + timedelta(seconds=1))
+    close_all()
+    assert Statement.objects.count() == 2
+
+
+def test_an_errored_batch_is_named_on_the_periods_that_wait_for_it():
+    rate = RateFactory()
+    [owner] = make_periods(rate, 1)
+    waiting(used(rate, owner), status="errored")
+    services.ask_to_close(periods=BillingPeriod.objects.all(), by=None, now=NOW)
+    assert services.close_asked(now=NOW) == 0
+    assert all("errored" in period.close_refusal for period in BillingPeriod.objects.all())
+
+
+def test_a_period_that_crashes_is_tried_alone_and_then_parked_while_the_others_close(monkeypatch):
+    rate = RateFactory()
+    make_periods(rate, 3)
+    bad = BillingPeriod.objects.order_by("starts_at", "pk").first()
+    real = closing.drafted
+
+    def crash(*, periods):
+        if bad in periods:
+            raise RuntimeError("the disk is on fire")
+        return real(periods=periods)
+
+    monkeypatch.setattr(closing, "drafted", crash)
+    services.ask_to_close(periods=BillingPeriod.objects.all(), by=None, now=NOW)
+    close_all()
+    bad.refresh_from_db()
+    assert (bad.status, bad.close_asked_at) == ("open", None)
+    assert "the disk is on fire" in bad.close_refusal
+    assert Statement.objects.count() == 4
+    monkeypatch.setattr(closing, "drafted", real)
+    services.ask_to_close(periods=BillingPeriod.objects.filter(pk=bad.pk), by=None, now=NOW)
+    close_all()
+    assert Statement.objects.count() == 5

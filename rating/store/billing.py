@@ -14,11 +14,12 @@ from rating.core.settling import SETTLED, Subscription
 from rating.core.tariffs import PriceList
 
 # A row corrects the closed period that holds the usage's date, unless that is the period which bills it.
+# No foreign key holds what a charge names: a charge is billed though its service should be gone.
 BILLED_QUERY = """
     SELECT {columns} FROM (
         SELECT c.*, j.name AS own_jurisdiction, a.jurisdiction_id AS account_jurisdiction, s.number AS corrected
         FROM rating_charge c
-        JOIN rating_service v ON v.id = c.service_id
+        LEFT JOIN rating_service v ON v.id = c.service_id
         JOIN rating_account a ON a.id = c.account_id
         JOIN rating_billingperiod b ON b.id = c.period_id
         LEFT JOIN rating_jurisdiction j ON j.id = coalesce(v.jurisdiction_id, a.jurisdiction_id)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import structlog
+import structlog.tracebacks
 from structlog.typing import Processor
 
 SHARED: list[Processor] = [
@@ -15,6 +16,9 @@ SHARED: list[Processor] = [
     structlog.processors.UnicodeDecoder(),
 ]
 
+# The values of a failed frame may be people's usage, keys and passwords: no log line bears them.
+WITHOUT_VALUES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def logging_settings(level: str, *, is_for_eyes: bool) -> dict[str, Any]:
     """Django's LOGGING. Commands and tests run at WARNING; `up` gives its processes INFO."""
@@ -24,9 +28,9 @@ def logging_settings(level: str, *, is_for_eyes: bool) -> dict[str, Any]:
         cache_logger_on_first_use=True,
     )
     ending = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if is_for_eyes
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(WITHOUT_VALUES), structlog.processors.JSONRenderer()]
     )
     return {
         "version": 1,

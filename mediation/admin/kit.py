@@ -1,6 +1,6 @@
 """What every screen of the house stands on: lists that stay quick at any length, CSV export, read-only facts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from django import forms
@@ -10,7 +10,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -152,6 +152,27 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class KeptByDatabase(admin.ModelAdmin):
+    """Asks the database, by a deletion that is taken back, whether it keeps a row that no foreign key holds."""
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        found, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        if not protected and (refusal := _refusal(objs)):
+            protected = [refusal]
+        return found, counts, lacking, protected
+
+
+def _refusal(rows: Iterable[models.Model]) -> str:
+    try:
+        with transaction.atomic():
+            for row in list(rows):
+                type(row)._base_manager.filter(pk=row.pk).delete()
+            transaction.set_rollback(True)
+    except IntegrityError as fault:
+        return str(fault).partition("\n")[0]
+    return ""
 
 
 class EditInline(admin.TabularInline):

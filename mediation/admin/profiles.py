@@ -239,7 +239,7 @@ def _all_faults(version: ProfileVersion, refusal: services.UnableToActivate) -> 
 
 
 @admin.register(UsageClass)
-class UsageClassAdmin(kit.ModelAdmin):
+class UsageClassAdmin(kit.KeptByDatabase, kit.ModelAdmin):
     list_display = ("name", "usage_class_type", "unit", "paid_by")
     list_filter = ("usage_class_type", "unit", "paid_by")
     list_select_related = ("usage_class_type",)

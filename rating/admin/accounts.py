@@ -23,12 +23,15 @@ ON_ONE_LINE = {models.TextField: {"widget": AdminTextInputWidget}}
 class ServiceInline(kit.EditInline):
     model = Service
     show_change_link = True
+    can_delete = False  # on a page of its own, which tells whether charges name it
     fields = ("name", "package", "rate_plan", "starts_at", "ends_at")
     autocomplete_fields = ("rate_plan", "package")
 
 
 class IdentifierInline(kit.EditInline):
     model = ServiceIdentifier
+    show_change_link = True
+    can_delete = False
     ordering = ("identifier", "starts_at")
     formfield_overrides: ClassVar[Any] = ON_ONE_LINE
 
@@ -61,7 +64,7 @@ class AccountAdmin(kit.ModelAdmin):
 
 
 @admin.register(Service)
-class ServiceAdmin(kit.ModelAdmin):
+class ServiceAdmin(kit.KeptByDatabase, kit.ModelAdmin):
     list_display = ("name", "account", "package", "rate_plan", kit.moment("starts_at"), kit.moment("ends_at"))
     list_filter = ("package", "rate_plan", ("account", filters.NamedNumberFilter))
     list_select_related = ("account", "package", "rate_plan")
@@ -76,7 +79,7 @@ class ServiceAdmin(kit.ModelAdmin):
 
 
 @admin.register(ServiceIdentifier)
-class ServiceIdentifierAdmin(kit.ModelAdmin):
+class ServiceIdentifierAdmin(kit.KeptByDatabase, kit.ModelAdmin):
     formfield_overrides: ClassVar[Any] = ON_ONE_LINE
     list_display = ("identifier", "service", "account", kit.moment("starts_at"), kit.moment("ends_at"))
     list_select_related = ("service__account",)

@@ -11,6 +11,7 @@ from .tariffs import PriceList
 
 # A part has two entries, a charge and its reversal, so that a reversal's id is its charge's plus one.
 ENTRIES = 2
+MOST_ENTRIES = 1 << ENTRY_BITS
 
 # What taking a charge back turns round.
 SIGNED = ("quantity", "rated_quantity", "free_quantity", "bucket_quantity", "credit", "cost", "amount")
@@ -22,14 +23,17 @@ def charges_of(
     """The charges of priced usage (PRICED), schema CHARGES, ordered by period as its index wants them.
 
     Each is billed where it is counted. entries: udr_id, entry: the first that is free where a UDR was charged before.
+    Raises OverflowError where a UDR has no entry left: the next number would be an id of the next UDR.
     """
     first = pl.lit(0, pl.Int64)
     if entries is not None:
         rated = rated.join(entries, on="udr_id", how="left", maintain_order="left")
         first = pl.col("entry").fill_null(0)
     numbered = rated.join(_numbers(prices), on="rate_key", how="left", maintain_order="left")
-    charges = numbered.with_columns(
-        id=pl.col("udr_id") * (1 << ENTRY_BITS) + first + pl.col("part") * ENTRIES,
+    placed = numbered.with_columns(_entry=first + pl.col("part") * ENTRIES)
+    _require_room(placed)
+    charges = placed.with_columns(
+        id=pl.col("udr_id") * MOST_ENTRIES + pl.col("_entry"),
         rated_at=pl.lit(now, MOMENT),
         counting_period_id="period_id",
         quantity="value",
@@ -39,6 +43,16 @@ def charges_of(
     ).select(*CHARGES)
     assert_no_float(charges)
     return charges.sort("period_id", maintain_order=True)
+
+
+def _require_room(placed: pl.DataFrame) -> None:
+    full = placed.filter(pl.col("_entry") > MOST_ENTRIES - ENTRIES)
+    if not full.is_empty():
+        raise OverflowError(
+            f"UDR {full['udr_id'][0]} was charged so often that no number is left for another charge of it: a UDR has "
+            f"{MOST_ENTRIES:,}, of which each charge and its reversal take two. Reprocess its import, which numbers "
+            "its records anew."
+        )
 
 
 def _numbers(prices: PriceList) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rating.core.frames import COUNTERS, GRANTS, LEVEL, MONEY, TOTAL, Standing
+from rating.core.frames import COUNTERS, GRANTS, LEVEL, MONEY, Standing
 from rating.core.matching import KNOWN, share_amounts
 from rating.core.tariffs import PriceList
 
@@ -96,16 +96,6 @@ def known_usage(
         .with_columns(currency="own")
     )
     return share_amounts(known).select(*KNOWN, "cost")
-
-
-def of_whole_records(charges: pl.DataFrame, usage: pl.DataFrame) -> pl.Expr:
-    """Whether a row of `charges` is of a record all of whose parts are among them; what is split over periods may not.
-
-    charges: CHARGES; usage: USAGE, of their whole UDRs. What other periods charged a part of cannot be shared anew.
-    """
-    parts = charges.group_by("udr_id").agg(here=pl.col("quantity").cast(TOTAL).sum())
-    partial = parts.join(usage.select("udr_id", "value"), on="udr_id").filter(pl.col("here") != pl.col("value"))
-    return ~pl.col("udr_id").is_in(partial["udr_id"].implode())
 
 
 def difference(charges: pl.DataFrame, draws: pl.DataFrame, made: pl.DataFrame, made_draws: pl.DataFrame) -> Difference:

@@ -11,6 +11,8 @@ from django.db.models import F, Q
 from .plans import Package, RatePlan, is_currency
 from .taxes import Jurisdiction
 
+AT_CLOSING = "What was promised is reckoned by the plans that stand here when a period closes."
+TO_CHANGE = "To change plans within a month, end this service and add another."
 ENDS_AFTER_IT_STARTS = Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at"))
 
 
@@ -34,7 +36,7 @@ class Account(models.Model):
         null=True,
         blank=True,
         related_name="accounts",
-        help_text="Empty: the plan of the parent account, or else the default plan.",
+        help_text=f"Empty: the plan of the parent account, or else the default plan. {AT_CLOSING}",
     )
     jurisdiction = models.ForeignKey(
         Jurisdiction,
@@ -79,7 +81,7 @@ class Service(models.Model):
         null=True,
         blank=True,
         related_name="services",
-        help_text="Empty: the plan of the package or the account.",
+        help_text=f"Empty: the plan of the package or the account. {AT_CLOSING} {TO_CHANGE}",
     )
     package = models.ForeignKey(Package, on_delete=models.PROTECT, null=True, blank=True, related_name="services")
     jurisdiction = models.ForeignKey(

@@ -37,7 +37,7 @@ class RatePlan(models.Model):
 class PlanVersion(models.Model):
     """The plan's document as it prices usage from a moment on, until the next version does; never edited once active.
 
-    A trigger of the database (migration 0006) refuses to change or delete an active version.
+    A trigger of the database (migration 0007) refuses to change or delete an active version.
     """
 
     class Status(models.TextChoices):

@@ -11,7 +11,7 @@ from .plans import Rate, RatePlan
 class Statement(models.Model):
     """What an account owes for a period, as it was when the period was closed. Numbers have no gap.
 
-    Triggers of the database (migration 0006) refuse to change or delete a statement, its lines and its taxes.
+    Triggers of the database (migration 0007) refuse to change or delete a statement, its lines and its taxes.
     """
 
     period = models.OneToOneField(BillingPeriod, on_delete=models.PROTECT, related_name="statement")

@@ -10,6 +10,7 @@ from rating import store
 from rating.core.periods import month_bounds
 from rating.core.tariffs import Version
 
+INSTANT = timedelta(microseconds=1)  # what a moment lies before the end of the time that it is the last of
 MONTHS: dict[str, pl.DataType | type[pl.DataType]] = {
     "account_id": pl.Int64,
     "time_zone": pl.String,
@@ -26,14 +27,20 @@ def open_due_periods(*, now: datetime) -> int:
     promising = {each.plan_id for each in store.book().prices.versions if _promises(each)}
     if not promising:
         return 0
-    rows = [
+    due = [
         (account_id, time_zone, month)
         for account_id, time_zone, since, until in store.accounts_due(sorted(promising), now).iter_rows()
-        for month in _months(since, min(until or now, now), time_zone)
+        for month in _months(since, min(until - INSTANT, now) if until else now, time_zone)
     ]
-    if rows:
-        store.lock_open_periods(pl.DataFrame(rows, schema=MONTHS, orient="row"))
-    return len(rows)
+    if not due:
+        return 0
+    months = pl.DataFrame(due, schema=MONTHS, orient="row")
+    # Periods that are there already are left alone: locking them would make every worker that charges in them wait.
+    lacking = store.periods_as_they_stand(months).filter(pl.col("period_id") < 0)
+    missing = months.join(lacking, on=["account_id", "month"], how="semi")
+    if missing.height:
+        store.lock_open_periods(missing)
+    return missing.height
 
 
 def _promises(version: Version) -> bool:
@@ -43,11 +50,11 @@ def _promises(version: Version) -> bool:
     )
 
 
-def _months(since: datetime, until: datetime, time_zone: str) -> list[date]:
-    """The months of a zone that hold moments from `since` to `until`, by their first days."""
+def _months(since: datetime, last: datetime, time_zone: str) -> list[date]:
+    """The months of a zone that hold moments from `since` to `last`, which is one of them, by their first days."""
     months: list[date] = []
     month = since.astimezone(ZoneInfo(time_zone)).date().replace(day=1)
-    while month_bounds(month, time_zone)[0] <= until:
+    while month_bounds(month, time_zone)[0] <= last:
         if month_bounds(month, time_zone)[1] > since:
             months.append(month)
         month = (month + timedelta(days=31)).replace(day=1)

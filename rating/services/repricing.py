@@ -69,7 +69,7 @@ def reprice_periods(
     if months.height > known:
         charges = pl.concat([charges, _charges_in(months[known:], book)])
     depends = pl.col("rate_key").is_in([each.key for each in book.prices.rates if _depends(each, book)])
-    before = _whole(charges.filter(is_chosen | depends), charges, book)
+    before = _whole(charges.filter(is_chosen | depends), charges)
     kept = _described(before.filter(~is_chosen), months, book)
     matched = pl.concat([kept, found])
     if is_locked:
@@ -130,14 +130,13 @@ def _with_drawn(stands: Standing, draws: pl.DataFrame) -> Standing:
     return replace(stands, grants=both)
 
 
-def _whole(before: pl.DataFrame, charges: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Charges with all parts of their records, without records that were split over periods that are not here."""
-    if not (before["part"] > 0).any():
+def _whole(before: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
+    """Charges with the other parts of their records, whose amount they share; one period counts them all."""
+    split = charges.filter(pl.col("part") > 0)
+    if split.is_empty():
         return before
-    split = before.filter(pl.col("part") > 0)
-    parts = charges.join(split, on="udr_id", how="semi")
-    whole = parts.filter(repricing.of_whole_records(parts, _usage_of(parts, book)))
-    return pl.concat([before.join(split, on="udr_id", how="anti", maintain_order="left"), whole])
+    parts = charges.join(split, on="udr_id", how="semi").join(before, on="udr_id", how="semi", maintain_order="left")
+    return pl.concat([before.join(split, on="udr_id", how="anti", maintain_order="left"), parts])
 
 
 def _charges_in(months: pl.DataFrame, book: Book) -> pl.DataFrame:

@@ -14,11 +14,12 @@ from rating.core.settling import SETTLED, Subscription
 from rating.core.tariffs import PriceList
 
 # A row corrects the closed period that holds the usage's date, unless that is the period which bills it.
+# No foreign key holds what a charge names: a charge is billed though its service should be gone.
 BILLED_QUERY = """
     SELECT {columns} FROM (
         SELECT c.*, j.name AS own_jurisdiction, a.jurisdiction_id AS account_jurisdiction, s.number AS corrected
         FROM rating_charge c
-        JOIN rating_service v ON v.id = c.service_id
+        LEFT JOIN rating_service v ON v.id = c.service_id
         JOIN rating_account a ON a.id = c.account_id
         JOIN rating_billingperiod b ON b.id = c.period_id
         LEFT JOIN rating_jurisdiction j ON j.id = coalesce(v.jurisdiction_id, a.jurisdiction_id)
@@ -80,8 +81,8 @@ def subscriptions_of(account_ids: Sequence[int]) -> list[tuple[int, Subscription
 DUE: Schema = {
     "account_id": pl.Int64,
     "time_zone": pl.String,
-    "since": MOMENT,  # when the first period begins that is still to be made
-    "until": MOMENT,  # when the last subscription ends; null: it does not
+    "since": MOMENT,  # when the first subscription starts, or the last closed period ends, whichever is later
+    "until": MOMENT,  # before which the last subscription ends; null: it does not
 }
 
 DUE_QUERY = """
@@ -89,14 +90,19 @@ DUE_QUERY = """
         CASE WHEN bool_or(s.ends_at IS NULL) THEN NULL ELSE max(s.ends_at) END
     FROM ({subscriptions}) s (account_id, plan_id, service_id, starts_at, ends_at, jurisdiction)
     JOIN rating_account a ON a.id = s.account_id AND (a.closed_at IS NULL OR a.closed_at > {now})
-    LEFT JOIN (SELECT account_id, max(ends_at) AS ends_at FROM rating_billingperiod GROUP BY 1) p USING (account_id)
+    LEFT JOIN (
+        SELECT account_id, max(ends_at) AS ends_at FROM rating_billingperiod WHERE status = 'closed' GROUP BY 1
+    ) p USING (account_id)
     WHERE {plans} AND s.starts_at <= {now}
     GROUP BY a.id, a.time_zone
 """
 
 
 def accounts_due(plan_ids: Sequence[int], now: datetime) -> pl.DataFrame:
-    """The accounts that have plans, and from when on they lack billing periods, schema DUE."""
+    """The accounts that have plans, and from when to when they may lack billing periods, schema DUE.
+
+    Usage makes periods out of turn, so that months before an open period may be missing; none is before a closed one.
+    """
     query = sql.SQL(DUE_QUERY).format(
         subscriptions=sql.SQL(SUBSCRIPTIONS_QUERY).format(accounts=sql.SQL("true")),
         plans=in_array("plan_id", list(plan_ids), "bigint"),

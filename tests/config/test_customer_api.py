@@ -1,6 +1,8 @@
 """What machines read of UDRs and charges: only what counts, to the last digit, for those who may."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -70,6 +72,20 @@ def test_charges_of_an_account_add_up_to_its_summary(usage):
     assert len(charges) == mine.count() == sum(line["record_count"] for line in summary["lines"])
     total = next(row for row in selectors.charges_by_account() if row["number"] == "100041")["total"]
     assert sum(Charge._meta.get_field("amount").to_python(line["amount"]) for line in summary["lines"]) == total
+
+
+def test_charges_of_an_account_are_asked_for_by_its_periods(usage):
+    with CaptureQueriesContext(connection) as asked:
+        get("charges?account=100041", "rating.view_charge")
+    (query,) = [one["sql"] for one in asked if 'FROM "rating_charge"' in one["sql"]]
+    said = query[query.index("WHERE") :]
+    assert '"period_id" IN (' in said
+    assert "SELECT" not in said
+    assert "number" not in said
+
+
+def test_an_account_that_nobody_knows_has_no_charges(usage):
+    assert get("charges?account=1", "rating.view_charge").json()["results"] == []
 
 
 def test_an_unknown_account_and_a_bad_date_are_problems(usage):

@@ -108,6 +108,37 @@ def test_a_subscription_outside_the_period_owes_nothing():
     assert promised("period_id rated_quantity amount\n9 1 1", MINIMUM, bill=ended).lines == ()
 
 
+ENDED = Subscription(1, 7, MARCH - timedelta(days=90), MARCH)
+NOT_BEGUN = Subscription(1, 7, APRIL)
+NOTHING = charges(used(0)).clear()
+
+
+@pytest.mark.parametrize("subscription", [ENDED, NOT_BEGUN])
+@pytest.mark.parametrize("more", [{}, {"prorate": True}, {"per": "service"}])
+def test_a_service_that_ended_or_has_not_begun_owes_no_minimum(subscription, more):
+    bill = replace(BILL, subscriptions=(subscription,))
+    assert promised(NOTHING, replace(MINIMUM, **more), bill=bill).lines == ()
+
+
+def test_late_usage_of_a_service_that_ended_owes_no_minimum_but_is_capped():
+    bill = replace(BILL, subscriptions=(ENDED,))
+    late = used(30).replace("amount\n", "amount service_id\n") + " 7"
+    for minimum in (MINIMUM, replace(MINIMUM, per="service")):
+        assert added(promised(late, minimum, bill=bill)) == []
+        assert added(promised(late, replace(minimum, kind="maximum", amount=D(20)), bill=bill)) == [("maximum", -10)]
+
+
+def test_a_service_that_ended_owes_nothing_beside_one_that_goes_on():
+    bill = replace(BILL, subscriptions=(ENDED, replace(ENDED, service_id=8, until=None)))
+    statement = promised("service_id rated_quantity amount\n7 1 30", replace(MINIMUM, per="service"), bill=bill)
+    assert shown(statement, "kind", "service_id", "line_amount") == [("usage", None, 30), ("true_up", 8, 100)]
+
+
+def test_what_only_corrects_closed_statements_makes_no_promise_of_a_plan_that_nobody_has():
+    statement = promised("adjusts rated_quantity amount\nS-1 1 5", MINIMUM)
+    assert [line.kind for line in statement.lines] == ["adjustment"]
+
+
 @pytest.mark.parametrize(
     ("commitment", "lacking"),
     [

@@ -11,11 +11,13 @@ from rating.models import BillingPeriod, ClassTaxCategory, Jurisdiction, TaxCode
 from rating.services import billing
 
 from .factories import (
+    JUNE,
     LONG_AGO,
     NOW,
     AccountFactory,
     RatePlanFactory,
     ServiceFactory,
+    ServiceIdentifierFactory,
     UsageClassFactory,
     activate,
     subscriber,
@@ -27,9 +29,9 @@ pytestmark = pytest.mark.django_db
 APRIL = datetime(2026, 4, 10, tzinfo=UTC)
 
 
-def promising(**commitment):
+def promising(usage_class=None, **commitment):
     plan = RatePlanFactory()
-    usage_class = UsageClassFactory()
+    usage_class = usage_class or UsageClassFactory()
     rates = [{"usage_class": usage_class.name, "model": "per_unit", "price": "1"}]
     said = {"name": "floor", "kind": "minimum", "amount": "100", **commitment}
     activate(
@@ -37,6 +39,11 @@ def promising(**commitment):
         {"name": plan.name, "currency": "EUR", "groups": [{"name": "all", "rates": rates}], "commitments": [said]},
     )
     return plan, usage_class
+
+
+def lasting(service, *, since=LONG_AGO, until=None):
+    service.starts_at, service.ends_at = since, until
+    service.save()
 
 
 def months():
@@ -60,11 +67,50 @@ def test_periods_end_with_the_service_and_go_on_after_the_last():
     waiting({"usage_class": usage_class, "identifier": owner.identifier, "value": 30})
     while services.rate_batches(now=NOW):
         pass
-    service = owner.service
-    service.ends_at = datetime(2026, 6, 20, tzinfo=UTC)
-    service.save()
+    services.close_period(period=BillingPeriod.objects.get(), by=None, now=NOW)
+    lasting(owner.service, until=datetime(2026, 6, 20, tzinfo=UTC))
     services.open_due_periods(now=NOW)
     assert months() == ["2026-05", "2026-06"]
+
+
+def test_months_before_one_that_usage_opened_are_opened_too_and_it_is_left_alone():
+    plan, usage_class = promising()
+    owner = subscriber(plan)
+    lasting(owner.service, since=APRIL)
+    waiting({"usage_class": usage_class, "identifier": owner.identifier, "value": 30, "date": JUNE})
+    while services.rate_batches(now=NOW):
+        pass
+    assert months() == ["2026-06"]
+    assert services.open_due_periods(now=NOW) == 3
+    assert months() == ["2026-04", "2026-05", "2026-06", "2026-07"]
+
+
+def test_a_service_that_ends_with_a_month_owes_nothing_for_the_next():
+    plan, _ = promising()
+    account = AccountFactory(rate_plan=plan, time_zone="UTC")
+    lasting(ServiceFactory(account=account), since=APRIL, until=datetime(2026, 6, 1, tzinfo=UTC))
+    assert services.open_due_periods(now=NOW) == 2
+    assert months() == ["2026-04", "2026-05"]
+
+
+def test_a_month_is_opened_in_its_first_moment():
+    plan, _ = promising()
+    lasting(ServiceFactory(account=AccountFactory(rate_plan=plan, time_zone="UTC")), since=APRIL)
+    assert services.open_due_periods(now=datetime(2026, 6, 1, tzinfo=UTC)) == 3
+
+
+def test_a_service_that_ended_before_its_account_changed_plans_is_billed_no_minimum_again():
+    plan, usage_class = promising()
+    account = AccountFactory()
+    ended = ServiceFactory(account=account, rate_plan=plan)
+    lasting(ended, until=APRIL)
+    plain, _ = promising(kind="maximum", usage_class=usage_class)
+    owner = ServiceIdentifierFactory(service=ServiceFactory(account=account, rate_plan=plain))
+    waiting({"usage_class": usage_class, "identifier": owner.identifier, "value": 5, "date": JUNE})
+    while services.rate_batches(now=NOW):
+        pass
+    statement = services.close_period(period=BillingPeriod.objects.get(), by=None, now=NOW)
+    assert [line.kind for line in statement.lines.all()] == ["usage"]
 
 
 @pytest.mark.parametrize("commitment", [{"kind": "maximum"}, {"kind": "commitment", "true_up": False}])

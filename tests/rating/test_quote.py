@@ -301,17 +301,30 @@ def test_a_period_without_usage_still_owes_its_minimum():
     assert [statement["total"] for statement in told["statements"]] == ["10.00", "10.00"]
 
 
-def test_a_call_that_runs_over_midnight_is_split_into_the_next_month():
+def split_at_the_end_of_saturday():
     rate = {"usage_class": "call", "model": "per_unit", "price": "0.01"}
     saturday = {"name": "Saturday", "bands": [{"days": ["sat"]}]}
     groups = [
         {"name": "Saturday", "time_period": "Saturday", "at_boundary": "split", "rates": [rate]},
         {"name": "Else", "rates": [{**rate, "price": "0.02"}]},
     ]
-    plan = {"name": "Split", "currency": "EUR", "time_periods": [saturday], "groups": groups}
-    told = quoted(plan, [{"date": "2026-01-31T23:59:00Z", "value": "90"}])
+    return {"name": "Split", "currency": "EUR", "time_periods": [saturday], "groups": groups}
+
+
+def test_a_call_that_is_split_at_the_end_of_a_month_is_billed_by_the_month_in_which_it_starts():
+    told = quoted(split_at_the_end_of_saturday(), [{"date": "2026-01-31T23:59:00Z", "value": "90"}])
     assert [(charge["part"], charge["value"]) for charge in told["charges"]] == [(0, "60"), (1, "30")]
-    assert [statement["amount"] for statement in told["statements"]] == ["0.6", "0.6"]
+    assert [charge["date"] for charge in told["charges"]] == ["2026-01-31T23:59:00Z", "2026-02-01T00:00:00Z"]
+    assert [statement["amount"] for statement in told["statements"]] == ["1.2"]
+
+
+def test_a_call_that_outlasts_the_periods_of_the_document_is_billed_by_the_one_in_which_it_starts():
+    months = [("2026-01-15", "2026-02-01"), ("2026-02-01", "2026-02-15")]
+    periods = [{"starts_at": starts_at, "ends_at": ends_at} for starts_at, ends_at in months]
+    rows = [{"date": "2026-01-31T23:59:00Z", "value": "90"}, {"date": "2026-02-14T23:59:00Z", "value": "90"}]
+    told = quoted({"plan": split_at_the_end_of_saturday(), "periods": periods}, rows)
+    assert told["exceptions"] == []
+    assert [statement["amount"] for statement in told["statements"]] == ["1.2", "1.2"]
 
 
 def test_usage_outside_the_periods_of_the_document_is_an_exception():

@@ -287,7 +287,7 @@ def test_a_record_is_refused_whole_and_once_where_a_part_cannot_be_rated():
     assert "at 2026-05-08 18:00:00 UTC" in told["message"]
 
 
-def test_each_part_belongs_to_the_month_in_which_it_starts():
+def test_all_parts_belong_to_the_month_in_which_their_record_starts():
     nights = {"name": "Night", "bands": [{"days": ["sun"], "starts": "20:00"}]}
     of = book(
         plan(
@@ -298,8 +298,10 @@ def test_each_part_belongs_to_the_month_in_which_it_starts():
             time_periods=[nights],
         )
     )
-    matched, _ = match(usage("udr_id date value\n1 2026-05-31T21:00:00Z 7200"), of)
-    assert [month.month for month in matched["month"]] == [5, 6]
+    rows = usage("udr_id date value\n1 2026-05-31T21:00:00Z 7200\n2 2026-06-01T10:00:00Z 60\n3 2026-05-31T17:00:00Z 60")
+    matched, _ = match(rows, of)
+    assert [month.month for month in matched["month"]] == [5, 5, 6, 5]
+    assert [(date.month, date.hour) for date in matched["date"]][:2] == [(5, 21), (5, 22)]
 
 
 def test_a_record_in_more_parts_than_can_be_is_refused(monkeypatch):
@@ -309,3 +311,4 @@ def test_a_record_in_more_parts_than_can_be_is_refused(monkeypatch):
     )
     assert matched["udr_id"].to_list() == [2]
     assert refused["cause"].to_list() == ["system_error"]
+    assert "into more than 600 parts" in refused["message"][0]

@@ -177,7 +177,8 @@ def _weighted(counter: Counter, number: Decimal, record: Record) -> tuple[Decima
     """Quantity x seconds to the end: what changes the level held changes it from its date on."""
     starts_at, ends_at = _bounds(record)
     level = counter.level if counter.records else counter.held * _seconds(starts_at, ends_at)
-    return level + number * _seconds(record.date, ends_at), counter.held + number
+    # A part of a record may start after the period that counts it, in which its change is then held no second.
+    return level + number * _seconds(min(record.date, ends_at), ends_at), counter.held + number
 
 
 def _joined(rate: Rate, counter: Counter, window: str, level: Decimal) -> Decimal:

@@ -14,7 +14,8 @@ from .local_time import wall_clock
 from .refusing import refuse
 from .time_periods import Hours, begins_after, held_until, hours_of
 
-MOST_PARTS = 2_000
+# A charge's id has room for 4,096 entries: three times as many as this many parts and their reversals take.
+MOST_PARTS = 600
 
 # The share of an amount is rounded once: 76 digits cannot turn a quotient of 32 by 21 digits into a tie.
 EXACT = Context(prec=76)
@@ -58,8 +59,9 @@ def refuse_crumbs(rest: pl.DataFrame) -> pl.DataFrame:
     if rest.is_empty():
         return empty(REFUSED)
     message = pl.lit(
-        f"The record lasts over more than {MOST_PARTS:,} boundaries of time periods. Check its value, which the rate "
-        "group takes for seconds, or let the group rate records at their start; then rerate."
+        f"The record would be split at the boundaries of time periods into more than {MOST_PARTS:,} parts, which is "
+        "the most there can be. Check its value, which the rate group takes for seconds, or let the group rate records "
+        "at their start; then rerate."
     )
     return refuse(rest, "system_error", message)
 

@@ -18,12 +18,13 @@ def match_usage(chosen: pl.DataFrame, *, book: Book) -> Rated:
     """Find who pays for usage, by which plan, version and rate, and what the rate asks of it.
 
     chosen: as `choose_payers` leaves it, one row a record. Returns schema MATCHED, one row a record or, where a group
-    splits records at the boundaries of time periods, one for each part: its date is when it starts, its month that of
-    its date. Refuses, as a whole, what cannot be rated, with the message that says what is missing.
+    splits records at the boundaries of time periods, one for each part: its date is when it starts, its month that in
+    which its record starts, so that one billing period counts the whole record. Refuses, as a whole, what cannot be
+    rated, with the message that says what is missing.
     """
     paid = find_payers(chosen, book)
     parts = _match_parts(paid.rated, book)
-    described = describe_matched(add_costs(add_months(parts.rated), book), book)
+    described = describe_matched(add_costs(_add_months(parts.rated), book), book)
     refused = pl.concat([paid.refused, parts.refused, described.refused])
     if parts.rated.height + parts.refused.height == paid.rated.height:
         return Rated(described.rated, refused)
@@ -49,3 +50,11 @@ def _match_parts(paid: pl.DataFrame, book: Book) -> Rated:
         parts = rejoin(pl.concat(each.select(columns) for each in matched))
         return Rated(share_amounts(parts), pl.concat(refused))
     return Rated(matched[0], pl.concat(refused))
+
+
+def _add_months(rated: pl.DataFrame) -> pl.DataFrame:
+    """Add `month`, that in which each record starts: the earliest of its parts."""
+    dated = add_months(rated)
+    if not (rated["part"] > 0).any():
+        return dated
+    return dated.with_columns(pl.col("month").min().over("udr_id"))

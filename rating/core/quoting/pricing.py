@@ -44,30 +44,23 @@ def quote(setting: Setting, records: Sequence[Record]) -> Quote:
     paid = chosen.rated.with_columns(identifier=pl.coalesce("named", "identifier")).drop("named")
     found = match_usage(paid, book=book)
     dates = [each.date for each in named if each.date]
-    latest = found.rated["date"].max()  # parts of a split record may lie in the month after it
-    periods = period_rows(world, [*dates, latest] if isinstance(latest, datetime) else dates)
+    periods = period_rows(world, dates)
     matched = placed(found.rated, world, periods)
     standing = _standing(world, periods, since)
-    priced = price_usage(_in_period(matched), prices=world.prices, periods=periods, standing=standing)
+    priced = price_usage(matched, prices=world.prices, periods=periods, standing=standing)
     bills = _bills(world, periods, priced.rated, since)
     categories = {world.class_ids[each.name]: each.tax_category for each in world.classes}
     statements = settle(
         _settled(world, priced.rated), bills=bills, prices=world.prices, categories=categories, tax=setting.tax
     )
-    outside = [_without_period(usage.filter(~is_inside)), _without_period(matched.filter(pl.col("month").is_null()))]
-    refused = pl.concat([*outside, chosen.refused, found.refused, priced.refused])
+    outside = _without_period(usage.filter(~is_inside))
+    refused = pl.concat([outside, chosen.refused, found.refused, priced.refused])
     return Quote(world, named, priced, refused.sort("udr_id"), periods, bills, statements)
-
-
-def _in_period(matched: pl.DataFrame) -> pl.DataFrame:
-    """Records that lie in a period with all their parts."""
-    outside = matched.filter(pl.col("month").is_null()).select("udr_id")
-    return matched.join(outside, on="udr_id", how="anti", maintain_order="left")
 
 
 def _without_period(outside: pl.DataFrame) -> pl.DataFrame:
     message = pl.lit("No period of the document holds the date of this usage. Add the period, or leave periods out.")
-    return refuse(outside.unique("udr_id", keep="first", maintain_order=True), "no_period", message)
+    return refuse(outside, "no_period", message)
 
 
 def _standing(world: World, periods: pl.DataFrame, since: datetime) -> Standing:

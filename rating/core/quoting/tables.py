@@ -147,12 +147,11 @@ def in_periods(usage: pl.DataFrame, world: World) -> pl.Series:
 
 
 def placed(matched: pl.DataFrame, world: World, periods: pl.DataFrame) -> pl.DataFrame:
-    """MATCHED with `month` as the document's own periods have it; null where none of them holds the usage."""
+    """MATCHED, of records that start in a period, with `month` as the document's own periods have it."""
     if not world.setting.periods:
         return matched
     bounds = periods.select("account_id", "month", "starts_at", "ends_at")
-    own = matched.select("udr_id", "part", "account_id", "date").join(bounds, on="account_id")
+    own = matched.filter(pl.col("part") == 0).select("udr_id", "account_id", "date").join(bounds, on="account_id")
     own = own.filter((pl.col("starts_at") <= pl.col("date")) & (pl.col("date") < pl.col("ends_at")))
-    own = own.select("udr_id", "part", "month")
-    columns = matched.columns
-    return matched.drop("month").join(own, on=["udr_id", "part"], how="left", maintain_order="left").select(columns)
+    own = own.select("udr_id", "month")
+    return matched.drop("month").join(own, on="udr_id", how="left", maintain_order="left").select(matched.columns)

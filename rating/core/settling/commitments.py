@@ -44,7 +44,8 @@ def commitment_lines(
 
     lines: the bill's lines of usage; spent: its spending by service and hour. Every plan that was used or subscribed
     to is asked, in the version of the last moment at which it was had. What adjusts a closed statement counts for
-    nothing.
+    nothing. A plan or a service whose subscriptions all lie outside the period lacks nothing, whatever late usage it
+    has: what is over is still taken off or charged.
 
     - An account's commitment is held against the rounded amounts of its lines (before credit), so that statement and
       promise agree to the cent; a service's against its usage rounded to the minor unit; an hour's or a day's against
@@ -57,13 +58,14 @@ def commitment_lines(
       taxed at its account or service, as the usage that counts, if that is of one category.
     """
     made: list[Line] = []
-    used_plans = {line.plan_id for line in lines if line.plan_id is not None}
+    used_plans = {line.plan_id for line in lines if line.kind == "usage" and line.plan_id is not None}
     with localcontext(EXACT):
         for plan_id in sorted(used_plans | {each.plan_id for each in bill.subscriptions}):
-            subscriptions = _within_period(bill, plan_id)
+            subscriptions, outside = _within_period(bill, plan_id)
             version = _version(prices, plan_id, subscriptions)
             for commitment in version.plan.commitments if version else ():
-                asked = _Asked(bill, commitment, plan_id, subscriptions, categories, _keys(commitment, plan_id, prices))
+                keys = _keys(commitment, plan_id, prices)
+                asked = _Asked(bill, commitment, plan_id, subscriptions, outside, categories, keys)
                 if commitment.within is None and commitment.per == "account":
                     portions = [_of_lines(lines, asked)]
                 else:
@@ -78,12 +80,16 @@ class _Asked:
     commitment: Commitment
     plan_id: int
     subscriptions: tuple[Subscription, ...]  # of the plan, cut to the period
+    outside: frozenset[int | None]  # services that had the plan before or after the period only; None: all of them
     categories: Categories
     rate_keys: frozenset[int] | None  # of the rates whose usage counts; None: all of the plan
 
 
-def _within_period(bill: Bill, plan_id: int) -> tuple[Subscription, ...]:
-    """The subscriptions of a plan, cut to the period; the whole period where usage shows up without any."""
+def _within_period(bill: Bill, plan_id: int) -> tuple[tuple[Subscription, ...], frozenset[int | None]]:
+    """The subscriptions of a plan, cut to the period, and whose lie outside.
+
+    The whole period stands in where there is none: usage shows up in it all the same.
+    """
     cut = [
         Subscription(
             plan_id,
@@ -96,7 +102,10 @@ def _within_period(bill: Bill, plan_id: int) -> tuple[Subscription, ...]:
         if each.plan_id == plan_id
     ]
     held = tuple(each for each in cut if each.until and each.since < each.until)
-    return held or (Subscription(plan_id, None, bill.starts_at, bill.ends_at),)
+    outside = {each.service_id for each in cut} - {None, *(each.service_id for each in held)}
+    if cut and not held:
+        outside.add(None)
+    return held or (Subscription(plan_id, None, bill.starts_at, bill.ends_at),), frozenset(outside)
 
 
 def _version(prices: PriceList, plan_id: int, subscriptions: Iterable[Subscription]) -> Version | None:
@@ -173,7 +182,7 @@ def _lines(asked: _Asked, portions: Iterable[Portion], category: str | None) -> 
     over: dict[tuple[Kind, int | None], dict[Place, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for portion in portions:
         rest = _amount(asked, portion.service_id) - portion.used
-        if rest > 0 and (commitment.kind == "minimum" or (commitment.kind == "commitment" and commitment.true_up)):
+        if rest > 0 and _makes_up(commitment) and portion.service_id not in asked.outside:
             lacking[portion.service_id] += rest
         elif rest < 0 and commitment.kind == "maximum":
             _share(over["maximum", portion.service_id], -min(-rest, max(portion.owed, ZERO)), portion)
@@ -184,6 +193,10 @@ def _lines(asked: _Asked, portions: Iterable[Portion], category: str | None) -> 
     for (kind, service_id), places in over.items():
         for place, amount in apportioned(places, asked.bill.currency).items():
             yield _line(asked, kind, service_id, place, amount)
+
+
+def _makes_up(commitment: Commitment) -> bool:
+    return commitment.kind == "minimum" or (commitment.kind == "commitment" and commitment.true_up)
 
 
 def _share(places: dict[Place, Decimal], amount: Decimal, portion: Portion) -> None:

@@ -1,6 +1,6 @@
 """Billing periods of accounts that owe something whether they use anything or not."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -17,6 +17,8 @@ MONTHS: dict[str, pl.DataType | type[pl.DataType]] = {
     "month": pl.Date,
 }
 
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @transaction.atomic
 def open_due_periods(*, now: datetime) -> int:
@@ -24,13 +26,15 @@ def open_due_periods(*, now: datetime) -> int:
 
     Usage makes its periods by itself. Without one, what was promised would never be billed.
     """
-    promising = {each.plan_id for each in store.book().prices.versions if _promises(each)}
+    promising = [each for each in store.book().prices.versions if _promises(each)]
     if not promising:
         return 0
+    plan_ids = sorted({each.plan_id for each in promising})
+    first = min(each.starts_at or LONG_AGO for each in promising)
     due = [
         (account_id, time_zone, month)
-        for account_id, time_zone, since, until in store.accounts_due(sorted(promising), now).iter_rows()
-        for month in _months(since, min(until - INSTANT, now) if until else now, time_zone)
+        for account_id, time_zone, since, until in store.accounts_due(plan_ids, now).iter_rows()
+        for month in _months(max(since, first), min(until - INSTANT, now) if until else now, time_zone)
     ]
     if not due:
         return 0

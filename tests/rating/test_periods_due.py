@@ -148,3 +148,15 @@ def test_tax_comes_from_the_tables_unless_an_engine_stands_in(monkeypatch):
     monkeypatch.setattr(billing, "TAX_ENGINES", [TenOfEachLine()])
     sheet = services.statement_of(period=period)
     assert (sheet.tax_total, len(sheet.taxes)) == (20, 2)
+
+
+def test_nothing_is_owed_for_the_time_before_a_plan_promised_anything():
+    plan = RatePlanFactory()
+    rates = [{"usage_class": UsageClassFactory().name, "model": "per_unit", "price": "1"}]
+    said = {"name": plan.name, "currency": "EUR", "groups": [{"name": "all", "rates": rates}]}
+    activate(plan, said)
+    floor = {"name": "floor", "kind": "minimum", "amount": "100"}
+    activate(plan, {**said, "commitments": [floor]}, starts_at=datetime(2026, 6, 1, tzinfo=UTC))
+    ServiceFactory(account=AccountFactory(rate_plan=plan), starts_at=APRIL)
+    services.open_due_periods(now=NOW)
+    assert months() == ["2026-06", "2026-07"]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rating', '0011_periods_are_asked_to_close'),
+        ('rating', '0012_what_charges_name_stays'),
     ]
 
     operations = [

@@ -268,6 +268,21 @@ def test_attempts_of_workers_that_still_work_park_nothing(owners):
     assert (asked.status, asked.attempts) == ("shown", 0)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_crash_parks_nothing_that_others_still_work_on(owners, monkeypatch):
+    asked = asked_for()
+    Repricing.objects.update(attempts=3)
+    monkeypatch.setattr(store, "chosen_charges", lambda *args: 1 / 0)
+    with another_session() as cursor:
+        cursor.execute(f"SELECT pg_advisory_lock_shared(hashtextextended('rating_repricing {asked.pk}', 0))")
+        assert services.reprice_waiting(now=NOW) == 1
+    asked.refresh_from_db()
+    assert (asked.status, "ZeroDivisionError" in asked.error) == ("counting", True)
+    assert services.reprice_waiting(now=NOW) == 0
+    asked.refresh_from_db()
+    assert (asked.status, "ZeroDivisionError" in asked.error) == ("errored", True)
+
+
 @pytest.mark.django_db
 def test_accounts_are_listed_at_once_for_one_and_by_a_worker_for_many(owners):
     one = asked_for(account=owners[0].service.account_id)

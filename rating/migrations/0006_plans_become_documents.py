@@ -1,9 +1,13 @@
 """What the tables of groups, rates, tiers and buckets say becomes a version's document; balances become grants."""
 
 from collections import defaultdict
+from itertools import count
 
 from django.db import migrations
 from django.utils import timezone
+
+from mediation.core.spec import FaultySpecError
+from rating.core.plans.document import read_plan
 
 # A reversal counts where its charge did; what a closed period had used up of its tiers and buckets stayed used up.
 BACKFILL = """
@@ -85,7 +89,7 @@ def plans_of_currencies(apps, plan, groups):
     plans = {currencies[0]: plan}
     for currency in currencies[1:]:
         copy = RatePlan.objects.create(
-            name=f"{plan.name[:190]} ({currency})", description=plan.description, currency=currency,
+            name=free_name(RatePlan, plan.name, currency), description=plan.description, currency=currency,
             is_default=plan.is_default,
         )
         plans[currency] = copy
@@ -94,6 +98,14 @@ def plans_of_currencies(apps, plan, groups):
             rate_plan=copy
         )
     return plans
+
+
+def free_name(plans, name, currency):
+    """“Gold (USD)”, or “Gold (USD) 2” and so on where plans are called that already."""
+    for number in count(1):
+        free = f"{name[:180]} ({currency})" + (f" {number}" if number > 1 else "")
+        if not plans.objects.filter(name=free).exists():
+            return free
 
 
 def inheriting(apps):
@@ -165,10 +177,27 @@ def write_version(apps, plan, own, currency, groups, old_groups):
     document = {"name": own.name, "currency": currency, "groups": groups}
     if buckets:
         document["buckets"] = buckets
+    faults = faults_of(apps, document)
+    note = f"Not active, for it has faults: {faults}" if faults else "As it stood before plans had versions."
     apps.get_model("rating", "PlanVersion").objects.create(
-        plan=own, number=1, document=document, note="As it stood before plans had versions.", status="active",
-        starts_at=min(group.starts_at for group in old_groups), created_at=timezone.now(), activated_at=timezone.now(),
+        plan=own, number=1, document=document, note=note if len(note) <= 200 else f"{note[:199]}…",
+        status="draft" if faults else "active", starts_at=min(group.starts_at for group in old_groups),
+        created_at=timezone.now(), activated_at=None if faults else timezone.now(),
     )
+
+
+def faults_of(apps, document):
+    """What keeps a document from pricing usage, in words; empty where nothing does.
+
+    The old tables held what a document may not say. Workers read every active version, so one with faults would stop
+    them all; as a draft it is mended and activated by hand, and its usage is refused until then.
+    """
+    classes = set(apps.get_model("mediation", "UsageClass").objects.values_list("name", flat=True))
+    try:
+        read_plan(document, usage_classes=classes)
+    except FaultySpecError as faulty:
+        return "; ".join(str(fault) for fault in faulty.faults)
+    return ""
 
 
 class Migration(migrations.Migration):

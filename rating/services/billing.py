@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import prefetch_related_objects
+import polars as pl
+from django.db.models import Q, prefetch_related_objects
 
 from rating import selectors, store
 from rating.core.settling import (
+    Adjusted,
     Bill,
     Statement,
     Subscription,
     TableTax,
+    TaxedUsage,
     TaxEngine,
     TaxPart,
     TaxSettings,
@@ -93,13 +96,13 @@ def drafted(*, periods: Sequence[BillingPeriod]) -> list[tuple[Bill, Statement]]
     charges = store.billed_charges([period.pk for period in periods], known.prices)
     categories = dict(ClassTaxCategory.objects.values_list("usage_class_id", "category"))
     found: dict[int, tuple[Bill, Statement]] = {}
-    for tax, bills in _by_tax(_bills(periods)):
+    for tax, bills in _by_tax(_bills(periods, charges)):
         settled = settle(charges, bills=bills, prices=known.prices, categories=categories, tax=tax)
         found.update({bill.period_id: (bill, draft) for bill, draft in zip(bills, settled, strict=True)})
     return [found[period.pk] for period in periods]
 
 
-def _bills(periods: Sequence[BillingPeriod]) -> list[tuple[Bill, Jurisdiction | None]]:
+def _bills(periods: Sequence[BillingPeriod], charges: pl.DataFrame) -> list[tuple[Bill, Jurisdiction | None]]:
     accounts = {period.account_id: period.account for period in periods}
     subscriptions = defaultdict(list)
     for account_id, subscription in store.subscriptions_of(list(accounts)):
@@ -107,9 +110,7 @@ def _bills(periods: Sequence[BillingPeriod]) -> list[tuple[Bill, Jurisdiction | 
     exemptions = defaultdict(list)
     for exemption in TaxExemption.objects.filter(account__in=accounts):
         exemptions[exemption.account_id].append(exemption)
-    issued: dict[int, dict[str, datetime]] = defaultdict(dict)
-    for statement in StatementRow.objects.filter(period__account__in=accounts).select_related("period"):
-        issued[statement.period.account_id][str(statement)] = statement.period.ends_at - INSTANT
+    adjusted = _adjusted(charges, exemptions)
     jurisdictions = Jurisdiction.objects.in_bulk()
     return [
         (
@@ -117,7 +118,7 @@ def _bills(periods: Sequence[BillingPeriod]) -> list[tuple[Bill, Jurisdiction | 
                 period,
                 subscriptions[period.account_id],
                 exemptions[period.account_id],
-                issued[period.account_id],
+                adjusted[period.account_id],
                 jurisdiction,
             ),
             jurisdiction,
@@ -131,10 +132,10 @@ def _bill(
     period: BillingPeriod,
     subscriptions: Sequence[Subscription],
     exemptions: Iterable[TaxExemption],
-    issued: dict[str, datetime],
+    adjusted: dict[str, Adjusted],
     jurisdiction: Jurisdiction | None,
 ) -> Bill:
-    valid = [each for each in exemptions if _holds(each, period.ends_at)]
+    is_exempt, categories = _exempt_at(exemptions, period.ends_at)
     return Bill(
         period_id=period.pk,
         currency=period.account.currency,
@@ -143,15 +144,51 @@ def _bill(
         ends_at=period.ends_at,
         subscriptions=tuple(subscriptions),
         jurisdiction=jurisdiction.name if jurisdiction else "",
-        is_tax_exempt=any(not each.category for each in valid),
-        exempt_categories=frozenset(each.category for each in valid if each.category),
-        adjusted=issued,
+        is_tax_exempt=is_exempt,
+        exempt_categories=categories,
+        adjusted=adjusted,
     )
 
 
-def _holds(exemption: TaxExemption, ends_at: datetime) -> bool:
-    """Whether it holds at the last moment of the period, as codes of tax must."""
-    return exemption.starts_at < ends_at and (exemption.ends_at is None or exemption.ends_at >= ends_at)
+def _exempt_at(exemptions: Iterable[TaxExemption], ends_at: datetime) -> tuple[bool, frozenset[str]]:
+    """Whether no tax is borne at all, and the categories of which none is, at the last moment before `ends_at`."""
+    valid = {
+        each.category
+        for each in exemptions
+        if each.starts_at < ends_at and (each.ends_at is None or each.ends_at >= ends_at)
+    }
+    return "" in valid, frozenset(valid - {""})
+
+
+def _adjusted(charges: pl.DataFrame, exemptions: dict[int, list[TaxExemption]]) -> dict[int, dict[str, Adjusted]]:
+    """The issued statements that charges correct, with how they were taxed, by account and number."""
+    found: dict[int, dict[str, Adjusted]] = defaultdict(dict)
+    numbers = [int(number) for number in charges["adjusts"].drop_nulls().unique().to_list()]
+    if not numbers:
+        return found
+    issued = list(StatementRow.objects.filter(number__in=numbers).select_related("period"))
+    usage = _taxed_usage(issued)
+    for statement in issued:
+        period = statement.period
+        found[period.account_id][str(statement)] = Adjusted(
+            period.ends_at - INSTANT,
+            *_exempt_at(exemptions[period.account_id], period.ends_at),
+            usage=tuple(usage[str(statement)]),
+        )
+    return found
+
+
+def _taxed_usage(statements: Sequence[StatementRow]) -> dict[str, set[TaxedUsage]]:
+    """Where and as what statements taxed usage, and what has corrected them since, by the number of the statement."""
+    own = Q(statement__in=statements, kind=StatementLine.Kind.USAGE)
+    since = Q(adjusts__in=[str(each) for each in statements], kind=StatementLine.Kind.ADJUSTMENT)
+    accounts = {each.period.account_id for each in statements}
+    found: dict[str, set[TaxedUsage]] = defaultdict(set)
+    lines = StatementLine.objects.filter(own | since, statement__period__account__in=accounts)
+    for line in lines.select_related("statement"):
+        taxed = TaxedUsage(line.usage_class_id, line.rate_id, line.jurisdiction, line.tax_category)
+        found[line.adjusts or str(line.statement)].add(taxed)
+    return found
 
 
 def _by_tax(

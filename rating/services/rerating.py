@@ -9,17 +9,18 @@ from typing import Any
 import polars as pl
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Case, Value, When
+from django.db.models import Case, F, Value, When
 
 from mediation import services as mediation
 from mediation.core.spec import FaultySpecError
+from mediation.models import UdrBatch
 from mediation.services import require_permission
 from rating import selectors, store
 from rating.core import repricing
 from rating.core.matching import Book
 from rating.core.plans.document import read_plan
 from rating.core.tariffs import Version, price_list
-from rating.models import PlanVersion, RepricedAccount, Repricing
+from rating.models import Charge, PlanVersion, RepricedAccount, Repricing
 from rating.services.exceptions import UnableToRerate
 from rating.services.repricing import Repriced, apply, periods_together, reprice_periods
 
@@ -48,7 +49,7 @@ def propose_rerate(*, filters: Mapping[str, Any], reason: str, by: User | None, 
     asked = Repricing.objects.create(
         kind=Repricing.Kind.RERATE, filters=_known(filters), reason=reason.strip(), created_at=now, created_by=by
     )
-    if not _list_accounts(asked):
+    if _is_vain(asked):
         raise UnableToRerate("No usage that was charged fits. Widen the filter.")
     mediation.ring(name="rate", now=now)
     return asked
@@ -69,7 +70,7 @@ def ask_what_if(*, version: PlanVersion, filters: Mapping[str, Any], by: User | 
         created_at=now,
         created_by=by,
     )
-    if not _list_accounts(asked):
+    if _is_vain(asked):
         raise UnableToAskWhatIf(f"No usage of plan {version.plan} was charged then. Choose another time.")
     mediation.ring(name="rate", now=now)
     return asked
@@ -80,6 +81,16 @@ def _known(filters: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UnableToRerate(f"Unknown filters: {', '.join(unknown)}. Known are {', '.join(FILTERS)}.")
     return {name: value for name, value in filters.items() if value not in (None, "")}
+
+
+def _is_vain(asked: Repricing) -> bool:
+    """Whether it is soon seen that no charge fits. One account is listed at once, many by the worker that begins."""
+    if "account" in asked.filters:
+        return not _list_accounts(asked)
+    imported = asked.filters.get("import")
+    if imported is not None and not UdrBatch.objects.filter(import_id=imported).exists():
+        return True
+    return not Charge.objects.exists()
 
 
 def _list_accounts(asked: Repricing) -> int:
@@ -119,39 +130,85 @@ def retry_repricing(*, asked: Repricing, by: User | None, now: datetime) -> None
 def reprice_waiting(*, now: datetime) -> int:
     """Work on the next accounts of an unfinished repricing; returns how many, 0 where none waits for a worker.
 
-    Each step is a transaction: the accounts are locked, priced, written and marked done, or nothing is. A step that
-    crashes is tried three times, then its repricing is parked as errored with the trace.
+    Each step is a transaction: the accounts are locked, priced, written and marked done, or nothing is. A step whose
+    worker crashes or dies is tried three times, then its repricing is parked as errored with the trace.
     """
     asked = _claim(now)
     if asked is None:
         return 0
     try:
-        return _work(asked, now)
+        count = _work(asked, now) if _is_listed(asked) else 0
+        if not count:
+            _left(asked)
+        return count
     except Exception:
         _crashed(asked, traceback.format_exc())
         return 1
+    finally:
+        store.end_work(asked.pk)
 
 
 @transaction.atomic
 def _claim(now: datetime) -> Repricing | None:
-    """The oldest unfinished repricing that no other worker applies."""
+    """The oldest unfinished repricing that no other worker applies.
+
+    An attempt is counted before the work, as a worker that is killed tells nothing. Several may share in one repricing:
+    while another session is at work on it, attempts say nothing yet.
+    """
     unfinished = Repricing.objects.filter(status__in=(Status.COUNTING, Status.WAITING)).order_by("pk")
-    asked = unfinished.select_for_update(skip_locked=True).first()
-    if asked is not None and asked.status == Status.COUNTING:
+    while asked := unfinished.select_for_update(skip_locked=True).first():
+        if not _is_worn(asked):
+            break
+        asked.error = asked.error or f"The worker died in each of {MAX_ATTEMPTS} attempts."
+        asked.status = Status.ERRORED
+        asked.save(update_fields=["status", "error"])
+    else:
+        return None
+    Repricing.objects.filter(pk=asked.pk).update(attempts=F("attempts") + 1)
+    if asked.status == Status.COUNTING:
         # What is only worked out locks no period, so that all workers may share in it.
         mediation.ring(name="rate", now=now)
+    store.begin_work(asked.pk)
     return asked
+
+
+def _is_worn(asked: Repricing) -> bool:
+    return asked.attempts >= MAX_ATTEMPTS and store.is_deserted(asked.pk)
+
+
+@transaction.atomic
+def _left(asked: Repricing) -> None:
+    """There was nothing to do, or another worker does it, whose end is not waited for: that was no attempt."""
+    if _lock_free(asked):
+        Repricing.objects.filter(pk=asked.pk, attempts__gt=0).update(attempts=F("attempts") - 1)
 
 
 @transaction.atomic
 def _crashed(asked: Repricing, trace: str) -> None:
-    """Note a crash. Crashes are counted, not claims, as several workers may have claimed it at once."""
+    """Keep the trace of a crash, whose attempt was counted by its claim, and park what crashed too often."""
     crashed = Repricing.objects.select_for_update().get(pk=asked.pk)
-    crashed.attempts += 1
     crashed.error = trace
-    if crashed.attempts >= MAX_ATTEMPTS and crashed.status == asked.status:
+    if crashed.status == asked.status and _is_worn(crashed):
         crashed.status = Status.ERRORED
-    crashed.save(update_fields=["attempts", "error", "status"])
+    crashed.save(update_fields=["error", "status"])
+
+
+@transaction.atomic
+def _is_listed(asked: Repricing) -> bool:
+    """List the accounts where that was left to the workers; False while another one does. Kept if the work fails."""
+    if asked.status != Status.COUNTING or asked.accounts.exists():
+        return True
+    if not _lock_free(asked):
+        return False
+    if not asked.accounts.exists():  # else another worker listed them before we had the lock
+        _list_accounts(asked)
+    return True
+
+
+def _lock_free(asked: Repricing) -> bool:
+    """Lock the repricing, at the step that it was claimed at; False where another worker has the lock."""
+    free = Repricing.objects.select_for_update(skip_locked=True).filter(pk=asked.pk, status=asked.status)
+    return free.first() is not None
 
 
 @transaction.atomic
@@ -160,10 +217,14 @@ def _work(asked: Repricing, now: datetime) -> int:
     book = _book(asked)
     # One worker at a time applies: two would lock the periods of families in different orders. Nor do two share in what
     # families share, since it is worked out for a whole family at once.
-    alone = Repricing.objects.select_for_update(skip_locked=True).filter(pk=asked.pk)
-    if (is_applied or book.prices.shares_in_families) and not alone.exists():
+    if (is_applied or book.prices.shares_in_families) and not _lock_free(asked):
+        return 0
+    # Two rerates that are applied at the same time would wait for each other's periods.
+    if is_applied and not store.is_alone("rating_apply"):
         return 0
     accounts = _next_accounts(asked)
+    if not Repricing.objects.filter(pk=asked.pk, status=asked.status).exists():
+        return 0  # it came to its next step before we had the locks
     if not accounts:
         return _finish(asked, now)
     chosen = store.chosen_charges(asked.filters, accounts)

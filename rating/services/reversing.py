@@ -78,7 +78,9 @@ def billed_anew(charges: pl.DataFrame) -> pl.DataFrame:
 def _moved(charges: pl.DataFrame) -> pl.DataFrame:
     if charges.is_empty():
         return charges.select("id", billed_id="period_id")
-    zoned = charges.select("id", "date", "account_id").join(store.zones_of(charges["account_id"]), on="account_id")
+    # The parts of a record are taken back together, wherever it ended.
+    started = charges.select("id", "account_id", date=pl.col("date").min().over("udr_id"))
+    zoned = started.join(store.zones_of(charges["account_id"]), on="account_id")
     dated = add_months(zoned)
     periods = store.lock_open_periods(dated.select("account_id", "time_zone", "month").unique())
     return dated.join(periods, on=["account_id", "month"]).select("id", billed_id="period_id")

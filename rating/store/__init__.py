@@ -30,7 +30,16 @@ from .periods import (
     zones_of,
 )
 from .plans import active_prices, book, bucket_ids_of, classes, plans, rate_ids_of
-from .repricings import accounts_charged, chosen_charges, closed_periods_charged, note_accounts, note_other_accounts
+from .repricings import (
+    accounts_charged,
+    begin_work,
+    chosen_charges,
+    closed_periods_charged,
+    end_work,
+    is_deserted,
+    note_accounts,
+    note_other_accounts,
+)
 from .standing import (
     grants_of,
     put_standing,
@@ -46,7 +55,11 @@ __all__ = [
     "accounts_charged",
     "accounts_due",
     "active_prices",
+<<<<<<< HEAD
     "alone",
+=======
+    "begin_work",
+>>>>>>> main
     "billed_charges",
     "book",
     "bucket_ids_of",
@@ -59,8 +72,10 @@ __all__ = [
     "copy_in_charges",
     "copy_in_draws",
     "draws_of",
+    "end_work",
     "grants_of",
     "is_alone",
+    "is_deserted",
     "lock_accounts",
     "lock_free_periods",
     "lock_open_periods",

@@ -13,7 +13,8 @@ from rating.core.repricing import with_rate_keys
 from rating.core.settling import SETTLED, Subscription
 from rating.core.tariffs import PriceList
 
-# A row corrects the closed period that holds the usage's date, unless that is the period which bills it.
+# A row corrects the closed period that holds the usage's date, unless that is the period which bills it. What is dated
+# after the period that counts it, as a part of a record that was split over its end, is of that one's last moment.
 # No foreign key holds what a charge names: a charge is billed though its service should be gone.
 BILLED_QUERY = """
     SELECT {columns} FROM (
@@ -23,16 +24,18 @@ BILLED_QUERY = """
         JOIN rating_account a ON a.id = c.account_id
         JOIN rating_billingperiod b ON b.id = c.period_id
         LEFT JOIN rating_jurisdiction j ON j.id = coalesce(v.jurisdiction_id, a.jurisdiction_id)
+        LEFT JOIN rating_billingperiod k ON k.id = c.counting_period_id
+        CROSS JOIN LATERAL (SELECT least(c.date, k.ends_at - interval '1 microsecond') AS date) used
         LEFT JOIN rating_billingperiod p
-            ON p.account_id = c.account_id AND p.starts_at <= c.date AND p.ends_at > c.date AND p.id <> c.period_id
-            AND c.date < b.starts_at
+            ON p.account_id = c.account_id AND p.starts_at <= used.date AND p.ends_at > used.date
+            AND p.id <> c.period_id AND used.date < b.starts_at
         LEFT JOIN rating_statement s ON s.period_id = p.id
         WHERE c.period_id = ANY({periods}::bigint[])
     ) billed
 """
 COLUMNS = {
     "jurisdiction": sql.SQL("coalesce(own_jurisdiction, '')"),
-    "adjusts": sql.SQL("lpad(corrected::text, 8, '0')"),
+    "adjusts": sql.SQL("lpad(corrected::text, greatest(8, length(corrected::text)), '0')"),
 }
 WITH_RATE = {"version_id": pl.Int64, "rate_id": pl.Int64}
 

@@ -10,6 +10,7 @@ from psycopg import sql
 from mediation.store import CopyMismatchError, copy_in, copy_out, in_array
 from rating.core.frames import Schema
 from rating.store.charges import still_standing
+from rating.store.periods import is_alone
 
 STANDING = "c.kind = 'charge' AND NOT EXISTS (SELECT FROM rating_charge r WHERE r.id = c.id + 1 AND r.date = c.date)"
 CONDITIONS: dict[str, Callable[[Any], sql.Composed]] = {
@@ -34,8 +35,12 @@ NOTE = """
     UPDATE rating_repricedaccount r SET is_done = true, {amounts},
         changed_count = n.changed + coalesce(r.changed_count, 0),
         refused_count = n.refused + coalesce(r.refused_count, 0)
-    FROM noted_account n WHERE r.repricing_id = {repricing} AND r.account_id = n.account_id
+    FROM noted_account n WHERE r.repricing_id = {repricing} AND r.account_id = n.account_id AND NOT r.is_done
+        AND EXISTS (SELECT FROM rating_repricing a WHERE a.id = {repricing} AND {step})
 """
+# Of a step that works out accounts another worker may have crashed; what we found out is right all the same.
+STEP_SHOWN = "a.status IN ('counting', 'errored')"
+STEP_APPLIED = "a.status = 'waiting'"
 NOTE_OTHERS = """
     INSERT INTO rating_repricedaccount AS r
         (repricing_id, account_id, udr_count, is_done, before, after, changed_count, refused_count)
@@ -55,7 +60,14 @@ def _fits(filters: Mapping[str, Any]) -> sql.Composed:
 
 
 def accounts_charged(filters: Mapping[str, Any], *, repricing_id: int) -> sql.Composed:
-    """The statement that lists the accounts whose standing charges fit, as accounts of a repricing."""
+    """The statement that lists the accounts whose standing charges fit, as accounts of a repricing.
+
+    Of one account it is quick, by the numbers of its periods; without one it goes through all charges of the time.
+    """
+    fits = _fits(filters)
+    if "account" in filters:
+        numbers = _periods_of([int(filters["account"])], filters.get("from"))
+        fits = sql.SQL("{} AND {}").format(in_array("period_id", numbers, "bigint"), fits)
     return sql.SQL(
         "INSERT INTO rating_repricedaccount (repricing_id, account_id, udr_count, is_done)"
         " SELECT {repricing}, c.account_id, {standing}, false FROM rating_charge c WHERE {fits}"
@@ -63,7 +75,7 @@ def accounts_charged(filters: Mapping[str, Any], *, repricing_id: int) -> sql.Co
     ).format(
         repricing=sql.Literal(repricing_id),
         standing=sql.SQL("sum(CASE c.kind WHEN 'charge' THEN 1 ELSE -1 END)"),
-        fits=_fits(filters),
+        fits=fits,
     )
 
 
@@ -108,17 +120,40 @@ def note_accounts(repricing_id: int, found: pl.DataFrame, *, is_applied: bool) -
     """Note what accounts of a repricing come to, and that they are done.
 
     found: account_id, before, after, changed, refused. is_applied: the charges were changed, not only worked out.
+    Raises CopyMismatchError where one of them is done already, or the repricing is at another step.
     """
-    amounts = sql.SQL(NOTE_APPLIED if is_applied else NOTE_SHOWN)
-    written = _note(sql.SQL(NOTE).format(amounts=amounts, repricing=sql.Literal(repricing_id)), found)
+    amounts, step = (NOTE_APPLIED, STEP_APPLIED) if is_applied else (NOTE_SHOWN, STEP_SHOWN)
+    statement = sql.SQL(NOTE).format(amounts=sql.SQL(amounts), step=sql.SQL(step), repricing=sql.Literal(repricing_id))
+    written = _note(statement, found)
     if written != found.height:
-        raise CopyMismatchError(f"{found.height} accounts were worked out, {written} of them are known")
+        raise CopyMismatchError(f"{found.height} accounts were worked out, {written} of them wait for that")
 
 
 def note_other_accounts(repricing_id: int, found: pl.DataFrame) -> None:
     """Note what the usage of others adds to accounts that are charged for it now; found as above."""
     if not found.is_empty():
         _note(sql.SQL(NOTE_OTHERS).format(repricing=sql.Literal(repricing_id)), found)
+
+
+def begin_work(repricing_id: int) -> None:
+    """Say that this session works on a repricing, until `end_work` or its own end; who is killed says it no more."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", [_work_on(repricing_id)])
+
+
+def end_work(repricing_id: int) -> None:
+    """Take back one `begin_work`."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock_shared(hashtextextended(%s, 0))", [_work_on(repricing_id)])
+
+
+def is_deserted(repricing_id: int) -> bool:
+    """Whether no other session works on a repricing; none will begin until the transaction ends."""
+    return is_alone(_work_on(repricing_id))
+
+
+def _work_on(repricing_id: int) -> str:
+    return f"rating_repricing {repricing_id}"
 
 
 def _note(statement: sql.Composable, found: pl.DataFrame) -> int:

@@ -127,6 +127,10 @@ class World:
         self.make("Rate", group=over, usage_class=self.voice, model="pass_through")
         self.make("Rate", group=over, usage_class=self.data, model="graduated")
         self.make("RatePlan", name="Empty")
+        self.make("RatePlan", name="Gold (USD)")
+        faulty = self.make("RatePlan", name="Faulty")
+        group = self.make("RateGroup", plan=faulty, position=1, name="two\nlines", currency="EUR", starts_at=APRIL)
+        self.make("Rate", group=group, usage_class=self.voice, price="0.02")
 
     def owner(self, number, currency, **fields):
         account = self.make("Account", number=number, name=number, currency=currency, **fields)
@@ -214,16 +218,27 @@ def test_every_plan_is_of_one_currency_and_has_a_version_that_says_what_it_said(
     plans = {plan.name: plan for plan in RatePlan.objects.all()}
     assert {name: (plan.currency, plan.is_default) for name, plan in plans.items()} == {
         "Gold": ("EUR", True),
-        "Gold (USD)": ("USD", True),
+        "Gold (USD)": ("EUR", False),
+        "Gold (USD) 2": ("USD", True),
         "Empty": ("EUR", False),
+        "Faulty": ("EUR", False),
     }
-    for version in PlanVersion.objects.select_related("plan"):
+    for version in PlanVersion.objects.exclude(plan__name="Faulty").select_related("plan"):
         assert services.faults_of(document=version.document, plan=version.plan) == []
         assert (version.status, version.starts_at) == ("active", APRIL)
     gold = plans["Gold"].versions.get().document
     assert [group["name"] for group in gold["groups"]] == ["Base", "Base at 3"]
     assert [rate["model"] for rate in gold["groups"][1]["rates"]] == ["pass_through"]
     assert gold["buckets"] == [{"name": "Included", "size": "50", "usage_classes": ["Voice"]}]
+
+
+def test_a_plan_that_said_what_no_document_may_say_becomes_a_draft_that_names_its_faults(db_of_old):
+    (version,) = PlanVersion.objects.filter(plan__name="Faulty")
+    assert (version.status, version.activated_at, version.starts_at) == ("draft", None, APRIL)
+    assert version.note.startswith("Not active, for it has faults: /groups/0/name: ")
+    assert version.document["groups"][0]["rates"] == [
+        {"name": "Voice", "usage_class": "Voice", "model": "per_unit", "price": "0.02"}
+    ]
 
 
 def test_charges_name_the_rate_and_version_that_priced_them(db_of_old):
@@ -245,7 +260,7 @@ def test_tiers_and_allowances_stand_where_they_stood(db_of_old):
 
 def test_whoever_inherited_a_plan_is_priced_by_it_in_his_currency(db_of_old):
     plans = dict(Account.objects.values_list("number", "rate_plan__name"))
-    assert plans == {"E": "Gold", "U": "Gold (USD)", "U-below": None, "E-below": "Gold (USD)", "default": None}
+    assert plans == {"E": "Gold", "U": "Gold (USD) 2", "U-below": None, "E-below": "Gold (USD) 2", "default": None}
 
 
 def test_every_rule_holds_and_putting_in_order_changes_nothing(db_of_old):

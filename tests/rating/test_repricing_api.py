@@ -188,3 +188,21 @@ def test_without_the_permission_nothing_is_told_or_done():
     for address in ("rerates", "rerates/1/apply", "what-ifs"):
         answer = post(address, {}, SEE)
         assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+
+
+def test_a_request_for_many_accounts_reads_no_more_than_one_charge(plan):
+    asks = client(RERATE)
+    with CaptureQueriesContext(connection) as asked:
+        answer = asks.post("/api/v1/rerates", {"reason": "x", "plan": "Standard"}, format="json")
+    assert answer.status_code == 202
+    read = [one["sql"] for one in asked if "rating_charge" in one["sql"]]
+    assert [sql.endswith("LIMIT 1") for sql in read] == [True]
+    began = get(f"rerates/{answer.json()['id']}", SEE).json()
+    assert (began["status"], began["progress"]["accounts"]) == ("counting", 0)
+
+
+def test_a_rerate_of_an_account_without_charges_of_that_kind_is_refused(plan):
+    UsageClassFactory(name="texts")
+    answer = post("rerates", {"reason": "x", "account": "A-1", "usage_class": "texts"}, RERATE)
+    assert (answer.status_code, answer.json()["code"]) == (409, "unable_to_rerate")
+    assert not Repricing.objects.exists()

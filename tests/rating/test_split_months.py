@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db.models import Sum
 
+from config.reconciling import RULES, differences
 from mediation.models import UdrBatch
 from rating import services
 from rating.models import BillingPeriod, Charge, Counter
@@ -78,7 +79,20 @@ def test_the_month_can_be_put_in_order_and_closed_and_the_record_taken_back():
     assert charged() == {5: 7200 + 1800 + 3600, 6: 7200}
     assert close_all() == [7200 + 1800 + 3600, 7200]
     take_back(batch)
-    assert Charge.objects.filter(udr_id__gte=batch.pk, kind="reversal").count() == 2
+    assert Charge.objects.filter(kind="reversal").count() == 2
+
+
+def test_what_corrects_a_closed_month_names_its_statement_for_all_parts():
+    used = caller({"model": "per_unit", "price": "1"})
+    batch = waiting(used(AT_ELEVEN, value=7200))
+    waiting(used(datetime(2026, 6, 1, 10, tzinfo=UTC), value=7200))
+    work()
+    may, june = BillingPeriod.objects.order_by("starts_at")
+    issued = services.close_period(period=may, by=None, now=NOW)
+    take_back(batch)
+    corrected = services.close_period(period=june, by=None, now=NOW).lines.order_by("position")
+    told = [(line.kind, line.adjusts, line.amount) for line in corrected]
+    assert sorted(told) == [("adjustment", str(issued), -3600), ("adjustment", str(issued), -3600), ("usage", "", 7200)]
 
 
 def test_putting_either_month_in_order_alone_changes_nothing():
@@ -86,6 +100,7 @@ def test_putting_either_month_in_order_alone_changes_nothing():
     waiting(used(AT_ELEVEN, value=7200), used(datetime(2026, 5, 31, 10, tzinfo=UTC), value=7200))
     waiting(used(datetime(2026, 6, 1, 10, tzinfo=UTC), value=7200))
     work()
+    assert [rule.name for rule in RULES if "rating_" in rule.query and differences(rule)] == []
     before, counted = charged(), counters()
     for month in (5, 6):
         BillingPeriod.objects.filter(starts_at__month=month).update(is_unsettled=True)

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rating.core.settling import (
+    Adjusted,
     Bill,
     TableTax,
     TaxableLine,
     TaxCode,
     TaxContext,
     Taxed,
+    TaxedUsage,
     TaxPart,
     TaxSettings,
     settle,
@@ -191,7 +193,12 @@ def test_an_adjustment_is_taxed_as_the_statement_was_that_it_adjusts():
         code("20", starts_at=datetime(2026, 2, 1, tzinfo=UTC)),
     )
     bill = Bill(
-        1, "EUR", "UTC", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC), adjusted={"S-1": january}
+        1,
+        "EUR",
+        "UTC",
+        datetime(2026, 3, 1, tzinfo=UTC),
+        datetime(2026, 4, 1, tzinfo=UTC),
+        adjusted={"S-1": Adjusted(january)},
     )
     (statement,) = settle(
         charges("adjusts jurisdiction rated_quantity amount\n- AT 1 100\nS-1 AT -1 -50"),
@@ -201,6 +208,63 @@ def test_an_adjustment_is_taxed_as_the_statement_was_that_it_adjusts():
         tax=TableTax(codes),
     )
     assert [(each.line, each.percent, each.amount) for each in statement.tax_amounts] == [(1, 20, 20), (2, 10, -5)]
+
+
+VAT = TableTax((code("20"), code("19", jurisdiction="DE"), code("5", jurisdiction="DE", category="books")))
+
+
+def corrected(drawn, *used, jurisdiction="DE", category="usage", **then):
+    """Jurisdiction, percentage and tax of the lines that correct January, with what January's lines were taxed as."""
+    january = Adjusted(MAY, usage=tuple(TaxedUsage(1, *place) for place in used), **then)
+    march, april = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    bill = Bill(1, "EUR", "UTC", march, april, jurisdiction=jurisdiction, adjusted={"S-1": january})
+    (statement,) = settle(charges(drawn), bills=[bill], prices=listed(PER_UNIT), categories={1: category}, tax=VAT)
+    return sorted((each.jurisdiction, each.percent, each.amount) for each in statement.tax_amounts)
+
+
+UNDONE = "kind adjusts service_id jurisdiction rated_quantity amount\nreversal S-1 7 DE -1 -100\n"
+LATE = "adjusts service_id jurisdiction rated_quantity amount\nS-1 7 DE 1 100\n"
+
+
+def test_an_adjustment_is_taxed_where_the_statement_was_that_it_adjusts():
+    assert corrected(UNDONE, (0, "AT", "usage")) == [("AT", 20, -20)]
+    assert corrected(LATE, (0, "AT", "usage")) == [("AT", 20, 20)]
+    assert corrected(UNDONE, (0, "", "usage")) == []
+
+
+def test_an_adjustment_is_taxed_as_its_class_was():
+    assert corrected(UNDONE, (0, "DE", "books")) == [("DE", 5, -5)]
+    assert corrected(UNDONE, (0, "DE", "usage"), category="books") == [("DE", 19, -19)]
+
+
+def test_usage_in_the_period_itself_is_taxed_where_its_service_is():
+    now_and_then = f"{UNDONE}charge - 7 DE 1 100\n"
+    assert corrected(now_and_then, (0, "AT", "usage")) == [("AT", 20, -20), ("DE", 19, 19)]
+
+
+def test_a_service_with_a_place_of_its_own_that_was_not_billed_there_is_taxed_where_it_is():
+    assert corrected(LATE, (0, "AT", "usage"), jurisdiction="AT") == [("DE", 19, 19)]
+    assert corrected(UNDONE, (0, "AT", "usage"), jurisdiction="AT") == [("AT", 20, -20)]
+
+
+def test_lines_of_the_rate_tell_more_than_those_of_the_class_and_several_tell_nothing():
+    assert corrected(UNDONE, (0, "AT", "usage"), (1, "DE", "usage")) == [("AT", 20, -20)]
+    assert corrected(UNDONE, (1, "AT", "usage")) == [("AT", 20, -20)]
+    assert corrected(UNDONE, (0, "AT", "usage"), (0, "DE", "usage")) == [("DE", 19, -19)]
+    assert corrected(UNDONE) == [("DE", 19, -19)]
+
+
+def test_what_is_undone_and_made_anew_stays_in_one_place():
+    anew = f"{UNDONE}charge S-1 7 DE 1 100\n"
+    assert corrected(anew, (0, "AT", "usage")) == []
+    assert corrected(f"{anew}charge S-1 7 DE 1 50\n", (0, "AT", "usage")) == [("AT", 20, 10)]
+
+
+def test_an_exemption_of_then_holds_for_adjustments_and_one_of_now_does_not():
+    assert corrected(UNDONE, is_tax_exempt=True) == []
+    assert corrected(UNDONE, exempt_categories=frozenset({"usage"})) == []
+    taxable = [replace(line, context=CONTEXT) for line in lines("-100")]
+    assert total(TableTax((code("20"),)).tax(taxable, context=replace(CONTEXT, is_exempt=True))) == -20
 
 
 def test_the_taxes_of_a_statement_are_told_by_part_and_percentage():

@@ -1,6 +1,6 @@
 """The end of a period: charges become lines, commitments add theirs, tax is reckoned, totals are drawn."""
 
-from .bills import Bill, Categories, Kind, Line, Subscription
+from .bills import Adjusted, Bill, Categories, Kind, Line, Subscription, TaxedUsage
 from .commitments import commitment_lines
 from .frames import SETTLED
 from .lines import first_alike, usage_lines
@@ -21,6 +21,7 @@ from .taxing import (
 
 __all__ = [
     "SETTLED",
+    "Adjusted",
     "Bill",
     "Categories",
     "Kind",
@@ -37,6 +38,7 @@ __all__ = [
     "TaxTotal",
     "TaxableLine",
     "Taxed",
+    "TaxedUsage",
     "commitment_lines",
     "first_alike",
     "name_of",

@@ -29,11 +29,35 @@ class Subscription:
 
 
 @dataclass(frozen=True)
+class TaxedUsage:
+    """Where and as what a line of usage was taxed. jurisdiction, tax_category: "" where it was not."""
+
+    usage_class_id: int | None
+    rate_id: int | None
+    jurisdiction: str
+    tax_category: str
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """How a closed statement was taxed that charges of a later period correct.
+
+    at: the last moment of its period, as of which codes and exemptions are judged. exempt_categories: tax categories
+    that the account paid no tax of then. usage: its lines of usage, and the lines that have corrected them since.
+    """
+
+    at: datetime
+    is_tax_exempt: bool = False
+    exempt_categories: frozenset[str] = frozenset()
+    usage: tuple[TaxedUsage, ...] = ()
+
+
+@dataclass(frozen=True)
 class Bill:
     """A billing period of an account, from `starts_at` to before `ends_at`, and what its statement must know.
 
     jurisdiction: where the account is taxed; "" where nowhere. exempt_categories: tax categories it pays no tax of.
-    adjusted: the last moments of the periods of the closed statements that charges of this one adjust, by their number.
+    adjusted: the closed statements that charges of this period adjust, by their number.
     """
 
     period_id: int
@@ -45,7 +69,7 @@ class Bill:
     jurisdiction: str = ""
     is_tax_exempt: bool = False
     exempt_categories: frozenset[str] = frozenset()
-    adjusted: Mapping[str, datetime] = field(default_factory=dict)
+    adjusted: Mapping[str, Adjusted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import polars as pl
 from rating.core.costs import EXACT
 from rating.core.tariffs import PriceList
 
+from .adjusting import categorised_as_before, taxed_as_before
 from .bills import ZERO, Bill, Categories, Line
 from .commitments import INSTANT, commitment_lines
 from .frames import SETTLED
@@ -46,18 +47,19 @@ def settle(
     """The statement of each bill, in the order of `bills`; of a period without charges too.
 
     charges: SETTLED, of any number of periods; those of other periods are left out. categories: tax category by
-    usage class id. tax: None for no tax at all. The answer does not depend on the order of the rows. Codes of tax hold
-    as of the last moment of the period, or of the adjusted statement's (see `Bill.adjusted`). Raises OverflowError
-    where 38 digits cannot hold a sum.
+    usage class id. tax: None for no tax at all. The answer does not depend on the order of the rows. Codes of tax and
+    exemptions hold as of the last moment of the period; adjustments are taxed as the statement was that they adjust
+    (see `Bill.adjusted`). Raises OverflowError where 38 digits cannot hold a sum.
     """
     known = {bill.period_id: bill for bill in bills}
     own = first_alike(charges.select(*SETTLED).filter(pl.col("period_id").is_in(list(known))), prices)
+    own = taxed_as_before(own, bills=bills, prices=prices)
     currencies = {period_id: bill.currency for period_id, bill in known.items()}
     lines = usage_lines(own, prices=prices, currencies=currencies, categories=categories)
     spent = spending(own, bills, prices)
     statements = []
     for bill in bills:
-        used = lines.get(bill.period_id, [])
+        used = categorised_as_before(lines.get(bill.period_id, []), bill.adjusted)
         promised = commitment_lines(bill, used, spent.get(bill.period_id, ()), prices=prices, categories=categories)
         statements.append(_statement(bill, (*used, *promised), tax))
     return statements
@@ -73,18 +75,7 @@ def name_of(line: Line) -> str:
 
 def _statement(bill: Bill, lines: tuple[Line, ...], tax: TaxEngine | None) -> Statement:
     context = TaxContext(bill.currency, bill.is_tax_exempt, bill.exempt_categories)
-    last = bill.ends_at - INSTANT
-    taxable = [
-        TaxableLine(
-            number=number,
-            name=name_of(line),
-            category=line.tax_category,
-            jurisdiction=line.jurisdiction,
-            amount=line.line_amount,
-            at=bill.adjusted.get(line.adjusts, last) if line.adjusts else last,
-        )
-        for number, line in enumerate(lines, start=1)
-    ]
+    taxable = [_taxable(bill, number, line) for number, line in enumerate(lines, start=1)]
     taxed = tax.tax(taxable, context=context) if tax else Taxed(())
     with localcontext(EXACT):
         tax_total = sum((each.amount for each in taxed.amounts), ZERO)
@@ -100,3 +91,16 @@ def _statement(bill: Bill, lines: tuple[Line, ...], tax: TaxEngine | None) -> St
             total=subtotal + tax_total,
             faults=taxed.faults,
         )
+
+
+def _taxable(bill: Bill, number: int, line: Line) -> TaxableLine:
+    adjusted = bill.adjusted.get(line.adjusts) if line.adjusts else None
+    return TaxableLine(
+        number=number,
+        name=name_of(line),
+        category=line.tax_category,
+        jurisdiction=line.jurisdiction,
+        amount=line.line_amount,
+        at=adjusted.at if adjusted else bill.ends_at - INSTANT,
+        context=TaxContext(bill.currency, adjusted.is_tax_exempt, adjusted.exempt_categories) if adjusted else None,
+    )

@@ -54,10 +54,20 @@ class TaxSettings:
 
 
 @dataclass(frozen=True)
+class TaxContext:
+    """Who is taxed, in which currency."""
+
+    currency: str
+    is_exempt: bool = False
+    exempt_categories: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class TaxableLine:
     """What tax must know of a line. number: its place in the statement, 1 the first. amount: in minor units.
 
-    at: the moment whose codes hold: of an adjustment, that of the statement that it adjusts.
+    at: the moment whose codes hold: of an adjustment, that of the statement that it adjusts. context: who was taxed
+    there; None: as all of the statement is.
     """
 
     number: int
@@ -66,15 +76,7 @@ class TaxableLine:
     jurisdiction: str
     amount: Decimal
     at: datetime
-
-
-@dataclass(frozen=True)
-class TaxContext:
-    """Who is taxed, in which currency."""
-
-    currency: str
-    is_exempt: bool = False
-    exempt_categories: frozenset[str] = frozenset()
+    context: TaxContext | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ class TableTax:
         faults: list[str] = []
         for line in lines:
             category = self.settings.mixed_category if line.category is None else line.category
-            if context.is_exempt or category in context.exempt_categories:
+            whose = line.context or context
+            if whose.is_exempt or category in whose.exempt_categories:
                 continue
             if category != "" and line.jurisdiction in self._codes:
                 offered = self._codes[line.jurisdiction].get(category, [])

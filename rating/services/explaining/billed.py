@@ -56,7 +56,7 @@ def _tiers(picture: Picture | None) -> str:
 def _lines(statement: StatementRow, billed: Charge) -> QuerySet[StatementLine]:
     """The lines that the charge may stand on: of its class and rate, and of its kind."""
     own = Q(usage_class_id=billed.usage_class_id, plan_id=billed.plan_id, rate_id=billed.rate_id)
-    is_late = billed.date < billed.period.starts_at
+    is_late = billed.date < billed.period.starts_at or billed.counting_period_id != billed.period_id
     kind = StatementLine.Kind.ADJUSTMENT if is_late else StatementLine.Kind.USAGE
     return StatementLine.objects.filter(own, statement=statement, kind=kind).order_by("position")
 

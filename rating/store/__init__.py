@@ -55,11 +55,8 @@ __all__ = [
     "accounts_charged",
     "accounts_due",
     "active_prices",
-<<<<<<< HEAD
     "alone",
-=======
     "begin_work",
->>>>>>> main
     "billed_charges",
     "book",
     "bucket_ids_of",

@@ -42,7 +42,7 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
         "rate": [
             rating_selectors.batches_waiting(now=now),
             rating_selectors.periods_unsettled(),
-            rating_selectors.periods_to_close(now),
+            rating_selectors.periods_to_close(),
             rating_selectors.repricings_unfinished(),
         ],
     }

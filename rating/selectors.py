@@ -68,11 +68,11 @@ def periods_asked() -> QuerySet[BillingPeriod]:
     return BillingPeriod.objects.filter(close_asked_at__isnull=False, status=BillingPeriod.Status.OPEN)
 
 
-def periods_to_close(now: datetime) -> QuerySet[BillingPeriod]:
+def periods_to_close() -> QuerySet[BillingPeriod]:
     """Open periods that somebody asked to close, once the batches are done that were there when it was asked."""
     oldest = batches_unfinished().order_by("mediated_at").values_list("mediated_at", flat=True).first()
     asked = periods_asked().filter(work_attempts__lt=MAX_ATTEMPTS)
-    return asked.filter(close_asked_at__lt=oldest) if oldest else asked.filter(close_asked_at__lte=now)
+    return asked.filter(close_asked_at__lt=oldest) if oldest else asked
 
 
 def periods_after_open(period_ids: Sequence[int]) -> QuerySet[BillingPeriod]:

@@ -80,7 +80,7 @@ def close_asked(*, now: datetime) -> int:
     with store.alone(ORDERING) as is_alone:
         if not is_alone:
             return 0
-        claimed = _claim(selectors.periods_to_close(now).order_by("starts_at", "pk"), CLOSED_AT_ONCE)
+        claimed = _claim(selectors.periods_to_close().order_by("starts_at", "pk"), CLOSED_AT_ONCE)
         if not claimed:
             _tell_what_waits()
         return _tried(claimed, now, _close_together)

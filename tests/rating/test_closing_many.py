@@ -48,7 +48,7 @@ def test_every_period_gets_its_statement_in_the_order_of_months_and_no_number_is
     for statement in statements:
         months.setdefault(statement.period.account_id, []).append(statement.period.starts_at)
     assert all(own == sorted(own) and len(own) == 2 for own in months.values())
-    assert not selectors.periods_to_close(NOW).exists()
+    assert not selectors.periods_to_close().exists()
 
 
 def test_nothing_is_closed_while_a_batch_may_still_bring_charges():

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mediation.core.expressions import fields_of
 from rating.core.plans.spec import CLIMBING, RETROACTIVE, Bucket, Group, Plan, Rate
+
+# A part of a record that was split may start this much later than its record.
+LONGEST_RECORD = timedelta(days=366)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,12 @@ class PriceList:
     def needs_extensions(self) -> bool:
         """Whether any version asks for extensions of the UDR."""
         return any("Extensions." in field for version in self.versions for field in fields_asked(version.plan))
+
+    @property
+    def longest_record(self) -> timedelta:
+        """How much later than its record a part of it may start: not at all where no group splits records."""
+        groups = (group for version in self.versions for group in version.plan.groups)
+        return LONGEST_RECORD if any(group.at_boundary == "split" for group in groups) else timedelta()
 
     @property
     def followed_class_ids(self) -> frozenset[int]:

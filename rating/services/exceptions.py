@@ -12,7 +12,7 @@ from mediation.services import require_permission
 from rating import store
 from rating.models import RatingException
 from rating.services.claiming import count_uncharged, lock_batches
-from rating.services.pricing import LONGEST_RECORD, CountMismatchError, charge_usage
+from rating.services.pricing import CountMismatchError, charge_usage
 
 CHUNK = 50_000
 
@@ -54,7 +54,7 @@ def _rerate(waiting: QuerySet[RatingException], batch_ids: set[int], by: User | 
     book = store.book()
     earliest, latest = min(dates.values()), max(dates.values())
     usage = store.usage_of_udrs(list(dates), earliest, latest, with_extensions=book.prices.needs_extensions)
-    entries = store.next_entries(list(dates), earliest, latest + LONGEST_RECORD)
+    entries = store.next_entries(list(dates), earliest, latest + book.prices.longest_record)
     outcome = charge_usage(usage=usage, book=book, now=now, entries=entries)
     charged = outcome.charged["udr_id"].unique()
     count_uncharged(batches, charged, by=-1)

@@ -1,7 +1,7 @@
 """Usage into charges and rating exceptions: read, think, write, in the caller's transaction."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
@@ -11,9 +11,6 @@ from rating.core.frames import Priced
 from rating.core.ledger import price_usage
 from rating.core.matching import Book, choose_payers, match_usage
 from rating.core.tariffs import PriceList
-
-# A part of a record that was split may start this much later than its record.
-LONGEST_RECORD = timedelta(days=31)
 
 
 class CountMismatchError(RuntimeError):

@@ -14,7 +14,7 @@ from rating.core.matching import Book, describe_matched
 from rating.core.periods import add_months, span_of
 from rating.core.tariffs import PricedRate
 from rating.services.exceptions import move_exceptions
-from rating.services.pricing import LONGEST_RECORD, Charged, Matched, find_rates, lock_lasting, outcome_of, write
+from rating.services.pricing import Charged, Matched, find_rates, lock_lasting, outcome_of, write
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def reprice_periods(
     matched = pl.concat([kept, found])
     if is_locked:
         lock_lasting(matched=matched, prices=book.prices)
-    entries = _entries(before, matched) if is_locked else None
+    entries = _entries(before, matched, book) if is_locked else None
     return _priced(before, matched, anew.refused, months, book, now, entries)
 
 
@@ -174,7 +174,9 @@ def _usage_of(charges: pl.DataFrame, book: Book) -> pl.DataFrame:
         return empty(USAGE)
     earliest, latest = span_of(charges["date"])
     numbers = charges["udr_id"].unique().to_list()
-    return store.usage_of_udrs(numbers, earliest - LONGEST_RECORD, latest, with_extensions=book.prices.needs_extensions)
+    return store.usage_of_udrs(
+        numbers, earliest - book.prices.longest_record, latest, with_extensions=book.prices.needs_extensions
+    )
 
 
 def _anew(chosen: pl.DataFrame, months: pl.DataFrame, book: Book, now: datetime) -> Matched:
@@ -216,16 +218,12 @@ def _moved(matched: pl.DataFrame, months: pl.DataFrame, is_locked: bool) -> tupl
     return placed.with_columns(month=pl.coalesce("goes_by", "month")).select(matched.columns), months
 
 
-def _entries(before: pl.DataFrame, matched: pl.DataFrame) -> pl.DataFrame | None:
+def _entries(before: pl.DataFrame, matched: pl.DataFrame, book: Book) -> pl.DataFrame | None:
     if matched.is_empty():
         return None
     earliest, latest = span_of(pl.concat([before["date"], matched["date"]]))
-    return store.next_entries(matched["udr_id"].unique().to_list(), earliest, latest + LONGEST_RECORD)
-
-
-def no_difference(repriced: Repriced) -> bool:
-    """Whether everything stays as it is."""
-    return repriced.taken.is_empty() and repriced.made.charged.is_empty()
+    latest += book.prices.longest_record
+    return store.next_entries(matched["udr_id"].unique().to_list(), earliest, latest)
 
 
 def apply(repriced: Repriced, *, now: datetime) -> int:

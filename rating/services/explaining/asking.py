@@ -17,9 +17,8 @@ from rating.core.ledger.totals import by_owner
 from rating.core.ledger.usage import with_periods
 from rating.core.matching import Book, choose_payers, describe_matched
 from rating.core.periods import add_months
-from rating.core.tariffs import PricedRate
+from rating.core.tariffs import LONGEST_RECORD, PricedRate
 from rating.models import Bucket, Charge
-from rating.services.pricing import LONGEST_RECORD
 from rating.store.explaining import charge_frame, charges_of_udr, charges_sharing, periods_of_family
 
 NOTHING = Decimal(0)

@@ -138,8 +138,8 @@ class ActivationForm(forms.Form):
     starts_at = forms.DateTimeField(
         label="Starts at",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S"),
-        help_text="Usage from this moment on is priced by it, by the date of the usage. What it promises to spend holds "
-        "for the whole of a billing period at whose end it is the version in force.",
+        help_text="Usage from this moment on is priced by it, by the date of the usage. Its commitments hold for the "
+        "whole of a billing period at whose end it is the version in force.",
     )
 
 

@@ -10,7 +10,7 @@ from mediation.admin import kit
 from mediation.admin.previews import page
 from mediation.core.spec import Fault, FaultySpecError
 from mediation.models import UsageClass
-from rating.core.quoting import answer, quote, read_setting, read_usage
+from rating.core.quoting import answer, quote, read_setting, read_together, read_usage
 from rating.models import PlanVersion
 
 MOST_RECORDS = 1_000
@@ -45,8 +45,8 @@ def quote_page(model_admin: kit.ModelAdmin, request: HttpRequest, version: PlanV
 
 def _quoted(document: Any, rows: str) -> dict[str, Any]:
     """An answer as `quote --json` prints it. Raises FaultySpecError."""
-    setting = read_setting({"plan": document, "classes": list(_classes(document))})
-    records = read_usage(rows)
+    plan = {"plan": document, "classes": list(_classes(document))}
+    setting, records = read_together(lambda: read_setting(plan), lambda: read_usage(rows))
     if len(records) > MOST_RECORDS:
         raise FaultySpecError([Fault("/usage", f"has {len(records):,} records; paste at most {MOST_RECORDS:,}")])
     try:

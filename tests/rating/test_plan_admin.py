@@ -303,6 +303,17 @@ def test_tiers_buckets_and_what_cannot_be_charged_are_shown(plan, admin_client):
     assert "2</strong> would not be charged" in page
 
 
+def test_columns_that_say_nothing_are_left_out(plan, draft, admin_client):
+    rows = "account,usage_class,value\n1,voice,17"
+    page = tried(admin_client, draft, rows)
+    assert "measured</th>" in page
+    assert not any(f"{name}</th>" in page for name in ("account, service", "free", "from buckets", "credit"))
+    bucket = {"name": "Included", "size": "5", "usage_classes": ["voice"]}
+    page = tried(admin_client, activate(plan, document(buckets=[bucket])), f"{rows}\n2,voice,1")
+    assert all(f"{name}</th>" in page for name in ("account, service", "from buckets"))
+    assert not any(f"{name}</th>" in page for name in ("free", "credit"))
+
+
 def test_usage_and_documents_with_faults_are_told(draft, admin_client):
     assert "must be a number" in tried(admin_client, draft, "usage_class,value\nvoice,x")
     assert "at most 1,000" in tried(admin_client, draft, "value\n" + "1\n" * 1_001)

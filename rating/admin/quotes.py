@@ -16,7 +16,7 @@ from rating.models import PlanVersion
 MOST_RECORDS = 1_000
 MOST_CHARS = 500_000
 MAY_BE_EMPTY = ("tier", "free_quantity", "draws", "credit")
-EMPTY = (None, "", "0", [])
+EMPTY: tuple[Any, ...] = (None, "", "0", [])
 EXAMPLE_DAY = "2026-01-05"
 
 

@@ -16,7 +16,7 @@ from mediation.admin.filters import start_of
 from mediation.models import UsageClass
 from rating import services
 from rating.models import Account, BillingPeriod, PlanVersion, RatePlan, Repricing
-from rating.services.rerating import FILTERS
+from rating.services.rerating import FILTERS, left_out
 
 MOMENT = "%Y-%m-%dT%H:%M:%S"
 # What the list of charges is filtered by -> what a rerate is; a filter that is not here is none of a rerate's.
@@ -131,6 +131,9 @@ def rerate_page(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespon
         "Charged usage is rated again by the payers, plans and prices of today. First you see what that would change,"
         " by account; nothing changes before you apply it. What was billed already is corrected by adjustments."
     )
+    plan = _chosen(form, "plan")
+    said = left_out(plan_id=plan and plan.pk, version_id=None)
+    lead = " ".join([lead, *said])
     return kit.form_page(model_admin, request, form, title="Rerate", button="Work it out", lead=lead)
 
 
@@ -155,7 +158,18 @@ def what_if_page(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespo
         "What would usage that was charged have cost by this version? You see the difference by account and in total."
         " No charge is made or changed."
     )
+    version = _chosen(form, "version")
+    said = left_out(plan_id=version and version.plan_id, version_id=version and version.pk)
+    lead = " ".join([lead, *said])
     return kit.form_page(model_admin, request, form, title="What if", button="Work it out", lead=lead)
+
+
+def _chosen(form: forms.Form, name: str) -> Any:
+    """What the form comes with in a field, by a link or from the last try; None where that is nothing that there is."""
+    try:
+        return form.fields[name].clean(form[name].value())
+    except forms.ValidationError:
+        return None
 
 
 def _shown(asked: Repricing) -> HttpResponse:

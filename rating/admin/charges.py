@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
@@ -39,13 +40,10 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         "explain_link",
         "kind_mark",
         kit.moment("date"),
-        "account",
-        "service",
-        "usage_class",
+        "payer_text",
+        "class_text",
         "rated_text",
-        "amount_text",
-        "currency",
-        kit.moment("rated_at"),
+        "amount_full",
     )
     list_filter = (
         "kind",
@@ -109,11 +107,15 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
     def kind_mark(self, charge: Any) -> Any:
         return marks.badge("imported" if charge.kind == Charge.Kind.CHARGE else "superseded", charge.kind)
 
-    @admin.display(description="amount")
-    def amount_text(self, charge: Any) -> str:
-        return marks.exact(charge.amount)
+    @admin.display(description="account, service")
+    def payer_text(self, charge: Any) -> Any:
+        return format_html("{}{}", marks.clipped(str(charge.account)), marks.clipped(str(charge.service)))
 
-    @admin.display(description="rated quantity")
+    @admin.display(description="usage class")
+    def class_text(self, charge: Any) -> Any:
+        return marks.clipped(str(charge.usage_class))
+
+    @admin.display(description="rated")
     def rated_text(self, charge: Any) -> str:
         return marks.exact(charge.rated_quantity)
 
@@ -136,8 +138,8 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="because it owned")
     def identifier_text(self, charge: Any) -> Any:
         owned = charge.service_identifier
-        until = f"to {owned.ends_at:%Y-%m-%d %H:%M}" if owned.ends_at else "with no end"
-        text = f"{owned.identifier}, from {owned.starts_at:%Y-%m-%d %H:%M} {until}"
+        until = f"to {owned.ends_at:%Y-%m-%d %H:%M} UTC" if owned.ends_at else "with no end"
+        text = f"{owned.identifier}, from {owned.starts_at:%Y-%m-%d %H:%M} UTC {until}"
         return marks.row_link(text, "rating_serviceidentifier", owned.pk)
 
     @admin.display(description="billed in")

@@ -77,6 +77,9 @@ def _told_before(chosen: QuerySet[BillingPeriod]) -> list[str]:
         lines.append(
             f"{kit.counted(unfinished, 'UDR batch')} still to be rated: nothing is closed before they are done."
         )
+    first = list(over.select_related("account").order_by("starts_at", "pk")[:MOST_AT_ONCE])
+    of_first = f"Of the first {MOST_AT_ONCE}: " if ready > MOST_AT_ONCE else ""
+    lines += [f"{of_first}{notice}" for notice in services.tax_notices(periods=first)]
     if ready > MOST_AT_ONCE:
         lines.append("That many are closed by the workers, while you go on with something else.")
     return lines

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models.functions import Abs
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -12,7 +13,7 @@ from mediation.admin import marks
 from rating import selectors
 from rating.models import Repricing
 
-MOST_ACCOUNTS = 10  # up, and as many down
+MOST_ACCOUNTS = 20
 DECADES = 5  # bars on each side of zero
 BAR_WIDTH, BAR_HEIGHT, BAR_STEP = 44, 110, 64
 HALF = 100  # of a bar that goes up or down from the middle
@@ -106,10 +107,9 @@ def _pictures(asked: Repricing, currency: str) -> dict[str, Any]:
 
 
 def _largest(rows: QuerySet[Any]) -> list[dict[str, Any]]:
-    """The accounts with the largest differences, the dearest first, then those that save most."""
-    up = list(rows.filter(difference__gt=0).order_by("-difference", "pk")[:MOST_ACCOUNTS])
-    down = list(rows.filter(difference__lt=0).order_by("difference", "pk")[:MOST_ACCOUNTS])
-    shown: list[Any] = [*up, *reversed(down)]
+    """The accounts with the largest differences, up or down, the largest first."""
+    differing = rows.exclude(difference=0).alias(size=Abs("difference"))
+    shown = list(differing.order_by("-size", "pk")[:MOST_ACCOUNTS])
     scale = max((abs(row.difference) for row in shown), default=NOTHING)
     return [
         {

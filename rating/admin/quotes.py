@@ -10,11 +10,13 @@ from mediation.admin import kit
 from mediation.admin.previews import page
 from mediation.core.spec import Fault, FaultySpecError
 from mediation.models import UsageClass
-from rating.core.quoting import answer, quote, read_setting, read_usage
+from rating.core.quoting import answer, quote, read_setting, read_together, read_usage
 from rating.models import PlanVersion
 
 MOST_RECORDS = 1_000
 MOST_CHARS = 500_000
+MAY_BE_EMPTY = ("tier", "free_quantity", "draws", "credit")
+EMPTY: tuple[Any, ...] = (None, "", "0", [])
 EXAMPLE_DAY = "2026-01-05"
 
 
@@ -38,6 +40,7 @@ def quote_page(model_admin: kit.ModelAdmin, request: HttpRequest, version: PlanV
     if request.method == "POST" and form.is_valid():
         try:
             context["quote"] = _quoted(version.document, form.cleaned_data["rows"])
+            context["shown"] = _shown(context["quote"]["charges"])
         except FaultySpecError as faulty:
             context["faults"] = faulty.faults
     return page(model_admin, request, "admin/rating/quote.html", f"Try {version}", context)
@@ -45,14 +48,21 @@ def quote_page(model_admin: kit.ModelAdmin, request: HttpRequest, version: PlanV
 
 def _quoted(document: Any, rows: str) -> dict[str, Any]:
     """An answer as `quote --json` prints it. Raises FaultySpecError."""
-    setting = read_setting({"plan": document, "classes": list(_classes(document))})
-    records = read_usage(rows)
+    plan = {"plan": document, "classes": list(_classes(document))}
+    setting, records = read_together(lambda: read_setting(plan), lambda: read_usage(rows))
     if len(records) > MOST_RECORDS:
         raise FaultySpecError([Fault("/usage", f"has {len(records):,} records; paste at most {MOST_RECORDS:,}")])
     try:
         return answer(quote(setting, records))
     except OverflowError as overflow:
         raise FaultySpecError([Fault("/usage", f"comes to more than can be reckoned: {overflow}")]) from overflow
+
+
+def _shown(charges: list[dict[str, Any]]) -> set[str]:
+    """The columns that say something, of those that are left out where they do not, so that amounts are in sight."""
+    told = {name for name in MAY_BE_EMPTY if any(each[name] not in EMPTY for each in charges)}
+    owners = {(each["account"], each["service"]) for each in charges}
+    return told | {"owner"} if len(owners) > 1 else told
 
 
 def _names(document: Any) -> list[str]:

@@ -20,7 +20,7 @@ from rating import selectors, services, store
 from rating.admin import asking, versions
 from rating.admin.differences import progress_bar, signed, told_by_currency, told_total
 from rating.models import PlanVersion, RepricedAccount, Repricing
-from rating.services.rerating import FILTERS
+from rating.services.rerating import FILTERS, left_out
 
 Status = Repricing.Status
 AT_WORK = (Status.COUNTING, Status.WAITING)
@@ -123,6 +123,7 @@ class RepricingAdmin(kit.ReadOnlyAdmin):
         context |= {
             "progress": progress_of(asked),
             "currencies": told_by_currency(asked),
+            "left_out": left_out_of(asked),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -277,26 +278,40 @@ def progress_of(asked: Repricing) -> dict[str, Any]:
     }
 
 
+def left_out_of(asked: Repricing) -> str:
+    """What its figures leave out."""
+    return " ".join(left_out(plan_id=asked.filters.get("plan"), version_id=asked.version_id))
+
+
 def told_of_applying(asked: Repricing) -> list[str]:
     """What applying it would do, for the page that asks first."""
-    lines = []
     totals = selectors.repriced_totals(asked)
     changed, refused = (sum(total[name] or 0 for total in totals) for name in ("changed", "refused"))
-    accounts = selectors.repriced_accounts().filter(repricing=asked).exclude(changed_count=0, refused_count=0).count()
-    charges, of = kit.counted(changed, "charge"), kit.counted(accounts, "account")
-    lines.append(f"{charges} of {of} are taken back and made anew; what stays the same is not touched.")
+    accounts = selectors.repriced_accounts().filter(repricing=asked, changed_count__gt=0).count()
+    records, of = kit.counted(changed, "record"), kit.counted(accounts, "account")
+    costs = "costs" if changed == 1 else "cost"
+    told = f"{records} of {of} {costs} something else: charges are taken back and made anew."
+    lines = [
+        told if changed else "No record costs something else.",
+        "A charge of another version, rate or quantity at the same amount is made anew too, for a closed period by"
+        " adjustments that cancel out; what stays the same is not touched.",
+    ]
     for total in totals:
         said = told_total(total)
         change = f"{said['before_text']} → {said['after_text']} {total['currency']}"
         share = f" ({said['percent_text']})" if said["percent_text"] else ""
         lines.append(f"{change}: {said['difference_text']}{share}")
     if refused:
-        lines.append(f"{kit.counted(refused, 'charge')} are taken back and become rating exceptions.")
+        ends = "is taken back and becomes a rating exception"
+        if refused > 1:
+            ends = "are taken back and become rating exceptions"
+        lines.append(f"{kit.counted(refused, 'charge')} {ends}.")
     closed = store.closed_periods_charged(asked.filters, repricing_id=asked.pk)
     if closed:
         periods = kit.counted(closed, "closed billing period")
-        lines.append(f"{periods} hold such usage: issued statements stay, open periods get adjustments.")
-    return lines
+        hold = "holds" if closed == 1 else "hold"
+        lines.append(f"{periods} {hold} such usage: issued statements stay, open periods get adjustments.")
+    return [*lines, left_out_of(asked)]
 
 
 # From other screens

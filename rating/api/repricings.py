@@ -21,7 +21,7 @@ from mediation.api import NewestFirst, Problem
 from mediation.models import UsageClass
 from rating import selectors, services
 from rating.models import Account, PlanVersion, RatePlan, RepricedAccount, Repricing
-from rating.services.rerating import FILTERS
+from rating.services.rerating import FILTERS, left_out
 
 Kind = Repricing.Kind
 # The addresses of each kind, by the names that `urlpatterns` gives them.
@@ -159,7 +159,10 @@ class RepricingList(ListAPIView[Repricing]):
 
 
 class RepricingDetail(RetrieveAPIView[Repricing]):
-    """One of them, with how far it has come; its totals are those of the accounts that are done."""
+    """One of them, with how far it has come; its totals are those of the accounts that are done.
+
+    Totals are of charges alone: `left_out` says in sentences what is not in them, and which versions have commitments.
+    """
 
     kind = Kind.RERATE
     serializer_class = RepricingSerializer
@@ -171,7 +174,10 @@ class RepricingDetail(RetrieveAPIView[Repricing]):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         asked = self.get_object()
         asked.totals = selectors.repriced_totals(asked)
-        more = {"progress": selectors.repricing_progress(asked)}
+        more = {
+            "progress": selectors.repricing_progress(asked),
+            "left_out": left_out(plan_id=asked.filters.get("plan"), version_id=asked.version_id),
+        }
         return Response(RepricingSerializer(asked, context={"request": request, "more": more}).data)
 
 

@@ -212,18 +212,28 @@ def untouched(grants: pl.DataFrame, opening: pl.DataFrame) -> pl.DataFrame:
     return grants.join(opening, on=GRANT, how="anti").select(GRANT)
 
 
-def totals_by_account(
-    before: pl.DataFrame, rated: pl.DataFrame, made: pl.DataFrame, refused: pl.DataFrame
-) -> pl.DataFrame:
+def totals_by_account(before: pl.DataFrame, rated: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
     """What accounts were charged and would be: account_id, before, after, changed, refused.
 
-    before, made: CHARGES; rated: PRICED, of all that was looked at; refused: REFUSED. What cannot be charged any more
-    counts for the account that was charged.
+    before: CHARGES; rated: PRICED, of all that was looked at; refused: REFUSED. changed: records, of all their parts,
+    that cost the account something else, or that only one side has; of those at the same amount none, though their
+    charges may be made anew. What cannot be charged any more counts as refused for the account that was charged.
     """
-    was = before.group_by("account_id").agg(before=pl.col("amount").cast(MONEY).sum())
-    now = rated.group_by("account_id").agg(after=pl.col("charged_amount").cast(MONEY).sum())
-    changed = made.group_by("account_id").agg(changed=pl.len().cast(pl.Int64))
+    was = _by_record(before, "amount", "before")
+    now = _by_record(rated, "charged_amount", "after")
+    both = was.join(now, on=["account_id", "udr_id"], how="full", coalesce=True)
+    both = both.join(refused.select("udr_id", is_refused=pl.lit(True)).unique(), on="udr_id", how="left")
+    is_changed = pl.col("is_refused").is_null() & pl.col("before").ne_missing(pl.col("after"))
+    told = both.group_by("account_id").agg(
+        before=pl.col("before").sum().cast(MONEY),
+        after=pl.col("after").sum().cast(MONEY),
+        changed=is_changed.sum().cast(pl.Int64),
+    )
     lost = before.join(refused, on="udr_id", how="semi").group_by("account_id").agg(refused=pl.len().cast(pl.Int64))
-    both = was.join(now, on="account_id", how="full", coalesce=True)
-    told = both.join(changed, on="account_id", how="left").join(lost, on="account_id", how="left")
-    return told.with_columns(pl.col("before", "after", "changed", "refused").fill_null(0)).sort("account_id")
+    told = told.join(lost, on="account_id", how="left").with_columns(pl.col("refused").fill_null(0))
+    return told.sort("account_id")
+
+
+def _by_record(charges: pl.DataFrame, amount: str, name: str) -> pl.DataFrame:
+    """What each record costs each account: account_id, udr_id and the sum under its name."""
+    return charges.group_by("account_id", "udr_id").agg(pl.col(amount).cast(MONEY).sum().alias(name))

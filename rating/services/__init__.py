@@ -14,7 +14,7 @@ a charge is doubted ─► explain_charge          explaining   each step from t
 """
 
 from rating.services.batches import make_partitions_ahead, rate_batches, retry_batches
-from rating.services.billing import Sheet, statement_of
+from rating.services.billing import Sheet, statement_of, tax_notices
 from rating.services.closing import (
     UnableToClosePeriod,
     ask_to_close,
@@ -75,6 +75,7 @@ __all__ = [
     "retry_repricing",
     "settle_waiting",
     "statement_of",
+    "tax_notices",
     "update_draft",
     "write_off_rating_exceptions",
 ]

@@ -9,6 +9,7 @@ from decimal import Decimal
 import polars as pl
 from django.db.models import Q, prefetch_related_objects
 
+from mediation.models import UsageClass
 from rating import selectors, store
 from rating.core.settling import (
     Adjusted,
@@ -44,7 +45,10 @@ TAX_ENGINES: list[TaxEngine] = []
 
 @dataclass(frozen=True)
 class Sheet:
-    """A period's statement as people read it. number: empty while it is a draft; faults: why it could not be closed."""
+    """A period's statement as people read it. number: empty while it is a draft.
+
+    faults: why it could not be closed; notices: what may not be meant, and keeps it from nothing. None once closed.
+    """
 
     period: BillingPeriod
     number: str
@@ -56,6 +60,7 @@ class Sheet:
     tax_total: Decimal
     total: Decimal
     faults: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 def statement_of(*, period: BillingPeriod) -> Sheet:
@@ -87,6 +92,31 @@ def statement_of(*, period: BillingPeriod) -> Sheet:
         tax_total=draft.tax_total,
         total=draft.total,
         faults=draft.faults,
+        notices=_notices([(bill, draft)]),
+    )
+
+
+def tax_notices(*, periods: Sequence[BillingPeriod]) -> tuple[str, ...]:
+    """What may not be meant about the tax of open periods (with their accounts): each usage class without category."""
+    return _notices(drafted(periods=periods))
+
+
+def _notices(drafts: Iterable[tuple[Bill, Statement]]) -> tuple[str, ...]:
+    """The classes whose lines bear no tax, for want of a category alone, where the jurisdiction has tax codes."""
+    if TAX_ENGINES:
+        return ()
+    coded = set(TaxCode.objects.values_list("jurisdiction__name", flat=True))
+    untaxed = {
+        line.usage_class_id
+        for bill, draft in drafts
+        for line in draft.lines
+        if line.kind == "usage" and line.tax_category == "" and line.jurisdiction in coded and not bill.is_tax_exempt
+        if line.usage_class_id is not None
+    }
+    return tuple(
+        f"Usage class {name} has no tax category: its lines bear no tax. Set one under Tax categories if that is not "
+        "meant."
+        for name in UsageClass.objects.filter(pk__in=untaxed).order_by("name").values_list("name", flat=True)
     )
 
 

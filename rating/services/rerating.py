@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, Value, When
 
 from mediation import services as mediation
 from mediation.core.spec import FaultySpecError
@@ -31,6 +31,8 @@ ACCOUNTS_AT_ONCE = 5_000  # locked together; other workers take the next ones
 MAX_ATTEMPTS = 3
 
 FILTERS = ("account", "plan", "usage_class", "import", "from", "until")
+
+NOT_RECKONED = "Commitments and tax are reckoned on the statement and are not in these figures."
 
 
 class UnableToAskWhatIf(Exception):
@@ -74,6 +76,28 @@ def ask_what_if(*, version: PlanVersion, filters: Mapping[str, Any], by: User | 
         raise UnableToAskWhatIf(f"No usage of plan {version.plan} was charged then. Choose another time.")
     mediation.ring(name="rate", now=now)
     return asked
+
+
+def left_out(*, plan_id: int | None, version_id: int | None) -> list[str]:
+    """What the figures of a repricing leave out, in sentences: also which versions of its plan have commitments.
+
+    Those are named of the version that is tried and of the active ones; none where every plan is asked for.
+    """
+    versions = PlanVersion.objects.filter(Q(status=PlanVersion.Status.ACTIVE) | Q(pk=version_id), plan=plan_id)
+    numbers: dict[str, list[str]] = {}
+    for number, said in versions.order_by("number").values_list("number", "document__commitments"):
+        listed = said if isinstance(said, list) else []  # a draft may say anything there
+        named = ", ".join(str(each["name"]) for each in listed if isinstance(each, dict) and "name" in each)
+        if named:
+            numbers.setdefault(named, []).append(str(number))
+    return [NOT_RECKONED, *(_having(of, names) for names, of in numbers.items())]
+
+
+def _having(numbers: Sequence[str], names: str) -> str:
+    *others, last = numbers
+    if others:
+        return f"Versions {', '.join(others)} and {last} have commitments: {names}."
+    return f"Version {last} has commitments: {names}."
 
 
 def _known(filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,9 +321,7 @@ def _book(asked: Repricing) -> Book:
 
 
 def _note(asked: Repricing, accounts: Sequence[int], worked_out: Repriced, is_applied: bool) -> None:
-    found = repricing.totals_by_account(
-        worked_out.before, worked_out.priced.rated, worked_out.made.charged, worked_out.made.refused
-    )
+    found = repricing.totals_by_account(worked_out.before, worked_out.priced.rated, worked_out.made.refused)
     listed = pl.DataFrame({"account_id": accounts}, schema={"account_id": pl.Int64})
     own = listed.join(found, on="account_id", how="left", maintain_order="left")
     others = found.join(listed, on="account_id", how="anti")

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from mediation.core.spec import Fault, FaultySpecError
+from rating.core.plans.mistakes import mistake
 from rating.core.plans.ordering import in_reading_order
 
 MAX_BYTES = 5 << 20
@@ -26,7 +27,7 @@ def parse_document(text: str | bytes) -> Any:
         written = json.dumps(document)
         json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise _unreadable(f"is no JSON that can be kept: {error}") from None
+        raise _unreadable(f"is no JSON that can be kept: {mistake(error)}") from None
     if "\\u0000" in written:
         raise _unreadable("holds a NUL character, which is no text")
     return document

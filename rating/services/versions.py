@@ -11,7 +11,7 @@ from django.db.models import Max
 from mediation.core.spec import Fault, FaultySpecError
 from mediation.models import UsageClass
 from mediation.services import require_permission
-from rating.core.plans.document import read_plan
+from rating.core.plans.document import CURRENCY, read_plan
 from rating.core.plans.spec import Plan
 from rating.models import Bucket, PlanVersion, Rate, RatePlan
 
@@ -46,20 +46,28 @@ def update_draft(*, version: PlanVersion, document: Any, note: str, by: User | N
 def faults_of(*, document: Any, plan: RatePlan) -> list[Fault]:
     """Everything that keeps a document from pricing usage of this plan; empty where nothing does."""
     try:
-        said = _read(document)
+        _read(document)
     except FaultySpecError as faulty:
-        return faulty.faults
-    return _faults_of_place(said, plan)
+        return [*_faults_of_place(document, plan), *faulty.faults]
+    return _faults_of_place(document, plan)
 
 
 def _read(document: Any) -> Plan:
     return read_plan(document, usage_classes=set(UsageClass.objects.values_list("name", flat=True)))
 
 
-def _faults_of_place(said: Plan, plan: RatePlan) -> list[Fault]:
-    if said.currency == plan.currency:
+def _faults_of_place(document: Any, plan: RatePlan) -> list[Fault]:
+    """Another currency than the plan's; one that cannot be read is told where the document is read."""
+    said = _stated(document, "currency")
+    if said == plan.currency or not CURRENCY.fullmatch(said):
         return []
-    return [Fault("/currency", f"is {said.currency}, but plan {plan} is in {plan.currency}")]
+    return [Fault("/currency", f"is {said}, but plan {plan} is in {plan.currency}")]
+
+
+def _stated(document: Any, name: str) -> str:
+    """A text that a document states, though it may be faulty elsewhere."""
+    said = document.get(name) if isinstance(document, dict) else None
+    return said if isinstance(said, str) and said.isprintable() else ""
 
 
 def as_stored(document: Any) -> Any:
@@ -111,11 +119,11 @@ def import_plan(*, document: Any, by: User | None, now: datetime) -> PlanVersion
     Raises FaultySpecError with every fault of the document.
     """
     require_permission(by, "rating.add_planversion")
-    said = _read(document)
-    plan = RatePlan.objects.filter(name=said.name).first()
+    plan = RatePlan.objects.filter(name=_stated(document, "name")).first()
+    if plan is not None and (faults := faults_of(document=document, plan=plan)):
+        raise FaultySpecError(faults)
     if plan is None:
+        said = _read(document)
         require_permission(by, "rating.add_rateplan")
         plan = RatePlan.objects.create(name=said.name, currency=said.currency, description=said.description)
-    if faults := _faults_of_place(said, plan):
-        raise FaultySpecError(faults)
     return create_draft(plan=plan, document=document, note="Imported.", by=by, now=now)

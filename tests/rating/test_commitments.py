@@ -266,7 +266,10 @@ def test_what_is_lacking_is_taxed_as_the_usage_that_counts_or_said_to_be_unclear
     taxed = {"categories": {1: "data", 2: "voice"}, "tax": tax(("data", 20), ("voice", 10))}
     bill = replace(BILL, jurisdiction="AT")
     unclear = promised(TWO_KINDS, minimum, bill=bill, **taxed)
-    assert "Line 3 (Floor) is about usage of several tax categories" in unclear.faults[0]
+    assert unclear.faults == (
+        "Line 3 (Floor) is about usage of several tax categories: “data”, “voice”. Set the “Mixed category” of "
+        "jurisdiction AT, or let the commitment name usage classes of one category.",
+    )
     clear = promised(TWO_KINDS, replace(minimum, usage_classes=("Voice",)), bill=bill, **taxed)
     assert clear.faults == ()
     assert [each.amount for each in clear.tax_amounts] == [D("20.00"), D("5.00"), D("15.00")]

@@ -1,5 +1,6 @@
 """Charges explained on a real PostgreSQL: who pays, why this rate, the counter, and amounts that add up."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 
@@ -10,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from mediation.models import Udr, UdrBatch
 from rating import services
 from rating.core.costs import EXACT
-from rating.models import BillingPeriod, Charge, ClassTaxCategory, Jurisdiction, Package, TaxCode, TaxPart
+from rating.models import BillingPeriod, Charge, ClassTaxCategory, Jurisdiction, Package, TaxCode, TaxExemption, TaxPart
 from rating.services.explaining import explain_charge
 
 from .factories import (
@@ -73,8 +74,8 @@ def test_a_graduated_charge_is_told_from_its_identifier_to_its_statement():
     account, service = owner.service.account, owner.service
     assert told(answer, "payer")[:2] == [
         f"Class “{rate.usage_class}” is paid by the UDR usage identifier: “{owner.identifier}”.",
-        f"“{owner.identifier}” belonged to service {service} from 2020-01-01 01:00:00 with no end, so also when the "
-        "usage happened.",
+        f"“{owner.identifier}” belonged to service {service} from 2020-01-01 00:00:00 UTC with no end, so also when "
+        "the usage happened.",
     ]
     assert told(answer, "plan") == [
         f"The service {service} has no plan.",
@@ -161,8 +162,8 @@ def test_draws_of_units_and_money_are_told_with_what_was_left():
     _, second, third = assert_all_add_up()
     service, account = owner.service, owner.service.account
     assert told(explained(second), "buckets") == [
-        f"34 drawn from “minutes” of {service}, granted from 2026-05-01 00:00:00; 0 left. That costs 0.34.",
-        f"2.34 EUR drawn from “credit” of {account}, granted from 2026-05-01 00:00:00; 0 EUR left.",
+        f"34 drawn from “minutes” of {service}, granted from 2026-04-30 22:00:00 UTC; 0 left. That costs 0.34.",
+        f"2.34 EUR drawn from “credit” of {account}, granted from 2026-04-30 22:00:00 UTC; 0 EUR left.",
     ]
     assert told(explained(third), "buckets") == ["Nothing was drawn from a bucket."]
     assert told(explained(second), "price")[-2:] == ["2.34 paid from buckets of money.", "Charged: 0."]
@@ -295,12 +296,33 @@ def test_what_was_tried_before_the_rate_says_why_it_did_not_hold():
     (charge,) = assert_all_add_up()
     assert told(explained(charge), "rate")[1:-1] == [
         "The longest prefix of its UdrUsageIdentifier is of zone “AT”.",
-        "Group “gone” comes before, but it was valid only before 2026-01-01T00:00:00Z.",
+        "Group “gone” comes before, but it was valid only before 2026-01-01 00:00:00 UTC.",
         "Group “roaming” comes before, but its condition does not hold: Extensions.country = 'SK'.",
         "Group “data” comes before, but it has no rate for class “calls”.",
         "Rate “zones / big” comes before, but its condition does not hold: Value > 10.",
         "1 more rate comes before, of another zone or condition.",
     ]
+
+
+def test_every_moment_is_told_in_utc_and_says_so():
+    rate = RateFactory(price="1")
+    owner = subscriber(rate.plan, time_zone="Asia/Tokyo")
+    batch = waiting(used(rate, owner))
+    rate_all()
+    charge = Charge.objects.get()
+    services.close_period(period=charge.period, by=None, now=NOW)
+    UdrBatch.objects.filter(pk=batch.pk).update(status="superseded")
+    rate_all(NOW + timedelta(hours=1))
+    answer = explained(charge)
+    texts = [fact.text for chapter in answer.chapters for fact in chapter.facts]
+    moments = [text[found.start() :] for text in texts for found in re.finditer(r"\d{4}-\d\d-\d\d \d\d:\d\d", text)]
+    assert len(moments) == 7
+    assert [moment for moment in moments if not re.match(r"\S+ \S+ (UTC|in Asia/Tokyo)", moment)] == []
+    assert told(answer, "payer")[-1] == (
+        f"The usage happened at {charge.date:%Y-%m-%d %H:%M:%S} UTC, which is "
+        f"{charge.date + timedelta(hours=9):%Y-%m-%d %H:%M:%S} in Asia/Tokyo."
+    )
+    assert f"was issued at {NOW:%Y-%m-%d %H:%M:%S} UTC." in told(answer, "statement")[0]
 
 
 # Taken back, closed, corrected
@@ -363,6 +385,34 @@ def test_the_tax_and_the_line_are_told_of_the_draft_and_of_the_statement():
     services.close_period(period=reversal.period, by=None, now=NOW + timedelta(days=90))
     lines = told(explained(reversal), "statement")
     assert f"a correction of statement {statement}" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("lacks", "why"),
+    [
+        ("place", "it has no jurisdiction, as neither the service nor the account had one."),
+        ("category", "it has no tax category, as class “voice” had none."),
+        ("codes", "AT has no tax codes."),
+        ("duty", "the account is exempt (telecom, embassy 7)."),
+    ],
+)
+def test_a_line_without_tax_says_why_after_it_was_issued(lacks, why):
+    rate = RateFactory(price="1", usage_class=UsageClassFactory(name="voice"))
+    place = Jurisdiction.objects.create(name="AT")
+    owner = subscriber(rate.plan, jurisdiction=None if lacks == "place" else place)
+    if lacks != "codes":
+        code = TaxCode.objects.create(jurisdiction=place, category="telecom", name="VAT", starts_at=LONG_AGO)
+        TaxPart.objects.create(code=code, name="VAT", percent=20)
+    if lacks != "category":
+        ClassTaxCategory.objects.create(usage_class=rate.usage_class, category="telecom")
+    if lacks == "duty":
+        exempt = {"category": "telecom", "certificate": "embassy 7", "starts_at": LONG_AGO}
+        TaxExemption.objects.create(account=owner.service.account, **exempt)
+    waiting(used(rate, owner, "12"))
+    rate_all()
+    charge = Charge.objects.get()
+    services.close_period(period=charge.period, by=None, now=NOW)
+    assert told(explained(charge), "tax") == [f"Its line bears no tax: {why}"]
 
 
 def test_explaining_needs_the_permission_to_see_charges():

@@ -180,6 +180,7 @@ def test_a_faulty_draft_is_not_activated_and_says_every_fault(draft, admin_clien
     assert draft.status == "draft"
     assert "/groups" in page
     assert "must not be empty" in page
+    assert "is USD, but plan Calls is in EUR" in page
 
 
 def test_no_two_versions_start_at_one_moment(draft, plan, admin_client):
@@ -255,8 +256,15 @@ def test_a_faulty_document_is_refused_with_every_fault(plan, admin_client):
     for fault in ("/currency", "/groups", "/more"):
         assert fault in page
     assert "is no JSON" in imported(admin_client, text="{")
+    assert "after “,” in line 1, column 9" in imported(admin_client, text='{"a": 12,\n}')
     assert "Choose a file, or paste" in imported(admin_client, text=" ")
     assert not PlanVersion.objects.exists()
+
+
+def test_a_faulty_document_of_a_plan_in_another_currency_is_refused_for_both(plan, admin_client):
+    page = imported(admin_client, text=json.dumps({"name": "Calls", "currency": "USD", "groups": []}))
+    assert "is USD, but plan Calls is in EUR" in page
+    assert "/groups" in page
 
 
 def test_importing_needs_the_permission_to_draft_and_for_a_new_plan_to_add_plans(draft):
@@ -295,11 +303,24 @@ def test_tiers_buckets_and_what_cannot_be_charged_are_shown(plan, admin_client):
     assert "2</strong> would not be charged" in page
 
 
+def test_columns_that_say_nothing_are_left_out(plan, draft, admin_client):
+    rows = "account,usage_class,value\n1,voice,17"
+    page = tried(admin_client, draft, rows)
+    assert "measured</th>" in page
+    assert not any(f"{name}</th>" in page for name in ("account, service", "free", "from buckets", "credit"))
+    bucket = {"name": "Included", "size": "5", "usage_classes": ["voice"]}
+    page = tried(admin_client, activate(plan, document(buckets=[bucket])), f"{rows}\n2,voice,1")
+    assert all(f"{name}</th>" in page for name in ("account, service", "from buckets"))
+    assert not any(f"{name}</th>" in page for name in ("free", "credit"))
+
+
 def test_usage_and_documents_with_faults_are_told(draft, admin_client):
     assert "must be a number" in tried(admin_client, draft, "usage_class,value\nvoice,x")
     assert "at most 1,000" in tried(admin_client, draft, "value\n" + "1\n" * 1_001)
     PlanVersion.objects.update(document={**document(), "groups": []})
-    assert "/plan/groups" in tried(admin_client, draft, "value\n1")
+    page = tried(admin_client, draft, "value\n1,2\nx\ny")
+    for place in ("/plan/groups", "/usage/0", "/usage/1/value", "/usage/2/value"):
+        assert place in page
 
 
 def test_trying_needs_the_permission_to_see_versions(draft):

@@ -342,6 +342,39 @@ def test_a_bounded_rate_must_end():
     assert "is not bounded" in faults_of(of)["/groups/0/rates/1/tiers/1"]
 
 
+@pytest.mark.parametrize(
+    ("tiers", "places"),
+    [
+        ([("100", "x"), ("50", "1"), ("50", "1"), (None, "1")], ["0/price", "1/up_to", "2/up_to"]),
+        ([("100", "x"), ("200", "1")], ["0/price", "1"]),
+        ([("100", "x"), (None, "1"), ("50", "1"), (None, "1")], ["0/price", "1/up_to", "2/up_to"]),
+        ([("x", "1"), ("100", "1"), ("90", "1"), (None, "1")], ["0/up_to", "2/up_to"]),
+        ([("100", "1"), ("x", "1"), ("90", "1"), (None, "1")], ["1/up_to", "2/up_to"]),
+        ([("x", "1"), ("0.5", "1"), (None, "1")], ["0/up_to"]),
+    ],
+)
+@pytest.mark.parametrize("of", ["/groups/0/rates/1", "/buckets/0"])
+def test_what_cannot_be_read_hides_no_other_fault_of_tiers(of: str, tiers: list[Any], places: list[str]):
+    said = [{"price": price} | ({"up_to": bound} if bound else {}) for bound, price in tiers]
+    assert sorted(faults_of(put(document(), f"{of}/tiers", said))) == [f"{of}/tiers/{place}" for place in places]
+
+
+def test_a_start_that_cannot_be_read_hides_no_other_fault_of_tiers():
+    tiers = [{"up_to": "10", "price": 1}, {"from": "x", "up_to": "5", "price": 1}, {"from": "7", "price": 1}]
+    faults = faults_of(put(document(), "/groups/0/rates/1/tiers", tiers))
+    assert list(faults) == [f"/groups/0/rates/1/tiers/{place}" for place in ("1/from", "1/up_to", "2/from")]
+
+
+def test_what_stands_twice_is_told_beside_what_cannot_be_read():
+    faults = faults_of(put(document(), "/calendars/0/days", ["2026-12-25", "noon", "none", "2026-12-25"]))
+    assert list(faults) == [f"/calendars/0/days/{place}" for place in (1, 2, 3)]
+
+
+def test_what_stands_in_for_a_charge_that_cannot_be_read_is_not_compared():
+    of = put(document(), "/groups/0/rates/4/minimum_charge", "x")
+    assert list(faults_of(put(of, "/groups/0/rates/4/maximum_charge", "0.5"))) == ["/groups/0/rates/4/minimum_charge"]
+
+
 def test_a_longer_circle_of_buckets_is_told_once():
     of = document()
     of["buckets"].append({"name": "Last", "size": "1", "usage_classes": ["Voice"], "after": "More"})

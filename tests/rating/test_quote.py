@@ -170,6 +170,28 @@ def test_what_is_no_json_is_a_fault_and_no_crash(text):
     assert "is no JSON" in faults(parse_json, text, "/plan")["/plan"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": 1\n "b": 2}', "a comma, or the end of the list or object, was expected after “1” in line 1, column 7"),
+        ('{"a": 1\n "b": 2}', 'but line 2, column 2 has “"'),
+        ('{"a": 1,\n\n}', "a name in double quotes was expected after “,” in line 1, column 8, but line 3"),
+        ('{"a"\n1}', 'a colon was expected after “"” in line 1, column 4'),
+        ("[1,\n2,\n]", "a value was expected after “,” in line 2, column 2, but line 3, column 1 has “]”"),
+        ("[1,\n[2]", "was expected after “]” in line 2, column 3, but the text ends there"),
+        ("\nx", "line 2, column 1: a value was expected"),
+        ("[1]\n]", "nothing more was expected after “]” in line 1, column 3"),
+        ('{"a": "x,\n"b": 1}', "line 1, column 10: the line ends within a text"),
+        ('["a\tb"]', "line 1, column 4: a text holds a control character"),
+        ('["a', "line 1, column 2: a text begins that never ends"),
+        ('["\\x"]', "line 1, column 3: Invalid"),
+        ("[NaN]", "NaN is no number"),
+    ],
+)
+def test_a_mistake_in_json_is_told_where_it_is_to_be_mended(text, words):
+    assert words in faults(parse_json, text, "/plan")["/plan"]
+
+
 # Reading usage
 
 
@@ -178,7 +200,7 @@ def test_what_is_no_json_is_a_fault_and_no_crash(text):
     [
         ("", "/usage", "names each column"),
         ("value,value\n1,2\n", "/usage", "no name twice"),
-        ("value\n1,2\n", "/usage", "line 2 has 2 cells"),
+        ("value\n1,2\n", "/usage/0", "line 2 has 2 cells"),
         ('value\n"1\n', "/usage", "is no CSV"),
         ("value\n1\nx\n", "/usage/1/value", "must be a number"),
         ("value\n-1\n", "/usage/0/value", "negative"),
@@ -189,7 +211,9 @@ def test_what_is_no_json_is_a_fault_and_no_crash(text):
         ("date\n2026-13-01\n", "/usage/0/date", "must be a moment"),
         ("date\n0001-01-01\n", "/usage/0/date", "1900 to 2999"),
         ("inbound\nperhaps\n", "/usage/0/inbound", "true or false"),
-        ("[1]", "/usage", "list of objects"),
+        ("[1]", "/usage/0", "must be an object"),
+        ("[[]]", "/usage/0", "must be an object"),
+        ('{"usage": 1}', "/usage", "list of objects"),
         ('[{"value": true}]', "/usage/0/value", "must be a number"),
         ('[{"note": ["a"]}]', "/usage/0/note", "must be a text"),
         ('[{"value": 1e-400000}]', "/usage/0/value", "decimals"),
@@ -197,6 +221,16 @@ def test_what_is_no_json_is_a_fault_and_no_crash(text):
 )
 def test_a_fault_of_usage_is_told_at_its_place(text, pointer, word):
     assert word in faults(read_usage, text)[pointer]
+
+
+def test_all_bad_lines_of_usage_are_told_at_once():
+    as_csv = 'value,date\nx,2026-01-01\n1,2,3\n\n1,never\n2,"'
+    assert list(faults(read_usage, as_csv)) == ["/usage/0/value", "/usage/1", "/usage/2/date", "/usage"]
+    assert list(faults(read_usage, '[{"value": "x"}, 7, {"date": 1}]')) == [
+        "/usage/0/value",
+        "/usage/1",
+        "/usage/2/date",
+    ]
 
 
 def test_a_file_with_a_wrong_column_tells_its_first_faults_and_their_number():
@@ -360,6 +394,36 @@ def test_faults_end_the_command_with_one(tmp_path):
     code, printed, told = run(tmp_path, CALLS, "value\nx\n")
     assert (code, printed) == (1, "")
     assert "/usage/0/value" in told
+
+
+def test_the_faults_of_plan_and_usage_are_told_in_one_run(tmp_path):
+    code, _, told = run(tmp_path, CALLS | {"groups": []}, "value\nx\n")
+    assert code == 1
+    assert "/plan/groups: must not be empty" in told
+    assert "/usage/0/value: must be a number" in told
+    _, _, told = run(tmp_path, "{", "[")
+    assert "/plan: is no JSON" in told
+    assert "/usage: is no JSON" in told
+
+
+def test_usage_that_names_what_is_not_there_is_told_beside_usage_that_cannot_be_read(tmp_path):
+    document = {"plan": CALLS, "accounts": [{"number": "A"}]}
+    _, _, told = run(tmp_path, document, "account,value\nA,x\nB,1\n")
+    assert told.splitlines() == [
+        "/usage/0/value: must be a number like 12 or 0.05",
+        "/usage/1/account: there is no account “B” in the document",
+    ]
+
+
+def test_what_cannot_be_read_is_not_told_as_missing_too(tmp_path):
+    other = {"name": "Other", "rates": [{"usage_class": "sms", "model": "fixed", "price": "1"}]}
+    plan = CALLS | {"groups": [*CALLS["groups"], other]}
+    _, _, told = run(tmp_path, plan, '[{"usage_class": []}, 7, {}]')
+    assert [line.partition(":")[0] for line in told.splitlines()] == [
+        "/usage/0/usage_class",
+        "/usage/1",
+        "/usage/2/usage_class",
+    ]
 
 
 def test_the_command_needs_no_database(tmp_path):

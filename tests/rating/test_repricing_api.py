@@ -119,6 +119,7 @@ def test_a_what_if_is_asked_for_and_answers_by_account(plan):
         "20.00000000000",
     )
     assert "apply" not in told["links"]
+    assert told["left_out"] == ["Commitments and tax are reckoned on the statement and are not in these figures."]
     assert [row["account"] for row in get(f"what-ifs/{number}/accounts", SEE).json()["results"]] == ["A-1"]
     assert get(f"rerates/{number}", SEE).status_code == 404
     assert get(f"rerates/{number}/accounts", SEE).status_code == 404

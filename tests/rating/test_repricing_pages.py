@@ -97,7 +97,7 @@ def test_a_rerate_is_asked_for_followed_read_and_applied(plan):
     listed = client.get(reverse("admin:rating_repricing_changelist")).content.decode()
     assert "+2 EUR" in listed
     first = do(client, REPRICING, "apply", asked.pk)
-    assert "1 charge of 1 account" in first
+    assert "1 record of 1 account costs something else" in first
     assert "10 → 12 EUR: +2 (+20 %)" in first
     assert Charge.objects.count() == 1
     assert "is being applied" in do(client, REPRICING, "apply", asked.pk, is_confirmed="1")
@@ -111,7 +111,7 @@ def test_a_rerate_is_asked_for_followed_read_and_applied(plan):
 def test_applying_says_how_many_closed_periods_get_adjustments(plan, admin_client):
     services.close_period(period=BillingPeriod.objects.get(), by=None, now=NOW)
     first = do(admin_client, REPRICING, "apply", worked_out(plan).pk)
-    assert "1 closed billing period" in first
+    assert "1 closed billing period holds such usage" in first
 
 
 def test_a_what_if_shows_the_difference_and_cannot_be_applied(plan):
@@ -198,9 +198,50 @@ def test_a_page_asks_as_many_queries_for_200_accounts_as_for_2(admin_client):
     with CaptureQueriesContext(connection) as for_many:
         page = page_of(admin_client, many)
     assert len(for_many) == len(for_two)
-    assert page.count('<svg class="difference"') == 11
+    assert page.count('<svg class="difference"') == 20
     assert "<style" not in page
     assert ' style="' not in page
+
+
+def test_the_largest_difference_comes_first_whether_up_or_down(admin_client):
+    page = page_of(admin_client, synthetic([(1, 3), (10, 1), (5, 5), (1, "4.5")]))
+    shown = page[page.index("The largest differences") :]
+    assert shown.index("\N{MINUS SIGN}9") < shown.index("+3.5") < shown.index("+2")
+
+
+def test_pages_say_that_commitments_and_tax_are_left_out_and_name_the_commitments(plan, admin_client):
+    plain = "Commitments and tax are reckoned on the statement and are not in these figures."
+    promised = {"commitments": [{"name": "Monthly minimum", "kind": "minimum", "amount": "20"}]}
+    asked = worked_out(plan)
+    for page in (page_of(admin_client, asked), admin_client.get(reverse(RERATE), {"plan": "x"}).content.decode()):
+        assert plain in page
+        assert "commitments:" not in page
+    draft = services.create_draft(plan=plan, document=said(plan, "0.1") | promised, note="", by=None, now=NOW)
+    named = f"Version {draft.number} has commitments: Monthly minimum."
+    form = admin_client.get(reverse(WHAT_IF), {"version": draft.pk}).content.decode()
+    assert f"{plain} {named}" in form
+    result = ask(admin_client, WHAT_IF, version=draft.pk).content.decode()
+    assert f"{plain} {named}" in result
+    for odd in ("x", ["x", {"kind": "minimum"}]):
+        faulty = services.create_draft(plan=plan, document={"commitments": odd}, note="", by=None, now=NOW)
+        assert plain in admin_client.get(reverse(WHAT_IF), {"version": faulty.pk}).content.decode()
+    third = activate(plan, said(plan, "0.1") | promised, starts_at=LONG_AGO + timedelta(days=2))
+    fourth = activate(plan, said(plan, "0.2") | promised, starts_at=LONG_AGO + timedelta(days=3))
+    both = f"Versions {third.number} and {fourth.number} have commitments: Monthly minimum."
+    assert both in admin_client.get(reverse(RERATE), {"plan": plan.pk}).content.decode()
+
+
+def test_what_is_made_anew_at_the_same_amount_is_not_counted_as_changed(plan, admin_client):
+    activate(plan, said(plan, "0.1"), starts_at=LONG_AGO + timedelta(days=1))
+    asked = services.propose_rerate(filters={"plan": plan.pk}, reason="another version", by=None, now=NOW)
+    work()
+    assert asked.accounts.get().changed_count == 0
+    first = do(admin_client, REPRICING, "apply", asked.pk)
+    assert "No record costs something else." in first
+    assert "at the same amount is made anew too" in first
+    do(admin_client, REPRICING, "apply", asked.pk, is_confirmed="1")
+    work()
+    assert [charge.kind for charge in Charge.objects.order_by("pk")] == ["charge", "reversal", "charge"]
 
 
 def test_a_page_of_two_currencies_adds_up_each_by_itself(admin_client):

@@ -107,6 +107,8 @@ def test_an_issued_statement_shows_its_number_and_stays(period, rate, admin_clie
     closed(period)
     before = text_of(admin_client.get(address("statement", period)))
     assert "No. 00000001" in before
+    assert "</time> UTC" in before
+    assert "</time> UTC" in text_of(admin_client.get(address("statement_print", period)))
     RateFactory(group=rate.group, price="9")
     assert "<strong>42.53</strong>" in text_of(admin_client.get(address("statement", period)))
 
@@ -125,6 +127,33 @@ def test_a_statement_that_cannot_be_closed_says_why(period, admin_client):
     page = text_of(admin_client.get(address("statement", period)))
     assert "What keeps the period from being closed" in page
     assert "has no tax code" in page
+    assert "<strong>not to be billed yet</strong>" in page
+    assert '<span class="quiet">not to be billed yet</span>' in page
+    assert "<strong>35.00 EUR</strong>" not in page
+
+
+UNTAXED = (
+    "Usage class voice has no tax category: its lines bear no tax. Set one under Tax categories if that is not meant."
+)
+
+
+def test_a_draft_names_the_classes_that_bear_no_tax_for_want_of_a_category(period, admin_client):
+    pages = [address(name, period) for name in ("statement", "statement_print")]
+    assert not any("no tax category" in text_of(admin_client.get(page)) for page in pages)
+    ClassTaxCategory.objects.all().delete()
+    assert all(text_of(admin_client.get(page)).count(UNTAXED) == 1 for page in pages)
+    assert "<strong>35.00 EUR</strong>" in text_of(admin_client.get(pages[0]))
+    closed(period)
+    assert not any("no tax category" in text_of(admin_client.get(page)) for page in pages)
+
+
+def test_no_category_is_missed_where_nothing_is_taxed_anyway(period, rate):
+    ClassTaxCategory.objects.all().delete()
+    elsewhere = period_of(rate, jurisdiction=Jurisdiction.objects.create(name="No codes"))
+    assert services.statement_of(period=elsewhere).notices == ()
+    assert services.statement_of(period=period_of(rate)).notices == ()
+    TaxExemption.objects.create(account=period.account, certificate="C-17", starts_at=LONG_AGO)
+    assert services.statement_of(period=period).notices == ()
 
 
 def test_adjustments_and_commitments_stand_in_parts_of_their_own(rate, admin_client):
@@ -304,6 +333,15 @@ def test_closing_many_needs_its_permission(period):
     closed_at_once(person(SEE), period, is_confirmed="1")
     assert not Statement.objects.exists()
     assert "statement 00000001" in closed_at_once(person(SEE, CLOSE), period, is_confirmed="1")
+
+
+def test_closing_names_first_the_classes_that_bear_no_tax(period, rate, admin_client, monkeypatch):
+    another = period_of(rate, jurisdiction=period.account.jurisdiction)
+    assert "no tax category" not in closed_at_once(admin_client, period, another)
+    ClassTaxCategory.objects.all().delete()
+    assert closed_at_once(admin_client, period, another).count(UNTAXED) == 1
+    monkeypatch.setattr(closing, "MOST_AT_ONCE", 1)
+    assert f"Of the first 1: {UNTAXED}" in closed_at_once(admin_client, period, another)
 
 
 # Lists and taxes

@@ -165,9 +165,11 @@ def test_two_codes_that_hold_at_once_are_a_fault():
 
 
 def test_a_commitment_over_several_categories_needs_a_category_of_its_own():
-    mixed = [TaxableLine(1, "Minimum", None, "AT", D(10), MAY)]
+    mixed = [TaxableLine(1, "Minimum", None, "AT", D(10), MAY, mixed_categories=("", "books", "usage"))]
     (fault,) = TableTax((code("20"),)).tax(mixed, context=CONTEXT).faults
-    assert "usage of several tax categories" in fault
+    assert "usage of several tax categories: none (a class without one), “books”, “usage”. Give the account a" in fault
+    (fault,) = TableTax((code("20"),)).tax(mixed, context=replace(CONTEXT, jurisdiction="DE")).faults
+    assert "Set the “Mixed category” of jurisdiction DE, or let" in fault
     told = TableTax((code("20"),), TaxSettings(mixed_category="usage")).tax(mixed, context=CONTEXT)
     assert (total(told), told.amounts[0].category) == (D(2), "usage")
 

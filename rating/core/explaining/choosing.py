@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -127,9 +128,9 @@ class _Asked:
     def _not_valid(self, group: Group) -> Iterator[str]:
         moment = self.usage["date"][0] if self.usage is not None else None
         if moment is not None and group.starts_at is not None and moment < group.starts_at:
-            yield f"it is valid only from {write_moment(group.starts_at)}"
+            yield f"it is valid only from {_in_utc(group.starts_at)}"
         if moment is not None and group.ends_at is not None and moment >= group.ends_at:
-            yield f"it was valid only before {write_moment(group.ends_at)}"
+            yield f"it was valid only before {_in_utc(group.ends_at)}"
 
     def _refused(self, asked: Iterator[tuple[Question, str]]) -> Iterator[str]:
         for question, reason in asked:
@@ -149,3 +150,8 @@ class _Asked:
         if time_period is not None:
             hours = hours_of(self.version.plan, time_period)
             yield Question(hours=(hours,)), f"the usage is not in the time period “{time_period}”"
+
+
+def _in_utc(moment: datetime) -> str:
+    """As the rest of an explanation says it; to the microsecond, where the plan does."""
+    return f"{write_moment(moment).replace('T', ' ').removesuffix('Z')} UTC"

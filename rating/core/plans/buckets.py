@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, get_args
 
-from rating.core.plans.rates import check_bounds
+from rating.core.plans.rates import check_bounds, unreadable_bounds
 from rating.core.plans.reading import (
     AMOUNT,
     FACTOR,
@@ -43,10 +43,9 @@ def bucket_tiers(reader: Reader, value: Any, pointer: str) -> tuple[BucketTier, 
 
     faults = len(reader.faults)
     tiers = entries(read_one, least=1)(reader, value, pointer)
-    if len(reader.faults) == faults:
-        check_bounds(reader, tiers, pointer)
-        if tiers[-1].get("up_to") is not None:
-            reader.fault(f"{pointer}/{len(tiers) - 1}", "is missing a tier without up_to: a bucket's last tier is open")
+    check_bounds(reader, tiers, pointer, unreadable_bounds(reader, faults, value, pointer))
+    if tiers and tiers[-1].get("up_to") is not None:
+        reader.fault(f"{pointer}/{len(tiers) - 1}", "is missing a tier without up_to: a bucket's last tier is open")
     return tuple(BucketTier(**{"up_to": None, **{key: one[key] for key in one if key != "from"}}) for one in tiers)
 
 

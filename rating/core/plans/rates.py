@@ -107,29 +107,41 @@ def tier_list(model: str) -> Key:
     def read(reader: Reader, value: Any, pointer: str) -> tuple[Tier, ...]:
         faults = len(reader.faults)
         tiers = entries(read_one, least=1)(reader, value, pointer)
-        if len(reader.faults) == faults:
-            check_bounds(reader, tiers, pointer)
+        check_bounds(reader, tiers, pointer, unreadable_bounds(reader, faults, value, pointer))
         return tuple(Tier(**{"up_to": None, **_without(one, "from")}) for one in tiers)
 
     return read
 
 
-def check_bounds(reader: Reader, tiers: tuple[dict[str, Any], ...], pointer: str) -> None:
-    """Tiers begin at zero, join on one another, rise, and only the last has no end."""
-    reached: Decimal | None = Decimal(0)
+def unreadable_bounds(reader: Reader, faults: int, value: Any, pointer: str) -> set[str]:
+    """The places of tiers' bounds that could not be read since there were `faults` faults."""
+    found = {fault.pointer for fault in reader.faults[faults:] if fault.pointer.endswith(("/from", "/up_to"))}
+    tiers = value if isinstance(value, list) else []
+    return found | {f"{pointer}/{place}/up_to" for place, one in enumerate(tiers) if not isinstance(one, dict)}
+
+
+def check_bounds(reader: Reader, tiers: tuple[dict[str, Any], ...], pointer: str, unreadable: set[str]) -> None:
+    """Tiers begin at zero, join on one another, rise, and only the last has no end.
+
+    unreadable: the places of bounds that were told already. Where a tier's end is not known, the next may begin
+    anywhere above the last bound that is.
+    """
+    reached, is_known = Decimal(0), True
     for place, tier in enumerate(tiers):
-        if reached is None:
-            message = "has no bound, but is not the last tier: what comes after it is never reached"
-            reader.fault(f"{pointer}/{place - 1}/up_to", message)
-            return
-        start, bound = tier.get("from", reached), tier.get("up_to")
-        if start != reached:
+        places = {key: f"{pointer}/{place}/{key}" for key in ("from", "up_to")}
+        start, bound = (None if at in unreadable else tier.get(key) for key, at in places.items())
+        if is_known and start is not None and start != reached:
             what = "leaves a gap" if start > reached else "overlaps the tier before"
-            reader.fault(f"{pointer}/{place}/from", f"{what}: it must be {reached:f}, where the tier before ends")
-        if bound is not None and bound <= reached:
-            message = f"{bound:f} must be more than {reached:f}, where the tier begins"
-            reader.fault(f"{pointer}/{place}/up_to", message)
-        reached = bound
+            reader.fault(places["from"], f"{what}: it must be {reached:f}, where the tier before ends")
+        is_known = bound is not None
+        if bound is not None:
+            if bound <= reached:
+                message = f"{bound:f} must be more than {reached:f}, where the tier begins"
+                reader.fault(places["up_to"], message)
+            reached = bound
+        elif places["up_to"] not in unreadable and place < len(tiers) - 1:
+            message = "has no bound, but is not the last tier: what comes after it is never reached"
+            reader.fault(places["up_to"], message)
 
 
 def _without(members: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -278,7 +290,8 @@ def check_rate(reader: Reader, found: Rate, pointer: str) -> None:
         )
         reader.fault(f"{pointer}/tiers/{len(found.tiers) - 1}", message)
     low, high = found.minimum_charge, found.maximum_charge
-    if low is not None and high is not None and low > high:
+    is_read = not any(reader.has_told(f"{pointer}/{key}") for key in ("minimum_charge", "maximum_charge"))
+    if low is not None and high is not None and low > high and is_read:
         reader.fault(f"{pointer}/minimum_charge", f"{low:f} is more than maximum_charge, {high:f}")
     if found.price is None and found.model == "pass_through" and found.per != 1:
         reader.fault(f"{pointer}/per", "is not used without a price")
@@ -307,6 +320,6 @@ def _check_matrix(reader: Reader, found: Rate, pointer: str) -> None:
     for place, one in enumerate(found.prices):
         if found.fields and one.values and len(one.values) != len(found.fields):
             reader.fault(f"{pointer}/prices/{place}/values", f"must be {len(found.fields)}: one for each field")
-        if one.values in seen:
+        if one.values and one.values in seen:
             reader.fault(f"{pointer}/prices/{place}/values", f"{', '.join(one.values)} has a price already")
         seen.add(one.values)

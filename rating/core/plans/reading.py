@@ -55,6 +55,10 @@ class Reader(Document):
                 self.fault(f"{pointer}/{name}", "is missing")
         return {**(needed or {}), **{name: keys[name](self, one, f"{pointer}/{name}") for name, one in came.items()}}
 
+    def has_told(self, pointer: str) -> bool:
+        """Whether a fault of this very place was told, so that what is there only stands in."""
+        return any(fault.pointer == pointer for fault in self.faults)
+
 
 Key = Callable[[Reader, Any, str], Any]
 
@@ -89,12 +93,14 @@ def distinct(read_one: Key, *, least: int = 0) -> Key:
     def read(reader: Reader, value: Any, pointer: str) -> tuple[Any, ...]:
         faults = len(reader.faults)
         found = entries(read_one, least=least)(reader, value, pointer)
-        if len(reader.faults) == faults:  # else what stands in for faulty ones would be there twice
-            seen: set[Any] = set()
-            for place, one in enumerate(found):
-                if one in seen:
-                    reader.fault(f"{pointer}/{place}", f"says {value[place]} twice")
-                seen.add(one)
+        told = {fault.pointer for fault in reader.faults[faults:]}  # what stands in for those may be there twice
+        seen: set[Any] = set()
+        for place, one in enumerate(found):
+            if f"{pointer}/{place}" in told:
+                continue
+            if one in seen:
+                reader.fault(f"{pointer}/{place}", f"says {value[place]} twice")
+            seen.add(one)
         return found
 
     return read

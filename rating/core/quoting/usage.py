@@ -10,6 +10,7 @@ from io import StringIO
 from typing import Any
 
 from mediation.core.spec.document import Fault, FaultySpecError
+from rating.core.plans.mistakes import mistake
 from rating.core.quoting.values import UnreadableError, moment, number, text_of, truth
 
 MOST_FAULTS = 100  # a file with the wrong column would else answer with a line for each record
@@ -49,6 +50,14 @@ class Record:
     inbound: bool = False
     reverse_rating: bool = False
     extensions: Mapping[str, str] = field(default_factory=dict)
+
+
+class FaultyUsageError(FaultySpecError):
+    """Usage that cannot be priced as it is. records: all of it, without what could not be read."""
+
+    def __init__(self, faults: list[Fault], records: list[Record]) -> None:
+        super().__init__(faults)
+        self.records = records
 
 
 def _text(value: Any) -> str:
@@ -91,7 +100,8 @@ def read_usage(text: str) -> list[Record]:
     text = text.removeprefix("\ufeff")
     if text.lstrip()[:1] in ("[", "{"):
         return read_rows(parse_json(text, "/usage"))
-    return _records(_csv_rows(text))
+    faults: list[Fault] = []
+    return _records(_csv_rows(text, faults), faults)
 
 
 def parse_json(text: str, pointer: str) -> Any:
@@ -99,7 +109,7 @@ def parse_json(text: str, pointer: str) -> Any:
     try:
         return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, ArithmeticError, RecursionError) as unreadable:
-        raise FaultySpecError([Fault(pointer, f"is no JSON: {unreadable}")]) from unreadable
+        raise FaultySpecError([Fault(pointer, f"is no JSON: {mistake(unreadable)}")]) from unreadable
 
 
 def _refuse_constant(name: str) -> None:
@@ -112,12 +122,13 @@ def read_rows(rows: Any) -> list[Record]:
         rows = rows["usage"]
     if isinstance(rows, dict):
         rows = [rows]
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list):
         raise FaultySpecError([Fault("/usage", "must be a list of objects, one for each record")])
-    return _records(rows)
+    return _records(rows, [])
 
 
-def _csv_rows(text: str) -> Iterator[dict[str, Any]]:
+def _csv_rows(text: str, faults: list[Fault]) -> Iterator[dict[str, Any]]:
+    """The rows of CSV; one with too many cells is told and comes empty, and what is no CSV ends it."""
     header = text.partition("\n")[0]
     delimiter = next((each for each in ",;\t" if each in header), ",")
     rows = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -125,27 +136,30 @@ def _csv_rows(text: str) -> Iterator[dict[str, Any]]:
         names = [name.strip() for name in next(rows, [])]
         if not any(names) or len(set(names)) < len(names):
             raise FaultySpecError([Fault("/usage", "must begin with a line that names each column, no name twice")])
-        for row in rows:
+        for place, row in enumerate(filter(None, rows)):
             if len(row) > len(names):
                 told = f"line {rows.line_num} has {len(row)} cells, the header {len(names)}"
-                raise FaultySpecError([Fault("/usage", told)])
-            if row:
-                yield {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
+                faults.append(Fault(f"/usage/{place}", told))
+                row = []
+            yield {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
     except csv.Error as broken:
-        raise FaultySpecError([Fault("/usage", f"line {rows.line_num} is no CSV: {broken}")]) from broken
+        faults.append(Fault("/usage", f"line {rows.line_num} is no CSV: {broken}"))
 
 
-def _records(rows: Iterable[Mapping[str, Any]]) -> list[Record]:
-    faults: list[Fault] = []
+def _records(rows: Iterable[Any], faults: list[Fault]) -> list[Record]:
+    """The records of rows. faults: those of the rows themselves, to which those of what they hold are added."""
     records = [_record(row, place, faults) for place, row in enumerate(rows)]
     if len(faults) > MOST_FAULTS:
         faults[MOST_FAULTS:] = [Fault("/usage", f"has {len(faults) - MOST_FAULTS} more faults")]
     if faults:
-        raise FaultySpecError(faults)
+        raise FaultyUsageError(faults, records)
     return records
 
 
-def _record(row: Mapping[str, Any], place: int, faults: list[Fault]) -> Record:
+def _record(row: Any, place: int, faults: list[Fault]) -> Record:
+    if not isinstance(row, dict):
+        faults.append(Fault(f"/usage/{place}", "must be an object with the fields of one record"))
+        row = {}
     fields: dict[str, Any] = {"id": str(place + 1)}
     extensions: dict[str, str] = {}
     for name, value in row.items():

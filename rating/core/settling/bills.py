@@ -81,7 +81,7 @@ class Line:
     record_count, quantity (as measured) and cost stand in the tier in which a record starts.
     amount: exact; line_amount: rounded half away from zero to the currency's minor unit.
     adjusts: the statement that the line corrects. commitment, service_id: what a commitment's line is of.
-    tax_category: None where a commitment is about usage of several categories, and none was set for such.
+    tax_category: None where a commitment is about usage of several categories: `mixed_categories`, sorted, "" for none.
     """
 
     kind: Kind
@@ -98,6 +98,7 @@ class Line:
     adjusts: str | None = None
     jurisdiction: str = ""
     tax_category: str | None = ""
+    mixed_categories: tuple[str, ...] = ()
     record_count: int = 0
     quantity: Decimal = ZERO
     rated_quantity: Decimal = ZERO

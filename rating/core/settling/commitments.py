@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 from zoneinfo import ZoneInfo
@@ -70,7 +70,7 @@ def commitment_lines(
                     portions = [_of_lines(lines, asked)]
                 else:
                     portions = _of_spending(spent, asked)
-                made.extend(_lines(asked, portions, _category(commitment, version, prices, categories)))
+                made.extend(_lines(asked, portions, _covered(commitment, version, prices, categories)))
     return sorted((line for line in made if line.line_amount or line.amount), key=lambda line: line.order)
 
 
@@ -135,15 +135,17 @@ def _covers(commitment: Commitment, group: str, rate: str, usage_class: str) -> 
     return usage_class in commitment.usage_classes or f"{group} / {rate}" in commitment.rates
 
 
-def _category(commitment: Commitment, version: Version | None, prices: PriceList, categories: Categories) -> str | None:
-    """The one tax category of all usage that counts; None where there are several."""
+def _covered(
+    commitment: Commitment, version: Version | None, prices: PriceList, categories: Categories
+) -> tuple[str, ...]:
+    """The tax categories of the usage that counts, sorted; "" among them where a class has none."""
     covered = {
         categories.get(prices.class_ids.get(rate.usage_class, 0), "")
         for group in (version.plan.groups if version else ())
         for rate in group.rates
         if _covers(commitment, group.name, rate.name, rate.usage_class)
     }
-    return next(iter(covered)) if len(covered) == 1 else None
+    return tuple(sorted(covered))
 
 
 def _of_lines(lines: Iterable[Line], asked: _Asked) -> Portion:
@@ -175,7 +177,7 @@ def _of_spending(spending: Iterable[Spent], asked: _Asked) -> list[Portion]:
     return list(portions.values())
 
 
-def _lines(asked: _Asked, portions: Iterable[Portion], category: str | None) -> Iterable[Line]:
+def _lines(asked: _Asked, portions: Iterable[Portion], covered: tuple[str, ...]) -> Iterable[Line]:
     """The lines of a commitment: by service where it is one of services, windows together."""
     commitment = asked.commitment
     lacking: dict[int | None, Decimal] = defaultdict(Decimal)
@@ -189,7 +191,9 @@ def _lines(asked: _Asked, portions: Iterable[Portion], category: str | None) -> 
         elif rest < 0 and commitment.kind == "commitment":
             _share(over["overage", portion.service_id], -rest * (commitment.overage_factor - 1), portion)
     for service_id, amount in lacking.items():
-        yield _line(asked, "true_up", service_id, (_jurisdiction(asked, service_id), category), amount)
+        category = covered[0] if len(covered) == 1 else None
+        line = _line(asked, "true_up", service_id, (_jurisdiction(asked, service_id), category), amount)
+        yield line if category is not None else replace(line, mixed_categories=covered)
     for (kind, service_id), places in over.items():
         for place, amount in apportioned(places, asked.bill.currency).items():
             yield _line(asked, kind, service_id, place, amount)

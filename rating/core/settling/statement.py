@@ -74,7 +74,7 @@ def name_of(line: Line) -> str:
 
 
 def _statement(bill: Bill, lines: tuple[Line, ...], tax: TaxEngine | None) -> Statement:
-    context = TaxContext(bill.currency, bill.is_tax_exempt, bill.exempt_categories)
+    context = TaxContext(bill.currency, bill.is_tax_exempt, bill.exempt_categories, bill.jurisdiction)
     taxable = [_taxable(bill, number, line) for number, line in enumerate(lines, start=1)]
     taxed = tax.tax(taxable, context=context) if tax else Taxed(())
     with localcontext(EXACT):
@@ -99,6 +99,7 @@ def _taxable(bill: Bill, number: int, line: Line) -> TaxableLine:
         number=number,
         name=name_of(line),
         category=line.tax_category,
+        mixed_categories=line.mixed_categories,
         jurisdiction=line.jurisdiction,
         amount=line.line_amount,
         at=adjusted.at if adjusted else bill.ends_at - INSTANT,

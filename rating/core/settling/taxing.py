@@ -55,11 +55,12 @@ class TaxSettings:
 
 @dataclass(frozen=True)
 class TaxContext:
-    """Who is taxed, in which currency."""
+    """Who is taxed, in which currency. jurisdiction: the account's, which says how its tax is reckoned; "" for none."""
 
     currency: str
     is_exempt: bool = False
     exempt_categories: frozenset[str] = frozenset()
+    jurisdiction: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class TaxableLine:
     """What tax must know of a line. number: its place in the statement, 1 the first. amount: in minor units.
 
     at: the moment whose codes hold: of an adjustment, that of the statement that it adjusts. context: who was taxed
-    there; None: as all of the statement is.
+    there; None: as all of the statement is. mixed_categories: between which a category could not be told, "" for none.
     """
 
     number: int
@@ -77,6 +78,7 @@ class TaxableLine:
     amount: Decimal
     at: datetime
     context: TaxContext | None = None
+    mixed_categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class TableTax:
                 if len(found) == 1:
                     coded[line.jurisdiction, found[0].parts].append((line, found[0]))
                 else:
-                    faults.append(_fault(line, category, found))
+                    faults.append(_fault(line, category, found, context))
         amounts: list[TaxAmount] = []
         with localcontext(EXACT):
             for taxed in coded.values():
@@ -179,13 +181,10 @@ def tax_totals(amounts: Iterable[TaxAmount]) -> tuple[TaxTotal, ...]:
     return tuple(TaxTotal(*key, base=bases[key], amount=taxes[key]) for key in sorted(bases))
 
 
-def _fault(line: TaxableLine, category: str | None, found: Sequence[TaxCode]) -> str:
+def _fault(line: TaxableLine, category: str | None, found: Sequence[TaxCode], context: TaxContext) -> str:
     where = f"Line {line.number} ({line.name})"
     if category is None:
-        return (
-            f"{where} is about usage of several tax categories. Set the category of such lines, or let the commitment "
-            "name usage classes of one category."
-        )
+        return f"{where} is about usage of several tax categories{_named(line)}. {_remedy(context)}"
     if found:
         names = ", ".join(sorted(code.name for code in found))
         return (
@@ -195,6 +194,20 @@ def _fault(line: TaxableLine, category: str | None, found: Sequence[TaxCode]) ->
         f"{where} has no tax code: none for category “{category}” in jurisdiction {line.jurisdiction} is valid at "
         f"{line.at:%Y-%m-%d %H:%M} UTC. Add one (of 0 percent where nothing is owed)."
     )
+
+
+def _named(line: TaxableLine) -> str:
+    names = [f"“{each}”" if each else "none (a class without one)" for each in line.mixed_categories]
+    return f": {', '.join(names)}" if names else ""
+
+
+def _remedy(context: TaxContext) -> str:
+    """How a commitment of several categories gets one: the account's jurisdiction tells it, wherever a service is."""
+    if context.jurisdiction:
+        told = f"Set the “Mixed category” of jurisdiction {context.jurisdiction}"
+    else:
+        told = "Give the account a jurisdiction with a “Mixed category”"
+    return f"{told}, or let the commitment name usage classes of one category."
 
 
 def _amounts(coded: Sequence[tuple[TaxableLine, TaxCode]], currency: str, is_inclusive: bool) -> Iterable[TaxAmount]:

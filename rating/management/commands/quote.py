@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from mediation.core.spec.document import Fault, FaultySpecError
-from rating.core.quoting import answer, faulty, parse_json, quote, read_setting, read_usage
+from rating.core.quoting import answer, faulty, parse_json, quote, read_setting, read_together, read_usage
 from rating.core.quoting.telling import tell
 
 
@@ -26,8 +26,10 @@ class Command(BaseCommand):
 
     def handle(self, *, plan: str, usage: str, **options: Any) -> None:
         try:
-            setting = read_setting(parse_json(_text(plan, "/plan"), "/plan"))
-            records = read_usage(_text(usage, "/usage"))
+            setting, records = read_together(
+                lambda: read_setting(parse_json(_text(plan, "/plan"), "/plan")),
+                lambda: read_usage(_text(usage, "/usage")),
+            )
             self.stderr.write(f"{len(records)} records read.")
             quoted = quote(setting, records)
         except FaultySpecError as found:

@@ -10,7 +10,7 @@ from rating.core.explaining import About, Chapter, Fact, Picture, Reckoning, pic
 from rating.models import Charge
 
 from .amounts import chapters_of, reckoning_of
-from .asking import Asked, ask, moves_of
+from .asking import Asked, ask, in_utc, moves_of
 from .billed import statement_chapter, tax_chapter
 from .payers import payer_of, plan_of, rate_of
 
@@ -73,12 +73,12 @@ def explain_charge(*, charge: Charge, by: User | None) -> Explanation:
 def _reversal(asked: Asked, billed: Charge) -> tuple[Chapter, ...]:
     """What ties a charge to its reversal, on either's page."""
     if billed.kind == Charge.Kind.REVERSAL:
-        text = f"This takes back the charge of {asked.local(asked.charge.rated_at)}, at {asked.local(billed.rated_at)}."
+        text = f"This takes back the charge of {in_utc(asked.charge.rated_at)}, at {in_utc(billed.rated_at)}."
         return (Chapter("reversal", "A reversal", (Fact("of", text, about=About("charge", asked.charge.pk)),)),)
     taken = Charge.objects.filter(pk=billed.pk + 1, kind=Charge.Kind.REVERSAL).first()
     if taken is None:
         return ()
-    text = f"This charge was taken back at {asked.local(taken.rated_at)}; its steps are told as it was charged."
+    text = f"This charge was taken back at {in_utc(taken.rated_at)}; its steps are told as it was charged."
     return (Chapter("reversal", "Taken back", (Fact("by", text, about=About("charge", taken.pk)),)),)
 
 

@@ -11,7 +11,7 @@ from rating.core.explaining import About, Chapter, Fact, Met, Reckoning, recall,
 from rating.core.tariffs import PricedRate
 from rating.models import Account, Charge, Service
 
-from .asking import Asked
+from .asking import Asked, in_utc
 
 SHARED = {"service": "the service", "account": "the account", "family": "the accounts of the family"}
 RESTARTS = {
@@ -122,7 +122,7 @@ def _draw_fact(asked: Asked, move: dict[str, Any]) -> Fact:
     unit = f" {asked.charge.currency}" if asked.is_of_money(move["bucket_id"]) else ""
     service = Service.objects.filter(pk=move["service_id"]).first() if move["service_id"] else None
     owner = service or Account.objects.filter(pk=move["account_id"]).first()
-    since = asked.local(move["starts_at"])
+    since = in_utc(move["starts_at"])
     cost = f" That costs {plain(move['amount'])}." if move["amount"] else ""
     bucket, verb = asked.buckets[move["bucket_id"]], MOVES[move["kind"]]
     text = (

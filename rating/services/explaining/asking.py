@@ -1,10 +1,9 @@
 """What is read of a charge before it is explained: its usage, its rate, and everything that shared its counter."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -23,6 +22,11 @@ from rating.store.explaining import charge_frame, charges_of_udr, charges_sharin
 
 NOTHING = Decimal(0)
 ENTRY = ["udr_id", "part"]
+
+
+def in_utc(moment: datetime) -> str:
+    """A moment as an explanation says it: in UTC, to the second, and named so, as accounts live in many zones."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,6 @@ class Asked:
     def has_history(self) -> bool:
         """Whether usage before it was counted again to tell what it cost."""
         return self.priced is not None and needs_history(self.priced.rate)
-
-    def local(self, moment: datetime | None) -> str:
-        """A moment in the account's zone, to the second; "no end" where there is none."""
-        if moment is None:
-            return "no end"
-        return f"{moment.astimezone(ZoneInfo(self.charge.account.time_zone)):%Y-%m-%d %H:%M:%S}"
 
     def is_of_money(self, bucket_id: int) -> bool:
         """Whether the bucket holds money, by the version that priced the charge."""

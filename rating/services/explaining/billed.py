@@ -19,7 +19,7 @@ from rating.models import (
 )
 from rating.models import Statement as StatementRow
 
-from .asking import Asked
+from .asking import Asked, in_utc
 
 INSTANT = timedelta(microseconds=1)
 MOST_LINES = 20
@@ -40,7 +40,7 @@ def statement_chapter(asked: Asked, billed: Charge, picture: Picture | None) -> 
         text = f"The period {period} is open. The draft of its statement has it in the line “{where}”{_tiers(picture)}."
         told.append(Fact("draft", text, about=about))
         return Chapter("statement", "The statement", tuple(told))
-    text = f"Statement {statement} of {period} was issued at {asked.local(statement.issued_at)}."
+    text = f"Statement {statement} of {period} was issued at {in_utc(statement.issued_at)}."
     told.append(Fact("issued", text, about=about))
     told += [_line_fact(line) for line in _lines(statement, billed)[:MOST_LINES]]
     return Chapter("statement", "The statement", tuple(told))
@@ -76,8 +76,12 @@ def tax_chapter(asked: Asked, billed: Charge) -> Chapter:
     statement = StatementRow.objects.filter(period=billed.period).first()
     if statement is None:
         return Chapter("tax", "Tax", tuple(_expected(billed)))
-    positions = [line.position for line in _lines(statement, billed)[:MOST_LINES]]
-    taxes = StatementTax.objects.filter(statement=statement, line__in=positions).order_by("position")
+    lines = list(_lines(statement, billed)[:MOST_LINES])
+    taxes = list(
+        StatementTax.objects.filter(statement=statement, line__in=[line.position for line in lines]).order_by(
+            "position"
+        )
+    )
     told = [
         Fact(
             "tax",
@@ -86,7 +90,39 @@ def tax_chapter(asked: Asked, billed: Charge) -> Chapter:
         )
         for tax in taxes
     ]
-    return Chapter("tax", "Tax", tuple(told) or (Fact("none", "Its line bears no tax."),))
+    bare = {line.position for line in lines} - {tax.line for tax in taxes}
+    told += dict.fromkeys(_untaxed(billed, line) for line in lines if line.position in bare)
+    return Chapter("tax", "Tax", tuple(told) or (Fact("none", "The statement has no line for it, so no tax either."),))
+
+
+def _untaxed(billed: Charge, line: StatementLine) -> Fact:
+    """Why an issued line bears no tax: what the line itself says, else what was set for its moment."""
+    no_tax = "Its line bears no tax"
+    if not line.jurisdiction:
+        return Fact("none", f"{no_tax}: it has no jurisdiction, as neither the service nor the account had one.")
+    if not line.tax_category:
+        return Fact("none", f"{no_tax}: it has no tax category, as class “{billed.usage_class}” had none.")
+    # A correction is taxed as of the statement that it corrects.
+    as_of = StatementRow.objects.filter(number=int(line.adjusts)).first() if line.adjusts else None
+    exempt = _exemption(billed, line.tax_category, as_of.period if as_of else billed.period)
+    if exempt is not None:
+        return Fact("exempt", f"{no_tax}: the account is exempt ({exempt}).", about=About("account", billed.account_id))
+    if not TaxCode.objects.filter(jurisdiction__name=line.jurisdiction).exists():
+        return Fact("none", f"{no_tax}: {line.jurisdiction} has no tax codes.")
+    why = f"category “{line.tax_category}” in {line.jurisdiction}, by what was set when it was issued"
+    return Fact("none", f"{no_tax}: none was owed for {why}.")
+
+
+def _valid_at_end(period: BillingPeriod) -> Q:
+    """What holds at the last moment of a period, as of which tax is judged."""
+    at = period.ends_at - INSTANT
+    return Q(starts_at__lte=at) & (Q(ends_at__isnull=True) | Q(ends_at__gt=at))
+
+
+def _exemption(billed: Charge, category: str, period: BillingPeriod) -> TaxExemption | None:
+    """What frees the account of the tax of a category in a period."""
+    valid = TaxExemption.objects.filter(_valid_at_end(period), account=billed.account_id)
+    return valid.filter(category__in=("", category)).first()
 
 
 def _expected(billed: Charge) -> Iterator[Fact]:
@@ -100,13 +136,11 @@ def _expected(billed: Charge) -> Iterator[Fact]:
     if not category:
         yield Fact("none", f"Class “{billed.usage_class}” has no tax category, so that it is not taxed.")
         return
-    at = billed.period.ends_at - INSTANT
-    is_valid = Q(starts_at__lte=at) & (Q(ends_at__isnull=True) | Q(ends_at__gt=at))
-    exempt = TaxExemption.objects.filter(is_valid, account=billed.account_id, category__in=("", category[0])).first()
+    exempt = _exemption(billed, category[0], billed.period)
     if exempt is not None:
         yield Fact("exempt", f"The account bears no tax on it: {exempt}.", about=About("account", billed.account_id))
         return
-    yield from _codes(place, category[0], is_valid)
+    yield from _codes(place, category[0], _valid_at_end(billed.period))
 
 
 def _codes(place: Jurisdiction, category: str, is_valid: Q) -> Iterator[Fact]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -10,7 +11,7 @@ from rating.core.plans.phrasing import rate_in_words
 from rating.core.tariffs import PricedRate
 from rating.models import Account, RatePlan
 
-from .asking import Asked
+from .asking import Asked, in_utc
 
 PAID_BY = {
     "usage": "UDR usage identifier",
@@ -21,18 +22,18 @@ PAID_BY = {
 
 def payer_of(asked: Asked) -> Chapter:
     """Which identifier row led to the service and the account."""
-    charge, local = asked.charge, asked.local
+    charge = asked.charge
     owned, service, account = charge.service_identifier, charge.service, charge.account
     told = [Fact("identifier_used", _paid_by(asked))]
-    owned_from = f"“{owned.identifier}” belonged to service {service} {_span(asked, owned.starts_at, owned.ends_at)}"
+    owned_from = f"“{owned.identifier}” belonged to service {service} {_span(owned.starts_at, owned.ends_at)}"
     told.append(Fact("identifier", f"{owned_from}{_held(owned, charge.date)}.", about=About("identifier", owned.pk)))
-    ran = _span(asked, service.starts_at, service.ends_at)
+    ran = _span(service.starts_at, service.ends_at)
     told.append(Fact("service", f"The service {service} runs {ran}.", about=About("service", service.pk)))
     where = f"billed in {account.currency} by calendar months of {account.time_zone}"
     told.append(Fact("account", f"It belongs to account {account}, {where}.", about=About("account", account.pk)))
-    there = local(charge.date)
-    utc = f"{charge.date:%Y-%m-%d %H:%M:%S}"
-    told.append(Fact("date", f"The usage happened at {utc} UTC{'' if there == utc else f', {there} there'}."))
+    there = charge.date.astimezone(ZoneInfo(account.time_zone))
+    also = f", which is {there:%Y-%m-%d %H:%M:%S} in {account.time_zone}" if there.utcoffset() else ""
+    told.append(Fact("date", f"The usage happened at {in_utc(charge.date)}{also}."))
     return Chapter("payer", "Who pays", tuple(told))
 
 
@@ -55,9 +56,9 @@ def _held(owned: object, date: datetime) -> str:
     return "; that was changed after the usage was rated"
 
 
-def _span(asked: Asked, starts_at: datetime, ends_at: datetime | None) -> str:
-    until = f"to before {asked.local(ends_at)}" if ends_at else "with no end"
-    return f"from {asked.local(starts_at)} {until}"
+def _span(starts_at: datetime, ends_at: datetime | None) -> str:
+    until = f"to before {in_utc(ends_at)}" if ends_at else "with no end"
+    return f"from {in_utc(starts_at)} {until}"
 
 
 def plan_of(asked: Asked) -> Chapter:
@@ -105,8 +106,8 @@ def rate_of(asked: Asked) -> Chapter:
         text = f"Rate {charge.rate} of version {version.number}, which is not active any more."
         return Chapter("rate", "Version, group and rate", (Fact("rate", text, about=About("version", version.pk)),))
     ends_at = priced.version.ends_at
-    until = f"until {asked.local(ends_at)}, when the next version starts" if ends_at else "on"
-    text = f"Version {version.number} of {charge.plan} prices usage from {asked.local(version.starts_at)} {until}."
+    until = f"until {in_utc(ends_at)}, when the next version starts" if ends_at else "on"
+    text = f"Version {version.number} of {charge.plan} prices usage from {in_utc(version.starts_at)} {until}."
     told = [Fact("version", text, about=About("version", version.pk))]
     told += _search_facts(asked, priced)
     told.append(Fact("rate", f"Rate “{priced.group.name} / {priced.rate.name}”: {rate_in_words(priced.rate)}"))

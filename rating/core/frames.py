@@ -20,24 +20,6 @@ LEVEL = pl.Decimal(38, 12)  # a counted quantity, or quantity x seconds for weig
 # Running totals need more digits than one quantity: 10^15 units of 10^6 records still fit.
 TOTAL = pl.Decimal(38, 6)
 
-PAYERS: Schema = {  # one row for each time that a service owned an identifier
-    "identifier": pl.String,
-    "service_identifier_id": pl.Int64,
-    "starts_at": MOMENT,
-    "ends_at": MOMENT,
-    "service_id": pl.Int64,
-    "service_starts_at": MOMENT,
-    "service_ends_at": MOMENT,
-    "service_plan_id": pl.Int64,
-    "account_id": pl.Int64,
-    "account_number": pl.String,
-    "account_currency": pl.String,
-    "time_zone": pl.String,
-    "is_final_billed": pl.Boolean,
-    "account_plan_id": pl.Int64,
-    "parent_plan_id": pl.Int64,  # of the nearest account above that has one
-}
-
 CHARGES: Schema = {  # the columns of the table, by name
     "id": pl.Int64,
     "udr_id": pl.Int64,

@@ -20,7 +20,6 @@ from .periods import (
     alone,
     is_alone,
     lock_accounts,
-    lock_free_periods,
     lock_open_periods,
     lock_periods,
     mark_unsettled,
@@ -29,7 +28,7 @@ from .periods import (
     periods_known,
     zones_of,
 )
-from .plans import active_prices, book, bucket_ids_of, classes, plans, rate_ids_of
+from .plans import book, bucket_ids_of, classes, plans, rate_ids_of
 from .repricings import (
     accounts_charged,
     begin_work,
@@ -54,7 +53,6 @@ from .udrs import udr_ranges, usage_of_batches, usage_of_udrs
 __all__ = [
     "accounts_charged",
     "accounts_due",
-    "active_prices",
     "alone",
     "begin_work",
     "billed_charges",
@@ -74,7 +72,6 @@ __all__ = [
     "is_alone",
     "is_deserted",
     "lock_accounts",
-    "lock_free_periods",
     "lock_open_periods",
     "lock_periods",
     "mark_unsettled",

@@ -170,16 +170,6 @@ def periods_not_met(family_ids: pl.Series, period_ids: Sequence[int]) -> pl.Data
     return copy_out(query, {"family_id": pl.Int64, "family_period_id": pl.Int64, "period_id": pl.Int64})
 
 
-def lock_free_periods(period_ids: Iterable[int]) -> set[int]:
-    """Lock those of these periods that no other worker holds; returns which."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM rating_billingperiod WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-            [sorted(set(period_ids))],
-        )
-        return {number for (number,) in cursor.fetchall()}
-
-
 def lock_accounts(account_ids: Iterable[int]) -> None:
     """Lock accounts whose buckets or counters outlast a period or serve others; after the periods, in order of id."""
     with connection.cursor() as cursor:

@@ -78,8 +78,9 @@ def statement_of(*, period: BillingPeriod) -> Sheet:
             tax_total=issued.tax_total,
             total=issued.total,
         )
-    [(bill, draft)] = drafted(periods=[period])
-    lines = lines_of(draft)
+    prices = store.book().prices
+    [(bill, draft)] = drafted(periods=[period], prices=prices)
+    lines = lines_of(draft, prices=prices)
     prefetch_related_objects(lines, "usage_class", "plan", "rate", "service")
     return Sheet(
         period=period,
@@ -98,7 +99,7 @@ def statement_of(*, period: BillingPeriod) -> Sheet:
 
 def tax_notices(*, periods: Sequence[BillingPeriod]) -> tuple[str, ...]:
     """What may not be meant about the tax of open periods (with their accounts): each usage class without category."""
-    return _notices(drafted(periods=periods))
+    return _notices(drafted(periods=periods, prices=store.book().prices))
 
 
 def _notices(drafts: Iterable[tuple[Bill, Statement]]) -> tuple[str, ...]:
@@ -120,14 +121,13 @@ def _notices(drafts: Iterable[tuple[Bill, Statement]]) -> tuple[str, ...]:
     )
 
 
-def drafted(*, periods: Sequence[BillingPeriod]) -> list[tuple[Bill, Statement]]:
-    """Periods (with their accounts) with what they come to as their charges stand."""
-    known = store.book()
-    charges = store.billed_charges([period.pk for period in periods], known.prices)
+def drafted(*, periods: Sequence[BillingPeriod], prices: PriceList) -> list[tuple[Bill, Statement]]:
+    """Periods (with their accounts) with what they come to as their charges and `prices` stand."""
+    charges = store.billed_charges([period.pk for period in periods], prices)
     categories = dict(ClassTaxCategory.objects.values_list("usage_class_id", "category"))
     found: dict[int, tuple[Bill, Statement]] = {}
     for tax, bills in _by_tax(_bills(periods, charges)):
-        settled = settle(charges, bills=bills, prices=known.prices, categories=categories, tax=tax)
+        settled = settle(charges, bills=bills, prices=prices, categories=categories, tax=tax)
         found.update({bill.period_id: (bill, draft) for bill, draft in zip(bills, settled, strict=True)})
     return [found[period.pk] for period in periods]
 
@@ -261,9 +261,8 @@ def _codes() -> tuple[Code, ...]:
     )
 
 
-def lines_of(draft: Statement, *, statement: StatementRow | None = None) -> list[StatementLine]:
-    """The lines of a settled statement as rows, saved or not."""
-    prices = store.book().prices
+def lines_of(draft: Statement, *, prices: PriceList, statement: StatementRow | None = None) -> list[StatementLine]:
+    """The lines of a settled statement as rows, saved or not. prices: those it was drafted by."""
     return [
         StatementLine(
             statement=statement,

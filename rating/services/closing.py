@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -14,6 +15,7 @@ from mediation.services import require_permission
 from rating import selectors, store
 from rating.core.settling import Bill
 from rating.core.settling import Statement as Draft
+from rating.core.tariffs import PriceList
 from rating.models import BillingPeriod, Statement, StatementLine, StatementTax
 from rating.services import repricing
 from rating.services.billing import drafted, lines_of, taxes_of
@@ -44,10 +46,11 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> St
     _put_in_order([period.pk], now)
     locked = BillingPeriod.objects.select_related("account").get(pk=period.pk)
     _require_closable(locked, now)
-    [(bill, draft)] = drafted(periods=[locked])
+    prices = store.book().prices
+    [(bill, draft)] = drafted(periods=[locked], prices=prices)
     if draft.faults:
         raise UnableToClosePeriod(_faulty(locked, draft))
-    [statement] = _issue([(locked, bill, draft)], now)
+    [statement] = _issue([(locked, bill, draft)], prices, now)
     period.refresh_from_db(fields=["status", "closed_at", "is_unsettled"])
     return statement
 
@@ -168,8 +171,9 @@ def _close_together(claimed: Sequence[int], now: datetime) -> int:
         _put_in_order(ready, now)
     # Under lock now: somebody may have closed one meanwhile.
     still = [period for period in periods.all() if period.pk in ready and period.status == BillingPeriod.Status.OPEN]
-    drafts = list(zip(still, drafted(periods=still), strict=True))
-    _issue([(period, bill, draft) for period, (bill, draft) in drafts if not draft.faults], now)
+    prices = store.book().prices
+    drafts = list(zip(still, drafted(periods=still, prices=prices), strict=True))
+    _issue([(period, bill, draft) for period, (bill, draft) in drafts if not draft.faults], prices, now)
     refusals = {period.pk: _faulty(period, draft) for period, (_, draft) in drafts if draft.faults}
     refusals |= dict.fromkeys(after_open, "An earlier period of the account is still open. Close that first.")
     for pk, refusal in refusals.items():
@@ -177,8 +181,8 @@ def _close_together(claimed: Sequence[int], now: datetime) -> int:
     return len(first)
 
 
-def _issue(drafts: Sequence[tuple[BillingPeriod, Bill, Draft]], now: datetime) -> list[Statement]:
-    """Write the statements of locked periods and close them."""
+def _issue(drafts: Sequence[tuple[BillingPeriod, Bill, Draft]], prices: PriceList, now: datetime) -> list[Statement]:
+    """Write the statements of locked periods and close them. prices: those they were drafted by."""
     if not drafts:
         return []
     first = _next_number()
@@ -196,8 +200,8 @@ def _issue(drafts: Sequence[tuple[BillingPeriod, Bill, Draft]], now: datetime) -
         for place, (period, bill, draft) in enumerate(drafts)
     )
     written = list(zip(statements, drafts, strict=True))
-    lines = (line for statement, (_, _, draft) in written for line in lines_of(draft, statement=statement))
-    StatementLine.objects.bulk_create(lines, batch_size=ROWS_AT_ONCE)
+    lines = (lines_of(draft, prices=prices, statement=statement) for statement, (_, _, draft) in written)
+    StatementLine.objects.bulk_create(chain.from_iterable(lines), batch_size=ROWS_AT_ONCE)
     taxes = (tax for statement, (_, _, draft) in written for tax in taxes_of(draft, statement=statement))
     StatementTax.objects.bulk_create(taxes, batch_size=ROWS_AT_ONCE)
     BillingPeriod.objects.filter(pk__in=[period.pk for period, _, _ in drafts]).update(

@@ -112,10 +112,10 @@ def test_a_period_that_crashes_is_tried_alone_and_then_parked_while_the_others_c
     bad = BillingPeriod.objects.order_by("starts_at", "pk").first()
     real = closing.drafted
 
-    def crash(*, periods):
+    def crash(*, periods, prices):
         if bad in periods:
             raise RuntimeError("the disk is on fire")
-        return real(periods=periods)
+        return real(periods=periods, prices=prices)
 
     monkeypatch.setattr(closing, "drafted", crash)
     services.ask_to_close(periods=BillingPeriod.objects.all(), by=None, now=NOW)

@@ -12,6 +12,7 @@ work is ready ─► ring ─► answer                bells         wakes a wor
 """
 
 from mediation.core.reading import UnreadableError
+from mediation.services.acting import acting, acts, coming_by, note_reason, tell_database, teller
 from mediation.services.batches import make_partitions_ahead, swap_batches, withdraw_batches
 from mediation.services.bells import answer, ring, ring_now
 from mediation.services.combining import Combination, combine_parts, mark_rows, window_of
@@ -19,6 +20,7 @@ from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
 from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows, scan_file, scan_rows, write_out
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
+from mediation.services.seeing import feeds_seen, require_feeds, seen
 from mediation.services.specs import spec_of
 
 __all__ = [
@@ -28,24 +30,33 @@ __all__ = [
     "UnableToActivate",
     "UnableToLoad",
     "UnreadableError",
+    "acting",
     "activate_version",
+    "acts",
     "answer",
     "combine_parts",
+    "coming_by",
     "create_draft",
     "cut",
+    "feeds_seen",
     "load_lookup_rows",
     "make_partitions_ahead",
     "mark_rows",
     "mediate",
+    "note_reason",
     "read_part",
     "read_rows",
+    "require_feeds",
     "require_permission",
     "ring",
     "ring_now",
     "scan_file",
     "scan_rows",
+    "seen",
     "spec_of",
     "swap_batches",
+    "tell_database",
+    "teller",
     "update_draft",
     "window_of",
     "withdraw_batches",

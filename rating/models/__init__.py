@@ -2,7 +2,7 @@
 
 from .accounts import Account, BillingPeriod, Service, ServiceIdentifier
 from .charges import BucketDraw, BucketGrant, Charge, Counter, SeenMember
-from .exceptions import RatingException
+from .exceptions import ExceptionRerate, RatingException, RatingExceptionComment
 from .plans import Bucket, Package, PlanVersion, Rate, RatePlan
 from .repricings import RepricedAccount, Repricing
 from .statements import Statement, StatementLine, StatementTax
@@ -17,12 +17,14 @@ __all__ = [
     "Charge",
     "ClassTaxCategory",
     "Counter",
+    "ExceptionRerate",
     "Jurisdiction",
     "Package",
     "PlanVersion",
     "Rate",
     "RatePlan",
     "RatingException",
+    "RatingExceptionComment",
     "RepricedAccount",
     "Repricing",
     "SeenMember",

@@ -1,1 +1,14 @@
 """The tables that belong to no single room."""
+
+from .figures import AccountFigure, ArrivalFigure, ChargeEstimate, ChargeFigure, FigureRun, OpenFigure
+from .notices import Notice
+
+__all__ = [
+    "AccountFigure",
+    "ArrivalFigure",
+    "ChargeEstimate",
+    "ChargeFigure",
+    "FigureRun",
+    "Notice",
+    "OpenFigure",
+]

@@ -6,7 +6,7 @@ from django.db.models import Q
 
 
 class Notice(models.Model):
-    """Something unusual that was seen. One of a kind stands open for a feed or an account; it is renewed while it lasts.
+    """Something unusual that was seen. Of each kind one stands open for a feed or an account, renewed while it lasts.
 
     It closes by itself when things are as usual again. Acknowledging it says that a person knows, and why it is so.
     """

@@ -1,0 +1,100 @@
+"""What exceptions and uncharged usage may be worth: an estimate, by what records like them were charged of late."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, QuerySet, Sum
+
+from config.models import ChargeEstimate
+
+HOW = (
+    "Estimated: each record at the average charge of its feed, or its quantity at the average price of its class, "
+    "over what was charged in the last 30 days."
+)
+NOTHING = Decimal(0)
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What records of a feed or a class were charged in all, in the currency that most charges are in.
+
+    quantity: in the unit of the class; of a feed it adds up units of several classes and says nothing.
+    """
+
+    currency: str
+    record_count: int
+    quantity: Decimal
+    amount: Decimal
+
+    def of_records(self, count: int) -> Decimal:
+        """What so many records would come to, unrounded."""
+        return self.amount * count / self.record_count if self.record_count else NOTHING
+
+    def of_usage(self, quantity: Decimal, count: int) -> Decimal:
+        """What a quantity would come to; where none was ever charged for, as many records as it came in."""
+        return self.amount * quantity / self.quantity if self.quantity > 0 else self.of_records(count)
+
+
+def average_charge_by_feed() -> Mapping[int, Estimate]:
+    """What is known of each feed that was charged for in the last 30 days, by its number."""
+    return {row.feed_id: _estimate(row) for row in ChargeEstimate.objects.filter(feed_id__isnull=False) if row.feed_id}
+
+
+def average_charge_by_class() -> Mapping[int, Estimate]:
+    """What is known of each usage class that was charged for in the last 30 days, by its number."""
+    known = ChargeEstimate.objects.filter(usage_class_id__isnull=False)
+    return {row.usage_class_id: _estimate(row) for row in known if row.usage_class_id}
+
+
+def _estimate(row: ChargeEstimate) -> Estimate:
+    return Estimate(row.currency, row.record_count, row.quantity, row.amount)
+
+
+def currency_of_estimates() -> str | None:
+    """The currency of every value here; None where nothing was charged to estimate by."""
+    return ChargeEstimate.objects.values_list("currency", flat=True).first()
+
+
+def value_of_import_exceptions(queryset: QuerySet[Any]) -> Decimal | None:
+    """What the records of these import exceptions may be worth, to the cent; their class is unknown, their feed counts.
+
+    None where nothing was charged to estimate by. It counts the rows of `queryset`: of whole groups, whose counts are
+    known already, ask `values_of_groups`.
+    """
+    rows = queryset.order_by().values("feed_id").annotate(n=Count("pk")).values_list("feed_id", "n")
+    return values_of_groups([dict(rows)])[0]
+
+
+def value_of_rating_exceptions(queryset: QuerySet[Any]) -> Decimal | None:
+    """What the UDRs of these rating exceptions may be worth, to the cent: their quantity at their class's price."""
+    rows = queryset.order_by().values("usage_class_id").annotate(n=Count("pk"), quantity=Sum("value"))
+    usage = {row["usage_class_id"]: (row["n"], row["quantity"]) for row in rows}
+    return values_of_usage([usage])[0]
+
+
+def values_of_groups(counts_by_feed: Iterable[Mapping[int, int]]) -> list[Decimal | None]:
+    """What the records of each group may be worth, to the cent. Of each group: feed to how many records.
+
+    None for a group none of whose feeds was charged for.
+    """
+    known = average_charge_by_feed()
+    return [
+        _sum([known[feed].of_records(count) for feed, count in counts.items() if feed in known])
+        for counts in counts_by_feed
+    ]
+
+
+def values_of_usage(usage_by_class: Iterable[Mapping[int, tuple[int, Decimal]]]) -> list[Decimal | None]:
+    """The same of groups of UDRs. Of each group: usage class to how many records and their quantity."""
+    known = average_charge_by_class()
+    return [
+        _sum([known[kind].of_usage(quantity, count) for kind, (count, quantity) in usage.items() if kind in known])
+        for usage in usage_by_class
+    ]
+
+
+def _sum(values: list[Decimal]) -> Decimal | None:
+    return sum(values, NOTHING).quantize(CENT) if values else None

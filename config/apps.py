@@ -11,6 +11,11 @@ class RoofConfig(AppConfig):
     default = True
     default_auto_field = "django.db.models.BigAutoField"
 
+    def ready(self) -> None:
+        from config.auditing.hooks import tie_in
+
+        tie_in(self)
+
 
 class SluiceAdminConfig(admin_apps.AdminConfig):
     """Stands in INSTALLED_APPS instead of django.contrib.admin."""
@@ -23,10 +28,13 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from config.admin import put_on_site
         from config.previewing import price_udrs
         from config.tracing import trace_udr
+        from ingestion.selectors import granted_feeds
         from mediation.admin import previews
+        from mediation.services import seeing
         from rating.services import billing, explaining
 
         put_on_site()  # now that the packages have registered their own screens, which ours replace
+        seeing.GRANTED[:] = [granted_feeds]
         previews.PRICING[:] = [price_udrs]
         explaining.TRACERS[:] = [trace_udr]
         if settings.TAX_ENGINE:

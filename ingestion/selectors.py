@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
-from ingestion.models import Feed, ImportChunk, ImportException, LeftOutRecord, UsageImport, WaitingPart
+from ingestion.models import Feed, FeedGrant, ImportChunk, ImportException, LeftOutRecord, UsageImport, WaitingPart
 from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch, UdrKey
 
 MAX_ATTEMPTS = 5
@@ -23,6 +24,11 @@ def feed_by(reference: str) -> Feed | None:
     if reference.isascii() and reference.isdecimal() and len(reference) < 18:
         return feeds.filter(pk=int(reference)).first()
     return feeds.filter(api_name=reference).first()
+
+
+def granted_feeds(user: User) -> frozenset[int]:
+    """The numbers of the feeds that a person or service user was granted."""
+    return frozenset(FeedGrant.objects.filter(user=user).values_list("feed_id", flat=True))
 
 
 def acceptance_stamp() -> UUID:

@@ -1,9 +1,10 @@
 """What every API of the house answers with: problems by RFC 9457, pages by cursor, and the UDRs themselves."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import django_filters
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db.models import QuerySet
 from django.http import Http404
@@ -18,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
-from mediation import selectors
+from mediation import selectors, services
 from mediation.models import Udr
 
 TYPE = "application/problem+json"
@@ -148,7 +149,7 @@ class UdrList(ListAPIView[Udr]):
     permission_classes = (ModelPermissions,)
 
     def get_queryset(self) -> QuerySet[Udr]:
-        return selectors.counting_udrs(super().get_queryset())
+        return services.seen(selectors.counting_udrs(super().get_queryset()), cast(User, self.request.user))
 
 
 urlpatterns = [path("udrs", UdrList.as_view(), name="udrs")]

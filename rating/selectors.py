@@ -1,18 +1,41 @@
 """Questions about rating's tables, answered without changing anything."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum, Value, When
+from django.contrib.auth.models import User
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+    Window,
+)
 
-from mediation.models import UdrBatch, UsageClass
+from mediation.models import UDR_ID_BITS, UdrBatch, UsageClass
+from mediation.services import feeds_seen
 from rating.models import (
     Account,
     BillingPeriod,
     BucketGrant,
     Charge,
+    ExceptionRerate,
     RatePlan,
+    RatingException,
+    RatingExceptionComment,
     RepricedAccount,
     Repricing,
     Service,
@@ -86,6 +109,15 @@ def periods_after_open(period_ids: Sequence[int]) -> QuerySet[BillingPeriod]:
 def repricings_unfinished() -> QuerySet[Repricing]:
     """Repricings that workers are still to work out or to apply."""
     return Repricing.objects.filter(status__in=(Repricing.Status.COUNTING, Repricing.Status.WAITING))
+
+
+def charges_seen(by: User | None) -> QuerySet[Charge]:
+    """Charges of the feeds that `by` may see; a charge knows its feed by the batch of its UDR."""
+    feeds = feeds_seen(by)
+    if feeds is None:
+        return Charge.objects.all()
+    batch = UdrBatch.objects.filter(pk=OuterRef("udr_id").bitrightshift(UDR_ID_BITS), feed_id__in=feeds)
+    return Charge.objects.filter(Exists(batch))
 
 
 def issued_statement(period: BillingPeriod) -> Statement | None:
@@ -185,3 +217,121 @@ def filters_with_names(repricings: Iterable[Repricing]) -> dict[int, dict[str, A
     return {
         row.pk: {name: known.get(name, {}).get(value, value) for name, value in row.filters.items()} for row in rows
     }
+
+
+# Rating exceptions in groups: those that lack the same.
+
+MOST_GROUPS = 200
+
+
+@dataclass(frozen=True)
+class ExceptionGroup:
+    """What open rating exceptions have in common. subject: what is missing, as `RatingException.subject`."""
+
+    feed_id: int
+    cause: str
+    usage_class_id: int
+    subject: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> "ExceptionGroup":
+        return cls(said["feed_id"], said["cause"], said["usage_class_id"], said["subject"])
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """A group with its count, quantity (in the base unit of its class) and first and last moment; who has it.
+
+    assigned_id: the person whom some of its exceptions are assigned to; is_shared: where they are several people's.
+    """
+
+    group: ExceptionGroup
+    count: int
+    quantity: Decimal
+    first_at: datetime
+    last_at: datetime
+    assigned_id: int | None
+    assigned_count: int
+    is_shared: bool
+
+
+def open_rating_exceptions(
+    *,
+    feeds: frozenset[int] | None,
+    feed: int | None = None,
+    cause: str = "",
+    usage_class: int | None = None,
+    assigned_to: int | None = None,
+    before: datetime | None = None,
+) -> QuerySet[RatingException]:
+    """Open exceptions of the feeds that somebody sees (None: of all). before: only those that came before then."""
+    asked = {
+        "feed_id": feed,
+        "cause": cause or None,
+        "usage_class": usage_class,
+        "assigned_to": assigned_to,
+        "created_at__lt": before,
+        "feed_id__in": feeds,
+    }
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    return RatingException.objects.filter(status=RatingException.Status.OPEN, **chosen)
+
+
+def rating_exception_groups(
+    exceptions: QuerySet[RatingException], *, most: int = MOST_GROUPS
+) -> tuple[list[GroupFigures], int]:
+    """The largest groups among `exceptions`, most first, and how many more there are."""
+    key = ("feed_id", "cause", "usage_class_id", "subject")
+    rows = (
+        exceptions.order_by()
+        .values(*key)
+        .annotate(
+            count=Count("pk"),
+            quantity=Sum("value"),
+            first_at=Min("created_at"),
+            last_at=Max("created_at"),
+            assigned_id=Min("assigned_to"),
+            assigned_last_id=Max("assigned_to"),
+            assigned_count=Count("assigned_to"),
+            group_count=Window(Count("*")),
+        )
+        .order_by("-count", *key)[:most]
+    )
+    found = [
+        GroupFigures(
+            group=ExceptionGroup(*(row[name] for name in key)),
+            count=row["count"],
+            quantity=row["quantity"],
+            first_at=row["first_at"],
+            last_at=row["last_at"],
+            assigned_id=row["assigned_id"],
+            assigned_count=row["assigned_count"],
+            is_shared=row["assigned_id"] != row["assigned_last_id"],
+        )
+        for row in rows
+    ]
+    return found, (rows[0]["group_count"] - len(found) if found else 0)
+
+
+def exceptions_of_group(group: ExceptionGroup) -> QuerySet[RatingException]:
+    """The open exceptions of a group."""
+    return RatingException.objects.filter(status=RatingException.Status.OPEN, **group.as_json())
+
+
+def comments_on_group(group: ExceptionGroup) -> QuerySet[RatingExceptionComment]:
+    """What was said about a group as a whole, the latest first."""
+    said = RatingExceptionComment.objects.filter(exception=None, **group.as_json())
+    return said.select_related("created_by").order_by("-pk")
+
+
+def exception_rerates_waiting() -> QuerySet[ExceptionRerate]:
+    """Rerates of exceptions that workers are still at."""
+    return ExceptionRerate.objects.filter(status=ExceptionRerate.Status.WAITING)
+
+
+def rating_exceptions_due(now: datetime) -> QuerySet[RatingException]:
+    """Open exceptions whose time to be tried again has come."""
+    return RatingException.objects.filter(status=RatingException.Status.OPEN, next_try_at__lte=now)

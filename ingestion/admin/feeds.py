@@ -34,6 +34,7 @@ class UploadForm(forms.Form):
 
 @admin.register(Feed)
 class FeedAdmin(kit.ModelAdmin):
+    feed_path = "pk"
     list_display = ("name", "api_name", "profile", "is_enabled", "last_import", "open_exceptions", "upload_link")
     list_filter = ("is_enabled", "profile")
     list_select_related = ("profile",)
@@ -102,7 +103,7 @@ class FeedAdmin(kit.ModelAdmin):
     def upload_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         if not self.has_upload_permission(request):
             raise PermissionDenied
-        feed = get_object_or_404(Feed, pk=pk)
+        feed = get_object_or_404(self.get_queryset(request), pk=pk)
         form = UploadForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
             try:

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from ingestion import selectors, services
 from ingestion.admin.comparing import address_for, compare_page
 from ingestion.models import IdempotencyKey, ImportBody, ImportChunk, UsageImport
+from mediation import services as mediation
 from mediation.admin import filters, kit, marks
 from mediation.models import ProfileVersion, UdrBatch
 
@@ -49,6 +50,7 @@ class ChunkInline(kit.ReadOnlyInline):
 
 @admin.register(UsageImport)
 class UsageImportAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
     change_form_template = "admin/ingestion/usageimport/change_form.html"
     list_display = (
         kit.moment("received_at"),
@@ -59,7 +61,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         "exceptions_link",
         "not_rated",
     )
-    list_filter = ("feed", "status", "source", ("received_at", filters.DayRangeFilter))
+    list_filter = (("feed", filters.FeedFilter), "status", "source", ("received_at", filters.DayRangeFilter))
     search_fields = ("file_name", "=tracking_id")
     search_help_text = "A part of a file name, or a whole tracking id."
     actions = ("reprocess", "retry_errored")
@@ -93,7 +95,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageImport]:
-        return selectors.history().order_by(*self.get_ordering(request))
+        return mediation.seen(selectors.history(), kit.person(request)).order_by(*self.get_ordering(request))
 
     @admin.display(description="source and feed")
     def source_text(self, usage_import: UsageImport) -> Any:
@@ -185,14 +187,14 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        progress = progress_of(get_object_or_404(selectors.history(), pk=pk))
+        progress = progress_of(get_object_or_404(self.get_queryset(request), pk=pk))
         html = render_to_string("admin/ingestion/usageimport/progress.html", {"progress": progress})
         return JsonResponse({"at_rest": progress["at_rest"], "html": html})
 
     def payload_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        usage_import = get_object_or_404(UsageImport, pk=pk)
+        usage_import = get_object_or_404(self.get_queryset(request), pk=pk)
         name = usage_import.file_name.rsplit("/", 1)[-1] or f"{usage_import.tracking_id}.txt"
         if usage_import.payload:
             try:
@@ -200,7 +202,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
             except FileNotFoundError as lost:
                 raise Http404("The original is not in the file storage any more.") from lost
             return FileResponse(stream, as_attachment=True, filename=name, content_type="application/octet-stream")
-        body = get_object_or_404(ImportBody, pk=pk)
+        body = get_object_or_404(ImportBody, pk=usage_import.pk)
         headers = {"Content-Disposition": f'attachment; filename="{usage_import.tracking_id}.json"'}
         return HttpResponse(bytes(body.content), content_type="application/octet-stream", headers=headers)
 
@@ -302,8 +304,9 @@ def earlier_of(usage_import: UsageImport) -> dict[str, Any] | None:
 
 @admin.register(IdempotencyKey)
 class IdempotencyKeyAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
     list_display = ("key", "feed", "import_link")
-    list_filter = ("feed",)
+    list_filter = (("feed", filters.FeedFilter),)
     list_select_related = ("feed", "usage_import")
     search_fields = ("=key",)
     export_also = {"feed": "feed__name"}

@@ -44,6 +44,7 @@ class CorrectForm(forms.Form):
 
 @admin.register(ImportException)
 class ImportExceptionAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
     list_display = (
         "record",
         kit.status_badge(),
@@ -59,7 +60,7 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     list_filter = (
         "status",
         filters.CodeFilter,
-        "feed",
+        ("feed", filters.FeedFilter),
         ("usage_import", filters.NamedNumberFilter),
         ("created_at", filters.DayRangeFilter),
     )
@@ -170,7 +171,7 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     def correct_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         if not self.has_correct_permission(request):
             raise PermissionDenied
-        exception = get_object_or_404(ImportException, pk=pk)
+        exception = get_object_or_404(self.get_queryset(request), pk=pk)
         latest = exception.revisions.order_by("-number").first()
         form = CorrectForm(request.POST or None, initial={"raw": latest.raw if latest else exception.raw})
         if request.method == "POST" and form.is_valid():
@@ -203,6 +204,7 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
 
 @admin.register(LeftOutRecord)
 class LeftOutRecordAdmin(kit.ReadOnlyAdmin):
+    feed_path = "usage_import__feed_id"
     list_display = ("record", "outcome_mark", "reason", "import_link", "attempt", "udr_link")
     list_filter = ("outcome", ("usage_import", filters.NamedNumberFilter))
     empty_text = "No record has been left out. Records that a filter skips and duplicates appear here."
@@ -236,6 +238,7 @@ class PartStateFilter(admin.SimpleListFilter):
 
 @admin.register(WaitingPart)
 class WaitingPartAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
     list_display = (
         "part",
         "key_text",

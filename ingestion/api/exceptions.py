@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from ingestion import services
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.models import ExceptionRevision, ImportException, UsageImport
+from mediation import services as mediation
 from mediation.api import NewestFirst, Problem
 
 
@@ -101,7 +102,7 @@ class ReasonSerializer(serializers.Serializer[None]):
 def _permitted(request: Request, permission: str, pk: int) -> ImportException:
     if not request.user.has_perm(f"ingestion.{permission}"):
         raise Problem(http.HTTP_403_FORBIDDEN, "permission_denied", "You may not do this with import exceptions.")
-    return get_object_or_404(ImportException, pk=pk)
+    return get_object_or_404(mediation.seen(ImportException.objects.all(), request.user), pk=pk)
 
 
 def _answer(exception: ImportException) -> Response:

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from ingestion import selectors, services
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_imports
 from ingestion.models import UsageImport
+from mediation import services as mediation
 from mediation.api import NewestFirst, Problem
 
 
@@ -98,7 +99,7 @@ def reprocess_import(request: Request, tracking_id: Any) -> Response:
     """Mediate a whole import again."""
     if not request.user.has_perm("ingestion.reprocess_usageimport"):
         raise Problem(http.HTTP_403_FORBIDDEN, "permission_denied", "You may not reprocess imports.")
-    usage_import = get_object_or_404(UsageImport, tracking_id=tracking_id)
+    usage_import = get_object_or_404(mediation.seen(UsageImport.objects.all(), request.user), tracking_id=tracking_id)
     try:
         services.reprocess_imports(
             imports=UsageImport.objects.filter(pk=usage_import.pk), by=request.user, now=timezone.now()

@@ -1,10 +1,12 @@
-"""Who sees what of the history: with the right to view, all of it; who may only send, what he sent himself."""
+"""Who sees what of the history: with the right to view, that of his feeds; who may only send, what he sent himself."""
 
 from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+from mediation import services as mediation
 
 
 class SendersSeeTheirOwn(BasePermission):
@@ -17,10 +19,12 @@ class SendersSeeTheirOwn(BasePermission):
 
 def seen_imports(imports: QuerySet[Any], by: Any) -> QuerySet[Any]:
     """Those of `imports` that a person or service user may see."""
+    imports = mediation.seen(imports, by)
     return imports if by.has_perm("ingestion.view_usageimport") else imports.filter(received_by=by)
 
 
 def seen_exceptions(exceptions: QuerySet[Any], by: Any) -> QuerySet[Any]:
     """Those of `exceptions` that a person or service user may see."""
+    exceptions = mediation.seen(exceptions, by)
     may_see_all = by.has_perm("ingestion.view_importexception")
     return exceptions if may_see_all else exceptions.filter(usage_import__received_by=by)

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 from ingestion import selectors, services
 from ingestion.api import regulars
 from ingestion.models import UsageImport
+from mediation import services as mediation
 from mediation.api import Problem
 
 STATUS_OF = {
@@ -91,7 +92,8 @@ class SubmitUsage(APIView):
         if not request.user.has_perm("ingestion.add_usageimport"):
             self.permission_denied(request)
         found = selectors.feed_by(feed)
-        if found is None:
+        seen = mediation.feeds_seen(request.user)
+        if found is None or (seen is not None and found.pk not in seen):
             detail = f"There is no feed {feed!r}; use its number or API name."
             raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
         if not _is_json(request.content_type):

@@ -35,6 +35,7 @@ def compare_version(*, version: ProfileVersion, usage_import: UsageImport, by: U
     """What `version` would make of an import's first 100,000 records, beside what became of them."""
     mediation.require_permission(by, "ingestion.view_usageimport")
     mediation.require_permission(by, "mediation.view_profileversion")
+    mediation.require_feeds(by, [usage_import.feed_id])
     try:
         spec = parse_spec(version.spec)
     except FaultySpecError as error:

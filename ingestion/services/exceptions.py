@@ -41,6 +41,7 @@ def correct_exception(
     The record as received stays as it is.
     """
     mediation.require_permission(by, "ingestion.correct_importexception")
+    mediation.require_feeds(by, [exception.feed_id])
     locked = ImportException.objects.select_for_update(of=("self",)).get(pk=exception.pk)
     if locked.status != ImportException.Status.OPEN:
         raise UnableToCorrect(f"This exception is {locked.get_status_display()}; only open ones can be corrected.")
@@ -68,7 +69,7 @@ def write_off_exceptions(*, exceptions: QuerySet[ImportException], reason: str, 
     mediation.require_permission(by, "ingestion.writeoff_importexception")
     if not reason.strip():
         raise UnableToWriteOff("Say why these records are given up: a write-off needs a reason.")
-    ids = exceptions.filter(status=ImportException.Status.OPEN).order_by().values("pk")
+    ids = mediation.seen(exceptions, by).filter(status=ImportException.Status.OPEN).order_by().values("pk")
     return ImportException.objects.filter(pk__in=ids, status=ImportException.Status.OPEN).update(
         status=ImportException.Status.WRITTEN_OFF, close_reason=reason, closed_by=by, closed_at=now
     )
@@ -78,11 +79,15 @@ def write_off_exceptions(*, exceptions: QuerySet[ImportException], reason: str, 
 def reprocess_exceptions(*, exceptions: QuerySet[ImportException], by: User | None, now: datetime) -> int:
     """Have the open exceptions among `exceptions` mediated again, each from its latest text; returns how many."""
     mediation.require_permission(by, "ingestion.reprocess_importexception")
-    ids = exceptions.filter(
-        status=ImportException.Status.OPEN,
-        attempt=F("usage_import__attempt"),
-        usage_import__status=UsageImport.Status.COMPLETED,
-    ).order_by()
+    ids = (
+        mediation.seen(exceptions, by)
+        .filter(
+            status=ImportException.Status.OPEN,
+            attempt=F("usage_import__attempt"),
+            usage_import__status=UsageImport.Status.COMPLETED,
+        )
+        .order_by()
+    )
     count = ImportException.objects.filter(pk__in=ids.values("pk"), status=ImportException.Status.OPEN).update(
         status=ImportException.Status.REPROCESSING, retry_attempts=0
     )

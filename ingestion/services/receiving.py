@@ -94,6 +94,7 @@ def receive_usage(
     """
     stamp = stamp or selectors.acceptance_stamp()
     mediation.require_permission(by, PERMISSION)
+    mediation.require_feeds(by, [feed.pk])
     content_hash = hashlib.sha256(body).hexdigest()
     if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
         return Received(known, is_repeat=True, terms=None)
@@ -225,6 +226,7 @@ def receive_file(
     allow_repeat: take the file although the feed had the same bytes before; its records will be duplicates.
     """
     mediation.require_permission(by, PERMISSION)
+    mediation.require_feeds(by, [feed.pk])
     version = _version_to_use(feed)
     with tempfile.TemporaryFile() as spool:
         content_hash, byte_size = _spool(stream, spool)

@@ -27,7 +27,7 @@ def reprocess_imports(*, imports: QuerySet[UsageImport], by: User | None, now: d
     Raises UnableToReprocess where one of them has not ended, or its profile has no active version.
     """
     mediation.require_permission(by, "ingestion.reprocess_usageimport")
-    locked = list(imports.order_by("pk").select_for_update(of=("self",)).select_related(None))
+    locked = list(mediation.seen(imports, by).order_by("pk").select_for_update(of=("self",)).select_related(None))
     running = [one for one in locked if one.status not in ENDED or _is_worked_on(one)]
     if running:
         raise UnableToReprocess(
@@ -98,8 +98,9 @@ def open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
 def retry_errored(*, imports: QuerySet[UsageImport], by: User | None, now: datetime) -> int:
     """Let the parked work of imports be tried again; returns how many imports had some."""
     mediation.require_permission(by, "ingestion.reprocess_usageimport")
-    errored = list(imports.filter(status=UsageImport.Status.ERRORED).select_for_update(of=("self",)))
-    for usage_import in errored:
+    errored = mediation.seen(imports, by).filter(status=UsageImport.Status.ERRORED).select_for_update(of=("self",))
+    parked = list(errored)
+    for usage_import in parked:
         chunks = ImportChunk.objects.filter(usage_import=usage_import, attempt=usage_import.attempt)
         chunks.filter(status=ImportChunk.Status.ERRORED).update(
             status=ImportChunk.Status.WAITING, attempts=0, error="", claimed_until=None
@@ -109,4 +110,4 @@ def retry_errored(*, imports: QuerySet[UsageImport], by: User | None, now: datet
         usage_import.claimed_until = None
         usage_import.save(update_fields=["status", "plan_attempts", "error", "ended_at", "claimed_until"])
     mediation.ring("mediate", now)
-    return len(errored)
+    return len(parked)

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
-from django.contrib.admin import FieldListFilter, SimpleListFilter
+from django.contrib.admin import FieldListFilter, RelatedFieldListFilter, SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import User
 from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from mediation.core.codes import Code
 from mediation.models import UdrBatch
+from mediation.services.seeing import feeds_seen
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,34 @@ class Naming:
 NAMINGS: dict[str, Naming] = {}
 
 
+def names_seen(field: str, request: HttpRequest) -> dict[int, str]:
+    """The names of the numbers in `field`; of feeds only those that the person may see."""
+    naming = NAMINGS.get(field)
+    names = naming.names() if naming else {}
+    feeds = feeds_seen(cast(User, request.user)) if field == "feed_id" else None
+    return names if feeds is None else {number: name for number, name in names.items() if number in feeds}
+
+
+class FeedFilter(RelatedFieldListFilter):
+    """Filters by feed, offering those that the person may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        feeds = feeds_seen(cast(User, request.user))
+        narrowed = {} if feeds is None else {"pk__in": feeds}
+        return list(field.get_choices(include_blank=False, ordering=("name",), limit_choices_to=narrowed))
+
+
 class NamedNumberFilter(FieldListFilter):
     """Filters by a number, offering the names that its room gave it; without names it only shows what a link chose."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, field: Any, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any, field_path: str
+    ) -> None:
+        super().__init__(field, request, params, model, model_admin, field_path)
         self.title = self.field_path.removesuffix("_id").replace("_", " ")
         chosen: Any = self.used_parameters.get(self.field_path)
         self.chosen: str | None = chosen[-1] if isinstance(chosen, list) else chosen
-        naming = NAMINGS.get(self.field_path)
-        self.names = naming.names() if naming else {}
+        self.names = names_seen(self.field_path, request)
 
     @property
     def number(self) -> int | None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
+from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.contrib.auth.models import User
@@ -14,13 +14,13 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.text import capfirst
 
-from mediation.admin import marks
-from mediation.admin.export import stream_csv
+from mediation.admin import export, marks
 from mediation.admin.filters import NAMINGS
 from mediation.admin.paging import EstimatingPaginator
+from mediation.services.seeing import seen
 
 
 class ModelAdmin(admin.ModelAdmin):
@@ -28,7 +28,10 @@ class ModelAdmin(admin.ModelAdmin):
 
     empty_text: what to do next when the list has no rows at all.
     named_numbers: fields that hold numbers of another room's things, see `filters.NAMINGS`.
+    feed_path: the lookup from a row to the number of its feed; rows of feeds that a person may not see are left out.
     export_also: columns of the export beside the model's own, as header -> path, such as {"feed": "feed__name"}.
+    export_quiet: columns that the page of the export offers and does not choose by itself.
+    export_currency: the path to the currency by which the export's totals are parted, where the model has none itself.
     """
 
     show_full_result_count = False
@@ -40,37 +43,22 @@ class ModelAdmin(admin.ModelAdmin):
     empty_text = "Nothing here yet."
     export_also: Mapping[str, str] = {}
     export_without: tuple[str, ...] = ()
+    export_quiet: tuple[str, ...] = ()
+    export_currency: str | None = None
+    feed_path: str | None = None
     named_numbers: tuple[str, ...] = ()
 
     def get_urls(self) -> list[URLPattern]:
-        name = f"{self.opts.app_label}_{self.opts.model_name}_export"
-        return [path("export.csv", self.admin_site.admin_view(self.export_view), name=name), *super().get_urls()]
+        return [*export.export_urls(self), *super().get_urls()]
 
-    def export_columns(self) -> dict[str, str]:
-        own = {
-            field.attname: field.attname
-            for field in self.opts.concrete_fields
-            if not isinstance(field, models.BinaryField) and field.attname not in self.export_without
-        }
-        return {**own, **self.export_also}
+    def export_columns(self) -> dict[str, Any]:
+        return export.columns_of(self)
 
-    def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        asked = request.GET.copy()
-        spreadsheet = bool(asked.pop("spreadsheet", None))
-        request.GET = asked  # type: ignore[assignment]  # the list would take a parameter it does not know for a filter
-        try:
-            rows = self.get_changelist_instance(request).queryset
-        except IncorrectLookupParameters:
-            return HttpResponse("The filter is not understood.", status=400, content_type="text/plain")
-        # By the list's own unique order, so that two exports of the same rows are equal to the byte.
-        return stream_csv(
-            rows.order_by(*(self.ordering or ())),
-            self.export_columns(),
-            file_name=f"{self.opts.model_name}.csv",
-            spreadsheet=spreadsheet,
-        )
+    def export_view(self, request: HttpRequest, ending: str | None = None) -> HttpResponseBase:
+        return export.export_file(self, request, ending)
+
+    def export_page_view(self, request: HttpRequest) -> HttpResponse:
+        return export.export_page(self, request)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {
@@ -95,6 +83,10 @@ class ModelAdmin(admin.ModelAdmin):
             context["object_links"] = self.object_links(request, target)
             context["title"], context["subtitle"] = str(target), capfirst(str(self.opts.verbose_name))
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return seen(rows, person(request), self.feed_path) if self.feed_path else rows
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Nothing is deleted from the form of another object."""

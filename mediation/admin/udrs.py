@@ -17,6 +17,7 @@ class ImportOfUdrsFilter(BatchIdFilter):
 
 @admin.register(Udr)
 class UdrAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
     list_display = (
         "id",
         kit.moment("date"),
@@ -110,6 +111,7 @@ class UdrAdmin(kit.ReadOnlyAdmin):
 
 @admin.register(UdrBatch)
 class UdrBatchAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
     list_display = (
         "id",
         kit.status_badge(),
@@ -156,6 +158,7 @@ class UdrBatchAdmin(kit.ReadOnlyAdmin):
 
 @admin.register(UdrKey)
 class UdrKeyAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
     list_display = ("key", kit.named_number("feed_id", "feed"), "udr_link", "content_hash")
     list_filter = (("feed_id", NamedNumberFilter),)
     ordering: ClassVar[Any] = ("feed_id", "key")  # the order of the table's only index

@@ -1,6 +1,7 @@
 """Previews: what a profile would make of pasted rows or of a sample, with nothing written."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from typing import Any
@@ -16,8 +17,10 @@ from mediation.core.judging import sort_repeats
 from mediation.core.previewing import Preview, named_by
 from mediation.core.previewing import preview as preview_records
 from mediation.core.spec import FaultySpecError, ProfileSpec, parse_spec
+from mediation.models import ProfileVersion
 from mediation.services.combining import combine_alone
 from mediation.services.lookups import faults_of_tables
+from mediation.services.specs import spec_of
 from mediation.store.looking import holders_of, udrs_of_batches
 from mediation.store.reading_only import reading_only
 
@@ -88,6 +91,50 @@ def states_after(
         ),
     ]
     return pl.concat([states_of_udrs(fresh.select(list(UDRS)), catalogue), states_of_others(pl.concat(others))])
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What records would come to now. ends: ENDS, each record once; udrs: UDRS of those that would be imported."""
+
+    ends: pl.DataFrame
+    udrs: pl.DataFrame
+
+
+# What a record would come to. code: of an exception, or the reason of what is left out.
+ENDS: dict[str, type[pl.DataType]] = {
+    "import_id": pl.Int64,
+    "record_number": pl.Int64,
+    "outcome": pl.String,
+    "code": pl.String,
+    "field": pl.String,
+    "value": pl.String,
+    "message": pl.String,
+}
+
+
+def foresee(*, records: pl.DataFrame, version: ProfileVersion, windows: pl.DataFrame, feed_id: int) -> Foreseen:
+    """What RECORDS of a feed would come to if `version` mediated them now beside all that is known; nothing is written.
+
+    windows: WINDOWS, a row an import.
+    """
+    spec = spec_of(version)
+    verdict = sort_records(
+        records, spec=spec, catalogue=selectors.catalogue(), windows=windows, tables=store.tables_of(spec)
+    )
+    held = holders_of(verdict.kept["key"], feed_id=feed_id, other_than=())
+    fresh = verdict.kept.join(held, on="key", how="anti", maintain_order="left")
+    late = verdict.kept.join(held, on="key", how="semi", maintain_order="left").select(list(REPEATED))
+    mine = fresh.select("key", pl.col("record_number").alias("held_by"), pl.col("content_hash").alias("held_hash"))
+    duplicates, conflicts = sort_repeats(pl.concat([late, verdict.repeated]), pl.concat([mine, held]))
+    ends = [
+        fresh.select("import_id", "record_number", outcome=pl.lit("imported")),
+        *(part.select("import_id", "record_number", "outcome", code="reason") for part in (verdict.skipped, duplicates)),
+        *(part.drop("raw").with_columns(outcome=pl.lit("exception")) for part in (verdict.rejected, conflicts)),
+    ]
+    whole = pl.concat([pl.DataFrame(schema=ENDS), *ends], how="diagonal")
+    texts = [pl.col(name).fill_null("") for name, kind in ENDS.items() if kind == pl.String]
+    return Foreseen(whole.select(list(ENDS)).with_columns(texts), fresh.select(list(UDRS)))
 
 
 def states_before(*, import_id: int, last_number: int, others: pl.DataFrame) -> pl.DataFrame:

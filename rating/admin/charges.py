@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -11,6 +12,7 @@ from django.utils.html import format_html
 from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
 from mediation.models import UDR_ID_BITS
+from rating import selectors
 from rating.admin.accounts import month_of
 from rating.admin.asking import rerate_address
 from rating.admin.explaining import explain_page
@@ -87,8 +89,11 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         view = self.admin_site.admin_view(self.explain_view)
         return [path("<int:pk>/explain/", view, name="rating_charge_explain"), *super().get_urls()]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Charge]:
+        return selectors.charges_seen(kit.person(request)).order_by(*self.get_ordering(request))
+
     def explain_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return explain_page(self, request, get_object_or_404(Charge, pk=pk))
+        return explain_page(self, request, get_object_or_404(self.get_queryset(request), pk=pk))
 
     @admin.display(description="")
     def explain_link(self, charge: Any) -> Any:

@@ -15,6 +15,7 @@ from rating.models import RatingException
 
 @admin.register(RatingException)
 class RatingExceptionAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
     list_display = (
         "udr_text",
         kit.moment("udr_date", "date of the usage"),

@@ -1,8 +1,9 @@
 """Charges over HTTP, and what an account used and owes."""
 
-from typing import Any
+from typing import Any, cast
 
 import django_filters
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework import status as http
@@ -54,14 +55,21 @@ class ChargeFilter(django_filters.FilterSet):
         return charges.filter(period_id__in=list(periods))
 
 
+# What a charge is told by.
+NAMED = ("account", "service", "usage_class", "plan", "version", "rate")
+
+
 class ChargeList(ListAPIView[Charge]):
     """Charges and reversals, newest first."""
 
-    queryset = Charge.objects.select_related("account", "service", "usage_class", "plan", "version", "rate")
+    queryset = Charge.objects.all()
     serializer_class = ChargeSerializer
     filterset_class = ChargeFilter
     pagination_class = NewestFirst
     permission_classes = (ModelPermissions,)
+
+    def get_queryset(self) -> QuerySet[Charge]:
+        return selectors.charges_seen(cast(User, self.request.user)).select_related(*NAMED)
 
 
 class UsageSummary(APIView):
@@ -75,7 +83,7 @@ class UsageSummary(APIView):
         if account is None:
             detail = f"There is no account {number!r}. Name one by its number, as ?account=NUMBER."
             raise Problem(http.HTTP_404_NOT_FOUND, "unknown_account", detail)
-        found = ChargeFilter(request.query_params, Charge.objects.all())
+        found = ChargeFilter(request.query_params, selectors.charges_seen(cast(User, request.user)))
         if not found.is_valid():
             raise serializers.ValidationError(found.errors)
         return Response({"account": account.number, "name": account.name, "lines": _lines(found.qs)})

@@ -1,12 +1,15 @@
 """A charge over HTTP, with every step that led to it."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from rest_framework.generics import RetrieveAPIView
 
 from mediation.api import ModelPermissions
-from rating.api.charges import ChargeSerializer
+from rating import selectors
+from rating.api.charges import NAMED, ChargeSerializer
 from rating.core.explaining import Chapter, Fact, Picture
 from rating.models import Charge
 from rating.services.explaining import explain_charge
@@ -34,9 +37,12 @@ class ExplainedChargeSerializer(ChargeSerializer):
 class ExplainedCharge(RetrieveAPIView[Charge]):
     """One charge, and why it is what it is."""
 
-    queryset = Charge.objects.select_related("account", "service", "usage_class", "plan", "version", "rate")
+    queryset = Charge.objects.all()
     serializer_class = ExplainedChargeSerializer
     permission_classes = (ModelPermissions,)
+
+    def get_queryset(self) -> QuerySet[Charge]:
+        return selectors.charges_seen(cast(User, self.request.user)).select_related(*NAMED)
 
 
 def _chapter(chapter: Chapter) -> dict[str, Any]:

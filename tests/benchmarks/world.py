@@ -173,7 +173,7 @@ def _make_user() -> str:
     from knox.models import AuthToken
 
     user = User.objects.create(username=USER)
-    user.user_permissions.add(Permission.objects.get(codename="add_usageimport"))
+    user.user_permissions.set(Permission.objects.filter(codename__in=["add_usageimport", "every_feed"]))
     _, token = AuthToken.objects.create(user=user)
     return str(token)
 

@@ -1,6 +1,7 @@
 """Fills every table that the admin shows, by the ORM alone, and lets people of few permissions act on it."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from knox.models import AuthToken
 from ingestion.models import (
     ExceptionRevision,
     Feed,
+    FeedGrant,
     IdempotencyKey,
     ImportChunk,
     ImportException,
@@ -150,12 +152,16 @@ def operate(number: int, owner: User) -> None:
     OrmQ.objects.create(key=f"queue-{number}", payload="x", lock=MAY)
 
 
-def person(*permissions: str) -> Client:
-    """The browser of a member of staff with no more than these permissions, each as app_label.codename."""
+def person(*permissions: str, feeds: Sequence[Feed] | None = None) -> Client:
+    """The browser of a member of staff with no more than these permissions, each as app_label.codename.
+
+    For every feed, unless feeds are named.
+    """
     user = User.objects.create(username=f"staff-{User.objects.count()}", is_staff=True)
-    for name in permissions:
+    for name in (*permissions, *(("ingestion.every_feed",) if feeds is None else ())):
         app_label, codename = name.split(".")
         user.user_permissions.add(Permission.objects.get(content_type__app_label=app_label, codename=codename))
+    FeedGrant.objects.bulk_create(FeedGrant(user=user, feed=feed) for feed in feeds or ())
     client = Client()
     client.force_login(user)
     return client

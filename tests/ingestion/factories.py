@@ -11,7 +11,7 @@ from django.db import connections
 from factory.django import DjangoModelFactory
 
 from ingestion import services
-from ingestion.models import Feed, UsageImport
+from ingestion.models import Feed, FeedGrant, UsageImport
 from mediation.models import DataProfile, ProfileVersion, UsageClass, UsageClassType
 from tests.mediation.profiles import JSON, document
 
@@ -69,12 +69,14 @@ def feed_of(spec=BY_EVENT, **feed):
     return FeedFactory(profile=ProfileVersionFactory(spec=spec).profile, **feed)
 
 
-def user_with(*permissions):
-    """A user who may do these things and nothing else; permissions as app.codename."""
+def user_with(*permissions, feeds=None):
+    """A user who may do these things and nothing else; permissions as app.codename. feeds: all by default."""
+    permissions += ("ingestion.every_feed",) if feeds is None else ()
     user = User.objects.create_user(username=f"user-{User.objects.count()}")
     for permission in permissions:
         app, codename = permission.split(".")
         user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    FeedGrant.objects.bulk_create(FeedGrant(user=user, feed=feed) for feed in feeds or ())
     return User.objects.get(pk=user.pk)
 
 

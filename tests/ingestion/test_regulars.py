@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from ingestion import selectors, services, store
 from ingestion.api import regulars
-from ingestion.models import Feed, IdempotencyKey, ImportBody, ImportChunk, UsageImport
+from ingestion.models import Feed, FeedGrant, IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from mediation.models import DataProfile, ProfileVersion
 from tests.mediation.profiles import document
 
@@ -32,13 +32,14 @@ class Sender:
         self.user = User.objects.create_user(username=f"sender-{User.objects.count()}", is_superuser=by == "superuser")
         self.group = Group.objects.create(name=f"group-{Group.objects.count()}")
         permission = Permission.objects.get(codename=MAY_SEND)
+        self.feed = feed_of()
+        self.grant(self.feed)
         if by == "permission":
             self.user.user_permissions.add(permission)
         if by == "group":
             self.group.permissions.add(permission)
             self.user.groups.add(self.group)
         self.token, self.text = AuthToken.objects.create(user=self.user, expiry=timedelta(days=days))
-        self.feed = feed_of()
 
     def post(self, body=BODY, feed=None, **headers):
         client = APIClient()
@@ -46,6 +47,9 @@ class Sender:
         content = body if isinstance(body, bytes) else json.dumps(body)
         address = f"/api/v1/feeds/{feed or self.feed.api_name}/usage"
         return client.post(address, content, content_type="application/json", headers=headers)
+
+    def grant(self, feed):
+        FeedGrant.objects.create(user=self.user, feed=feed)
 
     def is_known(self):
         key = regulars.key_of({"HTTP_AUTHORIZATION": f"Token {self.text}"}, self.feed.api_name)
@@ -133,6 +137,8 @@ CHANGES = {
         lambda s: Permission.objects.filter(codename=MAY_SEND).update(codename="x"),
         403,
     ),
+    "the feed is not granted any more": ("permission", lambda s: s.user.feed_grants.all().delete(), 404),
+    "the grant is taken by SQL": ("permission", lambda s: sql("DELETE FROM ingestion_feedgrant"), 404),
     "the user leaves the group": ("group", lambda s: s.user.groups.clear(), 403),
     "the user is put out of the group by SQL": ("group", lambda s: sql("DELETE FROM auth_user_groups"), 403),
     "the group loses the permission": ("group", lambda s: s.group.permissions.clear(), 403),
@@ -292,6 +298,7 @@ def test_a_known_sender_who_asks_for_something_else_is_looked_at_closely():
 def test_one_feed_known_is_not_another():
     sender = warm(Sender())
     other = feed_of(is_enabled=False)
+    sender.grant(other)
     assert sender.post(feed=other.api_name).status_code == 409
     assert sender.post(feed=sender.feed.pk).status_code == 202
 
@@ -299,6 +306,7 @@ def test_one_feed_known_is_not_another():
 def test_a_known_sender_whose_header_and_trailer_say_what_comes_is_held_to_it_each_time():
     sender = Sender()
     sender.feed = feed_of(BILLS)
+    sender.grant(sender.feed)
     bodies = [{"data": [*BATCH, trailer]} for trailer in ("T,2,3.5", "T,2,3.5", "T,2,3")]
     assert [sender.post(body).status_code for body in bodies] == [202, 202, 422]
     first, second = UsageImport.objects.values_list("file_fields", flat=True)

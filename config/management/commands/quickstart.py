@@ -11,22 +11,21 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
 from django.utils import timezone
 from knox.models import AuthToken
 
-from config import samples
+from config import roles, samples
 from config.history import ENDED, history_row, is_work_waiting
 from config.supervisor import Supervisor
 from ingestion import services
-from ingestion.models import Feed, ImportException, UsageImport
+from ingestion.models import Feed, FeedGrant, ImportException, UsageImport
 from rating import selectors as rating_selectors
 from rating.models import RatingException
 
 LIMIT_SECONDS = 150
-SOURCE_RIGHTS = ("add_usageimport", "view_usageimport", "view_importexception")
 
 
 class Command(BaseCommand):
@@ -142,8 +141,9 @@ def _free_port() -> int:
 def _source_token() -> str:
     """A new token of the sample source's service user; the ones before are revoked."""
     user, _ = User.objects.get_or_create(username="sample-source")
-    rights = Permission.objects.filter(content_type__app_label="ingestion", codename__in=SOURCE_RIGHTS)
-    user.user_permissions.set(rights)
+    user.groups.set(Group.objects.filter(name=roles.INTEGRATOR))
+    for feed in Feed.objects.all():
+        FeedGrant.objects.get_or_create(user=user, feed=feed)
     AuthToken.objects.filter(user=user).delete()
     _, token = AuthToken.objects.create(user=user)
     return str(token)

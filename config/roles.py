@@ -1,0 +1,116 @@
+"""The roles of the house, as groups of Django: what each may do, said once; a migration makes them so.
+
+Who manages people and their roles is a superuser: a role that could make people could be its own second person.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+BILLING_ADMIN = "Billing admin"
+OPERATOR = "Operator"
+FINANCE = "Finance"
+INTEGRATOR = "Integrator"
+# For an Operator who is not limited to the feeds that he was granted.
+EVERY_FEED = "Every feed"
+
+
+def _may(verbs: str, models: str) -> frozenset[str]:
+    """Permissions as app_label.codename. verbs: parted by spaces; models: app_label.model, parted by spaces."""
+    return frozenset(
+        f"{app}.{verb}_{model}" for app, model in (name.split(".") for name in models.split()) for verb in verbs.split()
+    )
+
+
+# What came in, what became of it, and what was charged: facts, which nobody edits.
+_USAGE = "ingestion.usageimport ingestion.importexception ingestion.leftoutrecord ingestion.waitingpart"
+_MEDIATED = "mediation.udr mediation.udrbatch"
+_RATED = "rating.charge rating.ratingexception"
+_INSIDE = "ingestion.idempotencykey mediation.udrkey mediation.bell rating.counter rating.bucketgrant rating.bucketdraw"
+_BILLED = "rating.billingperiod rating.statement rating.statementline rating.statementtax rating.repricing"
+# What people set up.
+_FEEDS = "ingestion.feed"
+_PROFILES = (
+    "mediation.dataprofile mediation.profileversion mediation.goldensample mediation.goldensamplechange"
+    " mediation.usageclass mediation.usageclasstype mediation.identifiertype mediation.usageunit"
+)
+_LOOKUPS = "mediation.lookuptable mediation.lookuprow"
+_PLANS = "rating.rateplan rating.planversion rating.package"
+_PAYERS = "rating.account rating.service rating.serviceidentifier"
+_TAXES = "rating.jurisdiction rating.taxcode rating.taxpart rating.taxexemption rating.classtaxcategory"
+_SET_UP = " ".join((_FEEDS, "ingestion.feedgrant", _PROFILES, _LOOKUPS, _PLANS, _PAYERS, _TAXES))
+
+_EXCEPTIONS_CLEARED = frozenset(
+    {
+        *_may("correct writeoff reprocess review", "ingestion.importexception"),
+        *_may("rerate writeoff review", "rating.ratingexception"),
+    }
+)
+_USAGE_TAKEN = _may("add reprocess", "ingestion.usageimport")
+_EXPORTS = _may("view add", "config.exportjob")
+_WATCHED = _may("view acknowledge", "config.notice")
+
+ROLES: dict[str, frozenset[str]] = {
+    BILLING_ADMIN: frozenset(
+        {
+            "ingestion.every_feed",
+            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _INSIDE, _BILLED))),
+            *_may("view add change delete", _SET_UP),
+            *_USAGE_TAKEN,
+            *_EXCEPTIONS_CLEARED,
+            "rating.activate_planversion",
+            "rating.close_billingperiod",
+            "rating.add_bucketgrant",
+            "rating.rerate_charge",
+            "rating.what_if",
+            *_may("view add delete", "knox.authtoken"),
+            *_may("view", "auth.user auth.group config.auditentry config.reconciliation"),
+            *_may("view decide", "config.approval"),
+            *_WATCHED,
+            *_EXPORTS,
+        }
+    ),
+    OPERATOR: frozenset(
+        {
+            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _INSIDE))),
+            *_may("view", " ".join((_FEEDS, _PROFILES, _LOOKUPS, _PLANS, _PAYERS))),
+            *_may("add change", _LOOKUPS),
+            "rating.add_serviceidentifier",
+            *_USAGE_TAKEN,
+            *_EXCEPTIONS_CLEARED,
+            *_may("view decide", "config.approval"),
+            *_WATCHED,
+            *_EXPORTS,
+        }
+    ),
+    FINANCE: frozenset(
+        {
+            "ingestion.every_feed",
+            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _BILLED))),
+            *_may("view", " ".join((_FEEDS, _PLANS, _PAYERS, _TAXES, "mediation.usageclass rating.bucketgrant"))),
+            *_may("view", "config.auditentry config.reconciliation config.approval config.notice"),
+            *_EXPORTS,
+        }
+    ),
+    INTEGRATOR: frozenset(
+        {
+            "ingestion.add_usageimport",
+            *_may("view", "ingestion.usageimport ingestion.importexception mediation.udr rating.charge"),
+        }
+    ),
+    EVERY_FEED: frozenset({"ingestion.every_feed"}),
+}
+
+
+def grant_roles(apps: Any, names: Iterable[str] = ROLES) -> None:
+    """Make the groups, and give each exactly the permissions of its role. apps: the registry of models to use.
+
+    Raises LookupError where a permission is named that no model has.
+    """
+    Group, Permission = apps.get_model("auth", "Group"), apps.get_model("auth", "Permission")
+    known = {
+        f"{one.content_type.app_label}.{one.codename}": one
+        for one in Permission.objects.select_related("content_type").all()
+    }
+    for name in names:
+        group, _ = Group.objects.get_or_create(name=name)
+        group.permissions.set([known[permission] for permission in sorted(ROLES[name] & set(known))])

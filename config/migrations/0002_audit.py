@@ -1,9 +1,163 @@
-"""Audit: what was changed, by whom, when and why."""
+"""Audit: what was changed, by whom, when and why. The triggers of the audited tables are set after each migrate."""
 
-from django.db import migrations
+import django.contrib.postgres.indexes
+from django.db import migrations, models
+
+# Statement triggers see all rows of a statement at once: ten thousand rows cost one INSERT, not ten thousand.
+FUNCTIONS = r"""
+CREATE FUNCTION config_audit_kept(value jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN jsonb_typeof(value) = 'string' AND length(value #>> '{}') > 2000
+        THEN jsonb_build_object(
+            'begins', left(value #>> '{}', 500),
+            'length', length(value #>> '{}'),
+            'sha256', encode(sha256(convert_to(value #>> '{}', 'UTF8')), 'hex'))
+        ELSE value END
+$$;
+
+CREATE FUNCTION config_audit_row(given jsonb, hidden text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden"'::jsonb ELSE config_audit_kept(value) END)
+    FROM jsonb_each(given)
+$$;
+
+CREATE FUNCTION config_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    key_column text := TG_ARGV[0];
+    silent text[] := TG_ARGV[1]::text[];
+    hidden text[] := TG_ARGV[2]::text[];
+    owner_column text := TG_ARGV[3];
+    owner text := TG_ARGV[4];
+    actor bigint := nullif(current_setting('sluice.actor', true), '')::bigint;
+    source text := coalesce(nullif(current_setting('sluice.source', true), ''), 'SQL');
+    actor_name text := coalesce(nullif(current_setting('sluice.actor_name', true), ''), session_user);
+    why text := coalesce(current_setting('sluice.why', true), '');
+    request text := coalesce(current_setting('sluice.request', true), '');
+    this_transaction bigint := pg_current_xact_id()::text::bigint;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
+                actor_id, actor_name, why, source, request_id)
+            VALUES (clock_timestamp(), this_transaction, TG_TABLE_NAME, '', '', '', 'truncate',
+                actor, actor_name, why, source, request);
+    ELSIF TG_LEVEL = 'ROW' THEN
+        INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
+                before, after, actor_id, actor_name, why, source, request_id)
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, coalesce(told.o, told.n) ->> key_column, owner,
+                coalesce(coalesce(told.n, told.o) ->> owner_column, ''), lower(TG_OP),
+                config_audit_row(told.o - silent, hidden), config_audit_row(told.n - silent, hidden),
+                actor, actor_name, why, source, request
+            FROM (SELECT CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END AS o,
+                         CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END AS n) AS told;
+    ELSIF TG_OP = 'INSERT' THEN
+        INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
+                after, actor_id, actor_name, why, source, request_id)
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, row ->> key_column, owner,
+                coalesce(row ->> owner_column, ''), 'insert', config_audit_row(row - silent, hidden),
+                actor, actor_name, why, source, request
+            FROM (SELECT to_jsonb(n) AS row FROM new_rows AS n) AS rows;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
+                before, actor_id, actor_name, why, source, request_id)
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, row ->> key_column, owner,
+                coalesce(row ->> owner_column, ''), 'delete', config_audit_row(row - silent, hidden),
+                actor, actor_name, why, source, request
+            FROM (SELECT to_jsonb(o) AS row FROM old_rows AS o) AS rows;
+    ELSE
+        INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
+                before, after, actor_id, actor_name, why, source, request_id)
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, rows.key, owner,
+                coalesce(rows.n ->> owner_column, ''), 'update', changed.before, changed.after,
+                actor, actor_name, why, source, request
+            FROM (
+                SELECT coalesce(o.key, n.key) AS key, coalesce(o.row, '{}') AS o, coalesce(n.row, '{}') AS n
+                FROM (SELECT to_jsonb(old_rows) ->> key_column AS key, to_jsonb(old_rows) AS row FROM old_rows) AS o
+                FULL JOIN (SELECT to_jsonb(new_rows) ->> key_column AS key, to_jsonb(new_rows) AS row FROM new_rows)
+                    AS n USING (key)
+            ) AS rows
+            CROSS JOIN LATERAL (
+                SELECT jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden"' ELSE config_audit_kept(rows.o -> key) END)
+                        AS before,
+                    jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden, another one"'
+                        ELSE config_audit_kept(rows.n -> key) END) AS after
+                FROM jsonb_object_keys(rows.o || rows.n) AS key
+                WHERE rows.o -> key IS DISTINCT FROM rows.n -> key AND key <> ALL(silent)
+            ) AS changed
+            WHERE changed.after IS NOT NULL;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION config_keep_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit is written once and stays: entries are neither changed nor removed'
+        USING ERRCODE = 'check_violation';
+END $$;
+CREATE TRIGGER keep_audit BEFORE UPDATE OR DELETE ON config_auditentry
+    FOR EACH STATEMENT EXECUTE FUNCTION config_keep_audit();
+CREATE TRIGGER keep_audit_whole BEFORE TRUNCATE ON config_auditentry
+    FOR EACH STATEMENT EXECUTE FUNCTION config_keep_audit();
+"""
+NO_FUNCTIONS = """
+DROP TRIGGER keep_audit_whole ON config_auditentry;
+DROP TRIGGER keep_audit ON config_auditentry;
+DROP FUNCTION config_keep_audit();
+DROP FUNCTION config_audit() CASCADE;
+DROP FUNCTION config_audit_row(jsonb, text[]);
+DROP FUNCTION config_audit_kept(jsonb);
+"""
 
 
 class Migration(migrations.Migration):
     dependencies = [("config", "0001_index_the_queue")]
 
-    operations = []
+    operations = [
+        migrations.CreateModel(
+            name="AuditEntry",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("transaction_id", models.BigIntegerField(help_text="Entries of one transaction were changed together.")),
+                ("table_name", models.CharField(max_length=63, verbose_name="table")),
+                ("object_id", models.TextField(help_text="Its key, as text.", verbose_name="row")),
+                (
+                    "owner_table",
+                    models.CharField(blank=True, help_text="What the row is a part of, where it is.", max_length=63),
+                ),
+                ("owner_id", models.TextField(blank=True)),
+                (
+                    "operation",
+                    models.CharField(
+                        choices=[
+                            ("insert", "added"),
+                            ("update", "changed"),
+                            ("delete", "removed"),
+                            ("truncate", "table emptied"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("before", models.JSONField(help_text="Of a change only what differs.", null=True)),
+                ("after", models.JSONField(null=True)),
+                ("actor_id", models.BigIntegerField(null=True)),
+                ("actor_name", models.CharField(max_length=150, verbose_name="who")),
+                ("why", models.TextField(blank=True)),
+                ("source", models.CharField(max_length=20, verbose_name="how")),
+                ("request_id", models.TextField(blank=True, verbose_name="request or task")),
+            ],
+            options={
+                "verbose_name": "audit entry",
+                "verbose_name_plural": "audit",
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(fields=["table_name", "object_id", "id"], name="audit_entry_object"),
+                    models.Index(
+                        condition=models.Q(("owner_table", ""), _negated=True),
+                        fields=["owner_table", "owner_id", "id"],
+                        name="audit_entry_owner",
+                    ),
+                    models.Index(fields=["actor_id", "id"], name="audit_entry_actor"),
+                    django.contrib.postgres.indexes.BrinIndex(fields=["at"], name="audit_entry_at"),
+                ],
+            },
+        ),
+        migrations.RunSQL(FUNCTIONS, NO_FUNCTIONS),
+    ]

@@ -120,7 +120,7 @@ def teller(tables: frozenset[str]) -> Callable[..., Any]:
             return execute(statement, params, many, context)
         if many:
             with transaction.atomic(using=context["connection"].alias):
-                execute(_telling(), None, False, context)
+                context["cursor"].cursor.execute(_telling())
                 return execute(statement, params, many, context)
         said = _telling()
         result = execute(f"{said.replace('%', '%%') if params is not None else said};{text}", params, many, context)

@@ -1,0 +1,141 @@
+"""Which tables are audited and which are not, each with its reason; every table has its place in one of the two."""
+
+from dataclasses import dataclass
+
+ALL = frozenset({"insert", "update", "delete"})
+CHANGES = frozenset({"update", "delete"})
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A table whose changes are entered.
+
+    model: its label. part_of: the foreign key to what it is a part of, whose page tells of it too. silent: columns of
+    bookkeeping, never entered. hidden: columns of which it is only told that they changed. key: the column that names
+    a row, empty for the primary key. when: for tables that workers fill, which single rows are entered (SQL of NEW
+    and OLD); they cost nothing else.
+    """
+
+    model: str
+    part_of: str = ""
+    operations: frozenset[str] = ALL
+    silent: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    key: str = ""
+    when: str = ""
+
+
+AUDITED = (
+    # How usage comes in, and what could not be read
+    Audited("ingestion.Feed"),
+    Audited("ingestion.FeedGrant", part_of="user"),
+    Audited(
+        "ingestion.UsageImport",
+        operations=frozenset({"update"}),
+        when="OLD.attempt <> NEW.attempt",
+        silent=(
+            "claimed_until",
+            "plan_attempts",
+            "record_count",
+            "imported_count",
+            "exception_count",
+            "skipped_count",
+            "duplicate_count",
+            "repaired_count",
+            "waiting_count",
+            "file_fields",
+            "header",
+        ),
+    ),
+    Audited(
+        "ingestion.ImportException",
+        operations=CHANGES,
+        silent=("last_tried_at", "retry_attempts", "revision_count", "retry_round", "next_try_at"),
+    ),
+    Audited("ingestion.ExceptionRevision", part_of="exception"),
+    Audited(
+        "ingestion.GroupCorrection",
+        silent=(
+            "claimed_until",
+            "attempts",
+            "record_count",
+            "corrected_count",
+            "resolved_count",
+            "still_count",
+            "unchanged_count",
+        ),
+    ),
+    # What records mean
+    Audited("mediation.DataProfile"),
+    Audited("mediation.ProfileVersion", part_of="profile"),
+    Audited("mediation.GoldenSample", part_of="profile"),
+    Audited("mediation.GoldenSampleChange", part_of="profile"),
+    Audited("mediation.UsageClassType"),
+    Audited("mediation.UsageClass"),
+    Audited("mediation.IdentifierType"),
+    Audited("mediation.UsageUnit"),
+    Audited("mediation.LookupTable", silent=("row_count", "version", "changed_at")),
+    Audited("mediation.LookupRow", part_of="table"),
+    # What usage costs, and who pays
+    Audited("rating.RatePlan"),
+    Audited("rating.PlanVersion", part_of="plan"),
+    Audited("rating.Package"),
+    Audited("rating.Account"),
+    Audited("rating.Service", part_of="account"),
+    Audited("rating.ServiceIdentifier", part_of="service"),
+    Audited("rating.Jurisdiction"),
+    Audited("rating.ClassTaxCategory"),
+    Audited("rating.TaxCode", part_of="jurisdiction"),
+    Audited("rating.TaxPart", part_of="code"),
+    Audited("rating.TaxExemption", part_of="account"),
+    Audited(
+        "rating.BucketGrant",
+        part_of="account",
+        operations=frozenset({"insert"}),
+        when="NEW.given_by_id IS NOT NULL OR NEW.reason <> ''",
+    ),
+    # What was charged, and what could not be
+    Audited("rating.BillingPeriod", operations=CHANGES, silent=("is_unsettled", "work_attempts")),
+    Audited("rating.Statement", part_of="period"),
+    Audited("rating.RatingException", operations=CHANGES, silent=("last_tried_at", "attempts")),
+    Audited("rating.RatingExceptionComment", part_of="exception"),
+    Audited("rating.Repricing", silent=("totals", "attempts")),
+    # Who may
+    Audited("auth.User", silent=("last_login",), hidden=("password",)),
+    Audited("auth.Group"),
+    Audited("auth.User_groups", part_of="user"),
+    Audited("auth.User_user_permissions", part_of="user"),
+    Audited("auth.Group_permissions", part_of="group"),
+    Audited("knox.AuthToken", part_of="user", key="token_key", hidden=("digest",)),
+)
+
+NOT_AUDITED = {
+    "config.AuditEntry": "the audit itself",
+    "ingestion.ImportBody": "what was received; never changed",
+    "ingestion.ImportChunk": "work and its ledger; the imports' history tells it",
+    "ingestion.LeftOutRecord": "facts that mediation writes",
+    "ingestion.IdempotencyKey": "facts that acceptance writes",
+    "ingestion.WaitingPart": "facts that mediation writes",
+    "mediation.UdrBatch": "work; the imports' history tells it",
+    "mediation.Udr": "facts that mediation writes, by new batches alone",
+    "mediation.UdrKey": "facts that mediation writes",
+    "mediation.Bell": "how workers are woken",
+    "rating.Rate": "names of rates, made from the document of a plan version, which is audited",
+    "rating.Bucket": "names of buckets, made from the document of a plan version, which is audited",
+    "rating.Counter": "what rating counts; rebuilt from charges",
+    "rating.SeenMember": "what rating counts; rebuilt from charges",
+    "rating.BucketDraw": "facts that rating writes, corrected by further ones alone",
+    "rating.Charge": "facts that rating writes, corrected by reversals alone",
+    "rating.RepricedAccount": "what a repricing worked out; the repricing is audited",
+    "rating.StatementLine": "written with its statement, which is audited, and never changed",
+    "rating.StatementTax": "written with its statement, which is audited, and never changed",
+    "admin.LogEntry": "Django's own log of forms; the audit has its place",
+    "auth.Permission": "made by migrations",
+    "contenttypes.ContentType": "made by migrations",
+    "sessions.Session": "who is signed in at the moment",
+    "django_q.Task": "results of tasks",
+    "django_q.Success": "results of tasks",
+    "django_q.Failure": "results of tasks",
+    "django_q.Schedule": "made by `up` from config/schedules.py",
+    "django_q.OrmQ": "the queue of tasks",
+}

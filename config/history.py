@@ -62,6 +62,7 @@ def work_once() -> bool:
         or ingestion_services.retry_next_exceptions(now=now)
         or bool(rating_services.rate_batches(now=now))
         or bool(rating_services.settle_waiting(now=now))
+        or bool(rating_services.rerate_asked(now=now))
         or bool(rating_services.close_asked(now=now))
         or bool(rating_services.reprice_waiting(now=now))
     )
@@ -77,5 +78,6 @@ def is_work_waiting() -> bool:
         rating_selectors.batches_waiting(now=now),
         rating_selectors.periods_unsettled(),
         rating_selectors.repricings_unfinished(),
+        rating_selectors.exception_rerates_waiting(),
     )
     return any(rows.exists() for rows in questions)

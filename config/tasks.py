@@ -44,6 +44,8 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
             rating_selectors.periods_unsettled(),
             rating_selectors.periods_to_close(),
             rating_selectors.repricings_unfinished(),
+            rating_selectors.exception_rerates_waiting(),
+            rating_selectors.rating_exceptions_due(now=now),
         ],
     }
 

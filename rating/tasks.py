@@ -32,4 +32,10 @@ def rate_waiting() -> None:
 
 def _work_behind(now: datetime) -> int:
     """What was disturbed, and what somebody asked for."""
-    return services.settle_waiting(now=now) or services.close_asked(now=now) or services.reprice_waiting(now=now)
+    return (
+        services.settle_waiting(now=now)
+        or services.rerate_asked(now=now)
+        or services.rerate_due(now=now)
+        or services.close_asked(now=now)
+        or services.reprice_waiting(now=now)
+    )

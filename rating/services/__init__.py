@@ -7,6 +7,8 @@ batches of UDRs ─► rate_batches                claiming     a short transact
 superseded batches ─► rate_batches             reversing    their charges are taken back, their exceptions closed
 something was taken back ─► settle_waiting     closing      what periods counted is put in order of date again
 an exception's cause is mended ─► rerate       exceptions   or it is written off, with a reason
+     many of them ─► ask_rerate                retrying     workers do it in portions; or by themselves, with gaps
+     somebody looks after them ─► assign       reviewing    and says what was found
 prices changed ─► rerating                     rerating     what would change is shown, then taken back and charged anew
 somebody is given something ─► grant_bucket    granting     prepaid credit, one-off allowances; open periods are settled
 a month is over ─► close_period, close_asked   closing      put in order, settled, numbered: a statement, once
@@ -38,6 +40,15 @@ from rating.services.rerating import (
     reprice_waiting,
     retry_repricing,
 )
+from rating.services.retrying import ask_rerate, rerate_asked, rerate_due, retry_rerate
+from rating.services.reviewing import (
+    UnableToRetryLater,
+    assign_exceptions,
+    comment_exception,
+    comment_group,
+    retry_later,
+    stop_retrying,
+)
 from rating.services.versions import (
     UnableToActivatePlan,
     activate_version,
@@ -54,13 +65,18 @@ __all__ = [
     "UnableToClosePeriod",
     "UnableToGrant",
     "UnableToRerate",
+    "UnableToRetryLater",
     "UnableToWriteOff",
     "activate_version",
     "apply_rerate",
+    "ask_rerate",
     "ask_to_close",
     "ask_what_if",
+    "assign_exceptions",
     "close_asked",
     "close_period",
+    "comment_exception",
+    "comment_group",
     "create_draft",
     "faults_of",
     "grant_bucket",
@@ -70,11 +86,16 @@ __all__ = [
     "propose_rerate",
     "rate_batches",
     "reprice_waiting",
+    "rerate_asked",
+    "rerate_due",
     "rerate_exceptions",
     "retry_batches",
+    "retry_later",
     "retry_repricing",
+    "retry_rerate",
     "settle_waiting",
     "statement_of",
+    "stop_retrying",
     "tax_notices",
     "update_draft",
     "write_off_rating_exceptions",

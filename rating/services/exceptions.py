@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
+from mediation import services as mediation
 from mediation.models import UDR_ID_BITS, UdrBatch
 from mediation.services import require_permission
 from rating import store
@@ -31,19 +32,22 @@ def rerate_exceptions(*, exceptions: QuerySet[RatingException], by: User | None,
     The others keep their exception, with its cause, message and last attempt as of now. Each chunk is a transaction.
     """
     require_permission(by, "rating.rerate_ratingexception")
-    waiting = exceptions.filter(status=RatingException.Status.OPEN).order_by("pk").select_related(None)
+    opened = mediation.seen(exceptions, by).filter(status=RatingException.Status.OPEN)
+    waiting = opened.order_by("pk").select_related(None)
     charged, last = 0, 0
     while chunk := list(waiting.filter(pk__gt=last).values_list("pk", "udr_id")[:CHUNK]):
         first, last = chunk[0][0], chunk[-1][0]
         batch_ids = {udr_id >> UDR_ID_BITS for _, udr_id in chunk}
-        charged += _rerate(waiting.filter(pk__range=(first, last)), batch_ids, by, now)
+        together = waiting.filter(pk__range=(first, last))
+        charged += rerate_together(waiting=together, batch_ids=batch_ids, by=by, now=now)
     if not last:
         raise UnableToRerate("None of these rating exceptions is open. Choose open ones.")
     return charged
 
 
 @transaction.atomic
-def _rerate(waiting: QuerySet[RatingException], batch_ids: set[int], by: User | None, now: datetime) -> int:
+def rerate_together(*, waiting: QuerySet[RatingException], batch_ids: set[int], by: User | None, now: datetime) -> int:
+    """Rate the UDRs of open exceptions, all of these batches, again in one transaction; returns how many it charged."""
     # The batches first, as rating and reversing do: a batch that was superseded meanwhile is none of ours.
     batches = lock_batches(batch_ids, UdrBatch.Status.RATED)
     locked = {batch.pk for batch in batches}
@@ -104,7 +108,8 @@ def write_off_rating_exceptions(
     require_permission(by, "rating.writeoff_ratingexception")
     if not reason.strip():
         raise UnableToWriteOff("A write-off needs a reason. Say why this usage is not charged.")
-    count = exceptions.filter(status=RatingException.Status.OPEN).update(
+    opened = mediation.seen(exceptions, by).filter(status=RatingException.Status.OPEN)
+    count = opened.update(
         status=RatingException.Status.WRITTEN_OFF, closed_at=now, closed_by=by, close_reason=reason.strip()
     )
     if not count:

@@ -1,0 +1,165 @@
+"""Rating exceptions that somebody asked to rate again, or whose time has come by itself: work for workers."""
+
+import logging
+import traceback
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from mediation import services as mediation
+from mediation.core.retrying import next_try
+from mediation.models import UDR_ID_BITS
+from mediation.services.acting import acting, acts
+from rating import selectors
+from rating.models import ExceptionRerate, RatingException
+from rating.selectors import ExceptionGroup
+from rating.services.exceptions import UnableToRerate, rerate_together
+
+log = logging.getLogger(__name__)
+
+Status = ExceptionRerate.Status
+OPEN = RatingException.Status.OPEN
+
+PORTION = 10_000  # rated in one transaction: the progress moves, and a crash costs seconds
+MAX_ATTEMPTS = 5
+
+
+@acts()
+@transaction.atomic
+def ask_rerate(
+    *, exceptions: QuerySet[RatingException], group: ExceptionGroup | None = None, by: User | None, now: datetime
+) -> ExceptionRerate:
+    """Have workers rate open rating exceptions again: those that are there now. Raises UnableToRerate.
+
+    Those that wait for another rerate already are left to it. group: what the exceptions are, for the pages.
+    """
+    mediation.require_permission(by, "rating.rerate_ratingexception")
+    chosen = mediation.seen(exceptions, by).filter(status=OPEN, rerate=None).order_by()
+    feed_ids = [group.feed_id] if group else list(chosen.values_list("feed_id", flat=True).distinct()[:2])
+    asked = ExceptionRerate.objects.create(
+        feed_id=feed_ids[0] if len(feed_ids) == 1 else None,
+        group=group.as_json() if group else None,
+        exception_count=0,
+        created_at=now,
+        created_by=by,
+    )
+    free = RatingException.objects.filter(pk__in=chosen.values("pk"), status=OPEN, rerate=None)
+    asked.exception_count = free.update(rerate=asked)
+    if not asked.exception_count:
+        raise UnableToRerate("None of these rating exceptions is open and free: others may be rated again already.")
+    asked.save(update_fields=["exception_count"])
+    mediation.ring(name="rate", now=now)
+    return asked
+
+
+@acts()
+def retry_rerate(*, asked: ExceptionRerate, by: User | None, now: datetime) -> None:
+    """Let a rerate that crashed too often go on where it stopped. Raises UnableToRerate."""
+    mediation.require_permission(by, "rating.rerate_ratingexception")
+    errored = ExceptionRerate.objects.filter(pk=asked.pk, status=Status.ERRORED)
+    if not errored.update(status=Status.WAITING, attempts=0, error="", ended_at=None):
+        raise UnableToRerate(f"The {asked} is not errored; there is nothing to try again.")
+    mediation.ring(name="rate", now=now)
+
+
+def rerate_asked(*, now: datetime) -> int:
+    """Rate the next portion of what somebody asked for again; returns how many were tried, 0 where none waits.
+
+    A crash is kept with the rerate; one that crashes too often is parked as errored.
+    """
+    asked = _begin()
+    if asked is None:
+        return 0
+    try:
+        with acting(by=asked.created_by, why="rated again"):
+            return _work(asked, now)
+    except Exception:
+        log.exception("rerate crashed", extra={"rerate_id": asked.pk})
+        _note_crash(asked, now)
+        return 1
+
+
+@transaction.atomic
+def _begin() -> ExceptionRerate | None:
+    """The next rerate that no other worker is at, its attempt counted before it begins."""
+    waiting = selectors.exception_rerates_waiting().select_for_update(skip_locked=True, of=("self",))
+    asked: ExceptionRerate | None = waiting.select_related("created_by").order_by("pk").first()
+    if asked is None:
+        return None
+    if asked.attempts >= MAX_ATTEMPTS:
+        asked.status = Status.ERRORED
+        asked.error = asked.error or f"The worker died in each of {MAX_ATTEMPTS} attempts."
+        asked.save(update_fields=["status", "error"])
+        return None
+    asked.attempts += 1
+    asked.save(update_fields=["attempts"])
+    return asked
+
+
+@transaction.atomic
+def _work(asked: ExceptionRerate, now: datetime) -> int:
+    locked = ExceptionRerate.objects.select_for_update(skip_locked=True, of=("self",))
+    mine = locked.filter(pk=asked.pk, status=Status.WAITING).first()
+    if mine is None:
+        return 0  # another worker is at it
+    portion = RatingException.objects.filter(rerate=mine).order_by("pk")
+    rows = list(portion.values_list("pk", "udr_id")[:PORTION])
+    charged = _rerate(rows, asked.created_by, now)
+    RatingException.objects.filter(pk__in=[pk for pk, _ in rows]).update(rerate=None)
+    mine.tried_count += len(rows)
+    mine.charged_count += charged
+    mine.attempts, mine.error = 0, ""
+    if len(rows) < PORTION:
+        mine.status, mine.ended_at = Status.COMPLETED, now
+    mine.save(update_fields=["tried_count", "charged_count", "attempts", "error", "status", "ended_at"])
+    return len(rows) or 1
+
+
+def _rerate(rows: Sequence[tuple[int, int]], by: User | None, now: datetime) -> int:
+    """How many of the exceptions (id, UDR id) are charged now; those that are closed meanwhile stay as they are."""
+    if not rows:
+        return 0
+    chosen = RatingException.objects.filter(pk__in=[pk for pk, _ in rows], status=OPEN).order_by("pk")
+    return rerate_together(waiting=chosen, batch_ids={udr_id >> UDR_ID_BITS for _, udr_id in rows}, by=by, now=now)
+
+
+@transaction.atomic
+def _note_crash(asked: ExceptionRerate, now: datetime) -> None:
+    mine = ExceptionRerate.objects.select_for_update(of=("self",)).get(pk=asked.pk)
+    mine.error = traceback.format_exc()
+    if mine.attempts >= MAX_ATTEMPTS:
+        mine.status, mine.ended_at = Status.ERRORED, now
+    mine.save(update_fields=["error", "status", "ended_at"])
+
+
+def rerate_due(*, now: datetime) -> int:
+    """Rate exceptions again whose time has come by the schedule; returns how many were tried, 0 where none is due.
+
+    When each is tried next is set before the try, in a transaction of its own: a crash waits like any other failure.
+    """
+    due = _schedule_next(now)
+    if not due:
+        return 0
+    try:
+        with transaction.atomic(), acting(by=None, why="tried again by the schedule"):
+            _rerate(due, None, now)
+    except Exception:
+        log.exception("retry crashed", extra={"count": len(due)})
+    return len(due)
+
+
+@transaction.atomic
+def _schedule_next(now: datetime) -> list[tuple[int, int]]:
+    rows = list(
+        selectors.rating_exceptions_due(now)
+        .select_for_update(skip_locked=True)
+        .order_by("next_try_at", "pk")
+        .values_list("pk", "udr_id", "retry_round")[:PORTION]
+    )
+    for tried in {tried for _, _, tried in rows}:
+        of_round = RatingException.objects.filter(pk__in=[pk for pk, _, each in rows if each == tried])
+        of_round.update(retry_round=F("retry_round") + 1, next_try_at=next_try(tried=tried + 1, now=now))
+    return [(pk, udr_id) for pk, udr_id, _ in rows]

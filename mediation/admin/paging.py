@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.paginator import Paginator
 from django.db import connection
+from django.db.models import Model
 
 # Beyond this many rows an exact count costs seconds at 20 million rows, and nobody turns that many pages.
 COUNTED_ROWS = 10_000
@@ -46,7 +47,13 @@ class EstimatingPaginator(Paginator):
 
     @cached_property
     def _estimate(self) -> int:
-        table = self.object_list.model._meta.db_table
-        with connection.cursor() as cursor:
-            cursor.execute(ESTIMATE, [f'"{table}"', f'"{table}"'])
-            return cursor.fetchone()[0]
+        return estimated_rows(self.object_list.model)
+
+
+def estimated_rows(model: type[Model]) -> int:
+    """How many rows the table of a model has, by the database's own statistics."""
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(ESTIMATE, [f'"{table}"', f'"{table}"'])
+        (estimate,) = cursor.fetchone()
+    return int(estimate)

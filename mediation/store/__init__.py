@@ -1,6 +1,7 @@
 """Where frames meet PostgreSQL: COPY for every room, the UDRs and their keys, monthly partitions, lookup tables."""
 
 from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_array
+from mediation.store.exporting import NameOf, csv_pieces, number_headers, one_moment, rows_of_cells, totals
 from mediation.store.lookups import lookup_rows, tables, tables_of
 from mediation.store.partitions import ensure_month_partitions, months_around
 from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delete_keys_of, delete_udrs_of
@@ -8,16 +9,22 @@ from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delet
 __all__ = [
     "CopyMismatchError",
     "KeysMovedError",
+    "NameOf",
     "claim_keys",
     "copy_in",
     "copy_in_udrs",
     "copy_out",
+    "csv_pieces",
     "delete_keys_of",
     "delete_udrs_of",
     "ensure_month_partitions",
     "in_array",
     "lookup_rows",
     "months_around",
+    "number_headers",
+    "one_moment",
+    "rows_of_cells",
     "tables",
     "tables_of",
+    "totals",
 ]

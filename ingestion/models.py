@@ -251,6 +251,14 @@ class ImportException(models.Model):
     closed_at = models.DateTimeField(null=True)
     closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     close_reason = models.TextField(blank=True)
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
 
     class Meta:
         verbose_name = "import exception"
@@ -280,6 +288,9 @@ class ImportException(models.Model):
                 fields=["next_try_at"],
                 condition=Q(status="open", next_try_at__isnull=False),
                 name="import_exception_next_try",
+            ),
+            models.Index(
+                fields=["assigned_to"], condition=Q(assigned_to__isnull=False), name="import_exception_assigned"
             ),
             models.Index(fields=["id"], condition=Q(status="reprocessing"), name="import_exception_to_retry"),
             models.Index(fields=["created_at"], name="import_exception_created"),
@@ -354,6 +365,35 @@ class GroupCorrection(models.Model):
     def done_count(self) -> int:
         """How many records are decided."""
         return self.resolved_count + self.still_count + self.unchanged_count + self.passed_count
+
+
+class ExceptionComment(models.Model):
+    """What somebody said about an import exception, or about a group of them; kept for ever."""
+
+    exception = models.ForeignKey(
+        ImportException, on_delete=models.PROTECT, null=True, db_index=False, related_name="comments"
+    )
+    feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+", db_index=False)
+    code = models.CharField(max_length=40)
+    field = models.CharField(max_length=200, blank=True)
+    value = models.CharField("offending value", max_length=200, blank=True)
+    text = models.TextField()
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        verbose_name = "comment on import exceptions"
+        verbose_name_plural = "comments on import exceptions"
+        constraints = [models.CheckConstraint(name="comment_says_something", condition=~Q(text=""))]
+        indexes = [
+            models.Index(fields=["exception"], condition=Q(exception__isnull=False), name="comment_on_exception"),
+            models.Index(
+                fields=["feed", "code", "field", "value"], condition=Q(exception__isnull=True), name="comment_on_group"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class ExceptionRevision(models.Model):

@@ -18,6 +18,7 @@ from ingestion.services.parts import combine_rows, write_parts
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.models import ProfileVersion
+from mediation.services import acts
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ class UnableToWriteOff(Exception):
     """A write-off that cannot be done."""
 
 
+@acts(why="reason")
 @transaction.atomic
 def correct_exception(
     *, exception: ImportException, raw: str, reason: str, by: User | None, now: datetime
@@ -63,6 +65,7 @@ def correct_exception(
     return revision
 
 
+@acts(why="reason")
 @transaction.atomic
 def write_off_exceptions(*, exceptions: QuerySet[ImportException], reason: str, by: User | None, now: datetime) -> int:
     """Give up the open exceptions among `exceptions`, with a reason; returns how many. Raises UnableToWriteOff."""
@@ -75,6 +78,7 @@ def write_off_exceptions(*, exceptions: QuerySet[ImportException], reason: str, 
     )
 
 
+@acts()
 @transaction.atomic
 def reprocess_exceptions(*, exceptions: QuerySet[ImportException], by: User | None, now: datetime) -> int:
     """Have the open exceptions among `exceptions` mediated again, each from its latest text; returns how many."""

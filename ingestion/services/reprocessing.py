@@ -11,6 +11,7 @@ from ingestion.services.receiving import scan_submission
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.models import ProfileVersion
+from mediation.services import acts
 
 ENDED = (UsageImport.Status.COMPLETED, UsageImport.Status.FAILED, UsageImport.Status.ERRORED)
 UNDECIDED = (ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED)
@@ -20,6 +21,7 @@ class UnableToReprocess(Exception):
     """Imports that cannot be mediated again now."""
 
 
+@acts()
 @transaction.atomic
 def reprocess_imports(*, imports: QuerySet[UsageImport], by: User | None, now: datetime) -> int:
     """Mediate completed, failed or errored imports again with their profile's active version; returns how many.
@@ -94,6 +96,7 @@ def open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
         )
 
 
+@acts()
 @transaction.atomic
 def retry_errored(*, imports: QuerySet[UsageImport], by: User | None, now: datetime) -> int:
     """Let the parked work of imports be tried again; returns how many imports had some."""

@@ -12,6 +12,7 @@ from mediation.core.differences import MISSING, Difference, differences
 from mediation.core.previewing import Preview
 from mediation.core.spec import Fault
 from mediation.models import DataProfile, GoldenSample, GoldenSampleChange
+from mediation.services.acting import acts
 from mediation.services.permissions import require_permission
 from mediation.services.previewing import UnableToPreview, preview
 
@@ -24,6 +25,7 @@ class UnableToKeepSample(Exception):
     """A sample that cannot be kept, changed or removed like this."""
 
 
+@acts()
 @transaction.atomic
 def keep_golden_sample(
     *,
@@ -58,6 +60,7 @@ def keep_golden_sample(
         raise UnableToKeepSample(told) from None
 
 
+@acts(why="reason")
 @transaction.atomic
 def change_golden_sample(
     *, sample: GoldenSample, content: str, is_rows: bool, spec: Any, reason: str, by: User | None, now: datetime
@@ -70,6 +73,7 @@ def change_golden_sample(
     sample.save(update_fields=["content", "is_rows", "expected"])
 
 
+@acts(why="reason")
 @transaction.atomic
 def remove_golden_sample(*, sample: GoldenSample, reason: str, by: User | None, now: datetime) -> None:
     """Take a sample away; what it was is kept, with who removed it, when and why."""

@@ -9,6 +9,7 @@ from django.db.models import Max
 
 from mediation.core.spec import Fault, FaultySpecError, parse_spec
 from mediation.models import DataProfile, ProfileVersion
+from mediation.services.acting import acts
 from mediation.services.golden_samples import check_golden_samples
 from mediation.services.lookups import faults_of_tables
 from mediation.services.permissions import require_permission
@@ -22,6 +23,7 @@ class UnableToActivate(Exception):
         self.faults = faults
 
 
+@acts(why="note")
 @transaction.atomic
 def create_draft(*, profile: DataProfile, spec: Any, note: str, by: User | None) -> ProfileVersion:
     """A new draft version of `profile`, numbered after the last."""
@@ -31,6 +33,7 @@ def create_draft(*, profile: DataProfile, spec: Any, note: str, by: User | None)
     return ProfileVersion.objects.create(profile=profile, number=last + 1, spec=spec, note=note, created_by=by)
 
 
+@acts(why="note")
 def update_draft(*, version: ProfileVersion, spec: Any, note: str, by: User | None) -> None:
     """Change a draft. Raises UnableToActivate for a version that was activated: those never change."""
     require_permission(by, "mediation.change_profileversion")
@@ -39,6 +42,7 @@ def update_draft(*, version: ProfileVersion, spec: Any, note: str, by: User | No
         raise UnableToActivate([Fault("/", f"{version} was activated and never changes; make a new draft from it")])
 
 
+@acts()
 @transaction.atomic
 def activate_version(*, version: ProfileVersion, by: User | None, now: datetime) -> None:
     """Make a draft the version that new imports use; the one before is retired. Raises UnableToActivate."""

@@ -11,6 +11,7 @@ from django.db import transaction
 from mediation.core.spec import Fault
 from mediation.models import DataProfile, GoldenSample, ProfileVersion, UsageClass, UsageClassType
 from mediation.services import lookup_documents
+from mediation.services.acting import acts
 from mediation.services.lookup_documents import lookups_named_by
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import activate_version, create_draft
@@ -127,6 +128,7 @@ def _choice_faults(classes: Any) -> Iterator[Fault]:
                 yield Fault(f"/usage_classes/{place}/{name}", f"must be one of {', '.join(known.values)}")
 
 
+@acts()
 @transaction.atomic
 def import_profile(
     *, document: dict[str, Any], by: User | None, now: datetime, name: str = "", activate: bool = False

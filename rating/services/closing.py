@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, groupby
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 
 from mediation import services as mediation
 from mediation.models import UdrBatch
-from mediation.services import require_permission
+from mediation.services import acts, require_permission
 from rating import selectors, store
 from rating.core.settling import Bill
 from rating.core.settling import Statement as Draft
@@ -35,6 +35,7 @@ class UnableToClosePeriod(Exception):
     """The period cannot be closed yet."""
 
 
+@acts()
 @transaction.atomic
 def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> Statement:
     """Close a period that is over: put it in order, and write its statement, numbered, for good.
@@ -55,6 +56,7 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> St
     return statement
 
 
+@acts()
 @transaction.atomic
 def ask_to_close(*, periods: QuerySet[BillingPeriod], by: User | None, now: datetime) -> int:
     """Let workers close open periods that are over, the earliest of each account first; returns how many were asked.
@@ -159,7 +161,8 @@ def _put_in_order(period_ids: Sequence[int], now: datetime) -> None:
 
 
 def _close_together(claimed: Sequence[int], now: datetime) -> int:
-    periods = BillingPeriod.objects.filter(pk__in=claimed).select_related("account").order_by("starts_at", "pk")
+    periods = BillingPeriod.objects.filter(pk__in=claimed).order_by("starts_at", "pk")
+    periods = periods.select_related("account", "close_asked_by")
     earliest: dict[int, int] = {}
     for period in periods:
         earliest.setdefault(period.account_id, period.pk)
@@ -173,7 +176,13 @@ def _close_together(claimed: Sequence[int], now: datetime) -> int:
     still = [period for period in periods.all() if period.pk in ready and period.status == BillingPeriod.Status.OPEN]
     prices = store.book().prices
     drafts = list(zip(still, drafted(periods=still, prices=prices), strict=True))
-    _issue([(period, bill, draft) for period, (bill, draft) in drafts if not draft.faults], prices, now)
+    billable = [(period, bill, draft) for period, (bill, draft) in drafts if not draft.faults]
+    # Each person's together, so that the audit names who asked; the sort keeps the order within.
+    billable.sort(key=lambda each: each[0].close_asked_by_id or 0)
+    for _, asked in groupby(billable, key=lambda each: each[0].close_asked_by_id):
+        of_one = list(asked)
+        with mediation.acting(by=of_one[0][0].close_asked_by, why="It was asked to be closed."):
+            _issue(of_one, prices, now)
     refusals = {period.pk: _faulty(period, draft) for period, (_, draft) in drafts if draft.faults}
     refusals |= dict.fromkeys(after_open, "An earlier period of the account is still open. Close that first.")
     for pk, refusal in refusals.items():

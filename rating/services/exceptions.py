@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from mediation import services as mediation
 from mediation.models import UDR_ID_BITS, UdrBatch
-from mediation.services import require_permission
+from mediation.services import acts, require_permission
 from rating import store
 from rating.models import RatingException
 from rating.services.claiming import count_uncharged, lock_batches
@@ -26,6 +26,7 @@ class UnableToWriteOff(Exception):
     """The exceptions cannot be given up like this."""
 
 
+@acts()
 def rerate_exceptions(*, exceptions: QuerySet[RatingException], by: User | None, now: datetime) -> int:
     """Rate the UDRs of open rating exceptions again; returns how many are charged now.
 
@@ -101,6 +102,7 @@ def lock_refused(periods: pl.DataFrame) -> None:
     lock_batches(store.refused_batches_of(periods), UdrBatch.Status.RATED)
 
 
+@acts(why="reason")
 def write_off_rating_exceptions(
     *, exceptions: QuerySet[RatingException], reason: str, by: User | None, now: datetime
 ) -> int:

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from mediation import services as mediation
-from mediation.services import require_permission
+from mediation.services import acts, require_permission
 from rating import selectors, store
 from rating.core.tariffs import PricedBucket
 from rating.models import Account, BillingPeriod, Bucket, BucketGrant, Service
@@ -22,6 +22,7 @@ class UnableToGrant(Exception):
     """Such a grant cannot be given."""
 
 
+@acts(why="reason")
 @transaction.atomic
 def grant_bucket(
     *,

@@ -14,7 +14,7 @@ from django.db.models import Case, F, Q, Value, When
 from mediation import services as mediation
 from mediation.core.spec import FaultySpecError
 from mediation.models import UdrBatch
-from mediation.services import require_permission
+from mediation.services import acts, require_permission
 from rating import selectors, store
 from rating.core import repricing
 from rating.core.matching import Book
@@ -39,6 +39,7 @@ class UnableToAskWhatIf(Exception):
     """The version cannot price anything yet, or there is no usage to price."""
 
 
+@acts(why="reason")
 @transaction.atomic
 def propose_rerate(*, filters: Mapping[str, Any], reason: str, by: User | None, now: datetime) -> Repricing:
     """Begin to work out what rating usage again would change; nothing is changed before `apply_rerate`.
@@ -57,6 +58,7 @@ def propose_rerate(*, filters: Mapping[str, Any], reason: str, by: User | None, 
     return asked
 
 
+@acts()
 @transaction.atomic
 def ask_what_if(*, version: PlanVersion, filters: Mapping[str, Any], by: User | None, now: datetime) -> Repricing:
     """Begin to work out what past usage of the version's plan would have cost by it; no charge is ever changed."""
@@ -123,6 +125,7 @@ def _list_accounts(asked: Repricing) -> int:
         return cursor.rowcount
 
 
+@acts()
 @transaction.atomic
 def apply_rerate(*, asked: Repricing, by: User | None, now: datetime) -> None:
     """Let a rerate that was worked out take effect: charges are reversed and made anew, closed periods adjusted."""
@@ -139,6 +142,7 @@ def apply_rerate(*, asked: Repricing, by: User | None, now: datetime) -> None:
     mediation.ring(name="rate", now=now)
 
 
+@acts()
 @transaction.atomic
 def retry_repricing(*, asked: Repricing, by: User | None, now: datetime) -> None:
     """Go on with a repricing that was parked as errored, with the accounts that are not done."""
@@ -161,7 +165,9 @@ def reprice_waiting(*, now: datetime) -> int:
     if asked is None:
         return 0
     try:
-        count = _work(asked, now) if _is_listed(asked) else 0
+        by = asked.applied_by or asked.created_by
+        with mediation.acting(by=by, why=asked.reason):
+            count = _work(asked, now) if _is_listed(asked) else 0
         if not count:
             _left(asked)
         return count

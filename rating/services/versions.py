@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from mediation.core.spec import Fault, FaultySpecError
 from mediation.models import UsageClass
-from mediation.services import require_permission
+from mediation.services import acts, require_permission
 from rating.core.plans.document import CURRENCY, read_plan
 from rating.core.plans.spec import Plan
 from rating.models import Bucket, PlanVersion, Rate, RatePlan
@@ -24,6 +24,7 @@ class UnableToActivatePlan(Exception):
         self.faults = faults
 
 
+@acts(why="note")
 @transaction.atomic
 def create_draft(*, plan: RatePlan, document: Any, note: str, by: User | None, now: datetime) -> PlanVersion:
     """A new draft version of `plan`, numbered after the last. The document may still be faulty."""
@@ -35,6 +36,7 @@ def create_draft(*, plan: RatePlan, document: Any, note: str, by: User | None, n
     )
 
 
+@acts(why="note")
 def update_draft(*, version: PlanVersion, document: Any, note: str, by: User | None) -> None:
     """Change a draft. Raises UnableToActivatePlan for a version that is active: those never change."""
     require_permission(by, "rating.change_planversion")
@@ -79,6 +81,7 @@ def as_stored(document: Any) -> Any:
     return f"{document:f}" if isinstance(document, Decimal) else document
 
 
+@acts()
 @transaction.atomic
 def activate_version(*, version: PlanVersion, starts_at: datetime, by: User | None, now: datetime) -> None:
     """Let a draft price usage from `starts_at` until the next version does. Raises UnableToActivatePlan.
@@ -112,6 +115,7 @@ def name_parts(*, plan: RatePlan, said: Plan) -> None:
         Bucket.objects.get_or_create(plan=plan, name=bucket.name)
 
 
+@acts()
 @transaction.atomic
 def import_plan(*, document: Any, by: User | None, now: datetime) -> PlanVersion:
     """A plan document as a draft version of the plan it names, which is made where there is none.

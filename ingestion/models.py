@@ -141,6 +141,7 @@ class UsageImport(models.Model):
             models.Index(fields=["feed", "content_hash"], name="usage_import_same_file"),
             models.Index(fields=["received_at"], name="usage_import_received"),
             models.Index(fields=["id"], condition=Q(status="received"), name="usage_import_to_plan"),
+            models.Index(fields=["file_name"], condition=~Q(file_name=""), name="usage_import_by_file"),
         ]
 
     def __str__(self) -> str:

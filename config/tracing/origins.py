@@ -27,20 +27,32 @@ MOST_CHARS = 20_000  # of a raw row; a page would grow beyond what a browser lik
 
 @dataclass(frozen=True)
 class Traced:
-    """A UDR with the import, the record and the version that it came from."""
+    """A record of an import as an attempt read it, with the UDR that it became, if any."""
 
-    udr: Udr
     usage_import: UsageImport
+    number: int
     version: ProfileVersion
     attempt: int
+    udr: Udr | None
 
 
 def trace_udr(udr_id: int) -> tuple[Chapter, ...]:
     """The raw row of a UDR, and what the profile made of it. Nothing is written."""
-    traced = _traced(udr_id)
-    if traced is None:
+    udr = Udr.objects.select_related("usage_class", "identifier_type").filter(pk=udr_id).first()
+    imports = UsageImport.objects.select_related("feed", "profile_version__profile")
+    usage_import = udr and imports.filter(pk=udr.import_id).first()
+    if not udr or not usage_import:
         return (Chapter("record", "The raw row", (Fact("gone", "The UDR or its import is not stored any more."),)),)
-    corrected = ingestion.corrections_of(traced.usage_import).get(traced.udr.record_number)
+    return trace_record(usage_import=usage_import, number=udr.record_number, udr=udr)
+
+
+def trace_record(*, usage_import: UsageImport, number: int, udr: Udr | None) -> tuple[Chapter, ...]:
+    """The raw row of a record, and what the profile made of it where it became a UDR. Nothing is written.
+
+    usage_import: with its feed and its version's profile.
+    """
+    traced = _traced(usage_import, number, udr)
+    corrected = ingestion.corrections_of(usage_import).get(number)
     found, lost = None, ""
     try:
         found = _records(traced)
@@ -48,29 +60,27 @@ def trace_udr(udr_id: int) -> tuple[Chapter, ...]:
         lost = "The original is not in the file storage any more."
     except (EOFError, FaultyRequestError, FaultySpecError, mediation.UnreadableError) as error:
         lost = f"The original cannot be read any more: {error}"
-    told = _told(traced, found, corrected) if found is not None else None
-    return (
-        Chapter("record", "The raw row", (*_record_facts(traced, found, lost), *_corrected_facts(corrected))),
-        Chapter("udr", "The UDR", tuple(_udr_facts(traced, told))),
-    )
+    chapters = [Chapter("record", "The raw row", (*_record_facts(traced, found, lost), *_corrected_facts(corrected)))]
+    if udr is not None:
+        told = _told(traced, found, corrected) if found is not None else None
+        chapters.append(Chapter("udr", "The UDR", tuple(_udr_facts(traced, udr, told))))
+    return tuple(chapters)
 
 
-def _traced(udr_id: int) -> Traced | None:
-    udr = Udr.objects.select_related("usage_class", "identifier_type").filter(pk=udr_id).first()
-    imports = UsageImport.objects.select_related("feed", "profile_version__profile")
-    usage_import = udr and imports.filter(pk=udr.import_id).first()
-    if not udr or not usage_import:
-        return None
-    chunk = ImportChunk.objects.filter(usage_import=usage_import, batch_id=udr_id >> UDR_ID_BITS).first()
+def _traced(usage_import: UsageImport, number: int, udr: Udr | None) -> Traced:
+    """By which version, in which attempt: of the chunk that wrote the UDR, or of the last one."""
+    chunks = ImportChunk.objects.filter(usage_import=usage_import)
+    own = chunks.filter(batch_id=udr.pk >> UDR_ID_BITS) if udr else chunks.order_by("-attempt", "number")
+    chunk = own.first()
     version = usage_import.profile_version
     if chunk is not None and chunk.profile_version_id != version.pk:
         version = ProfileVersion.objects.select_related("profile").get(pk=chunk.profile_version_id)
-    return Traced(udr, usage_import, version, chunk.attempt if chunk else usage_import.attempt)
+    return Traced(usage_import, number, version, chunk.attempt if chunk else usage_import.attempt, udr)
 
 
 def _records(traced: Traced) -> pl.DataFrame:
     """The record as its import holds it, and the rows beside it that are parts of it: RECORDS, its own first."""
-    usage_import, number = traced.usage_import, traced.udr.record_number
+    usage_import, number = traced.usage_import, traced.number
     is_combined = mediation.window_of(version=traced.version) is not None
     records = _of_file(traced) if usage_import.payload else _of_body(traced, None if is_combined else number)
     if is_combined and not records.is_empty():
@@ -88,7 +98,7 @@ def _of_file(traced: Traced) -> pl.DataFrame:
         usage_import=usage_import,
         attempt=traced.attempt,
         byte_start__isnull=False,
-        first_record_number__lte=traced.udr.record_number,
+        first_record_number__lte=traced.number,
     )
     chunk = chunks.order_by("-first_record_number").first()
     if chunk is None:
@@ -121,9 +131,9 @@ def _rows_read(traced: Traced, rows: list[tuple[int, str]]) -> pl.DataFrame:
 
 def _told(traced: Traced, found: pl.DataFrame, corrected: str | None) -> Preview | None:
     """What the version makes of the record, step by step, at whatever time it happened."""
-    records = found.filter(pl.col("record_number") == traced.udr.record_number)
+    records = found.filter(pl.col("record_number") == traced.number)
     if corrected is not None and mediation.window_of(version=traced.version) is None:
-        records = _rows_read(traced, [(traced.udr.record_number, corrected)])
+        records = _rows_read(traced, [(traced.number, corrected)])
     if records.is_empty() or ("aside" in records.columns and records["aside"][0] is not None):
         return None
     spec = mediation.spec_of(traced.version)
@@ -132,7 +142,7 @@ def _told(traced: Traced, found: pl.DataFrame, corrected: str | None) -> Preview
 
 
 def _record_facts(traced: Traced, found: pl.DataFrame | None, lost: str) -> Iterator[Fact]:
-    usage_import, number = traced.usage_import, traced.udr.record_number
+    usage_import, number = traced.usage_import, traced.number
     came = usage_import.file_name or f"a submission by {usage_import.get_source_display()}"
     text = f"Record {number:,} of {came}, received at {usage_import.received_at:%Y-%m-%d %H:%M:%S} UTC"
     yield Fact("import", f"{text} by feed {usage_import.feed}.", about=About("import", usage_import.pk))
@@ -157,8 +167,8 @@ def _cut(raw: str) -> str:
     return raw if len(raw) <= MOST_CHARS else f"{raw[:MOST_CHARS]}…"
 
 
-def _udr_facts(traced: Traced, told: Preview | None) -> Iterator[Fact]:
-    version, udr = traced.version, traced.udr
+def _udr_facts(traced: Traced, udr: Udr, told: Preview | None) -> Iterator[Fact]:
+    version = traced.version
     attempt = f", in attempt {traced.attempt}" if traced.attempt > 1 else ""
     yield Fact("profile", f"Read by Data Profile {version}{attempt}.", about=About("profile_version", version.pk))
     if told is None:

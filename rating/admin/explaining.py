@@ -17,7 +17,9 @@ from rating.services.explaining import Explanation, explain_charge
 # Where one goes from what a fact is about: the name of the page, and the permission that it asks for.
 PAGES = {
     "account": ("rating_account_change", "rating.view_account"),
+    "batch": ("mediation_udrbatch_change", "mediation.view_udrbatch"),
     "charge": ("rating_charge_explain", "rating.view_charge"),
+    "exception": ("ingestion_importexception_change", "ingestion.view_importexception"),
     "identifier": ("rating_serviceidentifier_change", "rating.view_serviceidentifier"),
     "import": ("ingestion_usageimport_change", "ingestion.view_usageimport"),
     "jurisdiction": ("rating_jurisdiction_change", "rating.view_jurisdiction"),
@@ -25,6 +27,7 @@ PAGES = {
     "period": ("rating_billingperiod_change", "rating.view_billingperiod"),
     "plan": ("rating_rateplan_change", "rating.view_rateplan"),
     "profile_version": ("mediation_profileversion_change", "mediation.view_profileversion"),
+    "rating_exception": ("rating_ratingexception_change", "rating.view_ratingexception"),
     "service": ("rating_service_change", "rating.view_service"),
     "statement": ("rating_billingperiod_statement", "rating.view_billingperiod"),
     "statement_line": ("rating_statementline_change", "rating.view_statementline"),
@@ -36,6 +39,7 @@ WORDS = {
     "draws": "draws",
     "payload": "download the original",
     "profile_version": "profile version",
+    "rating_exception": "rating exception",
     "statement_line": "line",
     "tax_code": "tax code",
     "udr": "UDR",
@@ -54,14 +58,15 @@ def explain_page(model_admin: kit.ModelAdmin, request: HttpRequest, charge: Char
         "all_url": marks.list_url("rating_charge", udr_id=charge.udr_id),
         "kind": marks.badge("imported" if charge.kind == Charge.Kind.CHARGE else "superseded", charge.kind),
         "amount": f"{marks.exact(charge.amount)} {charge.currency}",
-        "chapters": [_chapter(request, chapter) for chapter in explanation.chapters],
+        "chapters": [told(request, chapter) for chapter in explanation.chapters],
         "picture": _picture(explanation),
     }
     return page(model_admin, request, "admin/rating/explain.html", f"{capfirst(str(charge))}, explained", context)
 
 
-def _chapter(request: HttpRequest, chapter: Chapter) -> dict[str, Any]:
-    facts = [_fact(request, fact) for fact in chapter.facts]
+def told(request: HttpRequest, chapter: Chapter) -> dict[str, Any]:
+    """A chapter as templates take it, with links to what its reader may see."""
+    facts = [told_fact(request, fact) for fact in chapter.facts]
     return {
         "name": chapter.name,
         "title": chapter.title,
@@ -71,7 +76,8 @@ def _chapter(request: HttpRequest, chapter: Chapter) -> dict[str, Any]:
     }
 
 
-def _fact(request: HttpRequest, fact: Fact) -> dict[str, Any]:
+def told_fact(request: HttpRequest, fact: Fact) -> dict[str, Any]:
+    """A fact as templates take it, with a link to what it is about where its reader may see that."""
     text, address = _link(request, fact.about) if fact.about else ("", "")
     return {
         "name": fact.name,

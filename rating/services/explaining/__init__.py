@@ -46,8 +46,11 @@ class Explanation:
     picture: Picture | None
 
 
-def explain_charge(*, charge: Charge, by: User | None) -> Explanation:
-    """Explain a charge; a reversal by the charge that it takes back. Nothing is written."""
+def explain_charge(*, charge: Charge, by: User | None, has_origin: bool = True) -> Explanation:
+    """Explain a charge; a reversal by the charge that it takes back. Nothing is written.
+
+    has_origin: also how its UDR came from a raw row.
+    """
     require_permission(by, "rating.view_charge")
     known = Charge.objects.select_related(*RELATED)
     billed = known.get(pk=charge.pk)
@@ -59,7 +62,7 @@ def explain_charge(*, charge: Charge, by: User | None) -> Explanation:
         reckoning = taken_back(reckoning)
     chapters = (
         *_reversal(asked, billed),
-        *(chapter for trace in TRACERS for chapter in trace(billed.udr_id)),
+        *(chapter for trace in TRACERS if has_origin for chapter in trace(billed.udr_id)),
         payer_of(asked),
         plan_of(asked),
         rate_of(asked),

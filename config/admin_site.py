@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import path
 
 # Groups of the list of screens, and their models in the order of the walk. What is not named follows, in Operations.
 GROUPS = {
@@ -92,6 +93,13 @@ class SluiceAdminSite(admin.AdminSite):
             "has_module_perms": True,
             "models": models,
         }
+
+    def get_urls(self) -> list[Any]:
+        """The pages that belong to no list, beside those of Django."""
+        from config.personal import time_zones
+
+        own = [path("time-zone/", self.admin_view(time_zones.time_zone_view), name="time_zone")]
+        return [*own, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from config import today  # reads the models, which are not loaded yet when the site is made

@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.admin import apps as admin_apps
+from django.contrib.auth.signals import user_logged_in
 from django.utils.module_loading import import_string
 
 
@@ -26,6 +27,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
     def ready(self) -> None:
         super().ready()
         from config.admin import put_on_site
+        from config.personal.time_zones import remember_time_zone
         from config.previewing import price_udrs
         from config.tracing import trace_udr
         from ingestion.selectors import granted_feeds
@@ -33,6 +35,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from mediation.services import seeing
         from rating.services import billing, explaining
 
+        user_logged_in.connect(remember_time_zone)
         put_on_site()  # now that the packages have registered their own screens, which ours replace
         seeing.GRANTED[:] = [granted_feeds]
         previews.PRICING[:] = [price_udrs]

@@ -1,8 +1,10 @@
 """The tables that belong to no single room."""
 
 from .audit import AuditEntry
+from .exports import ExportJob
 from .figures import AccountFigure, ArrivalFigure, ChargeEstimate, ChargeFigure, FigureRun, OpenFigure
 from .notices import Notice
+from .preferences import Preference
 
 __all__ = [
     "AccountFigure",
@@ -10,7 +12,9 @@ __all__ = [
     "AuditEntry",
     "ChargeEstimate",
     "ChargeFigure",
+    "ExportJob",
     "FigureRun",
     "Notice",
     "OpenFigure",
+    "Preference",
 ]

@@ -59,7 +59,8 @@ def moment(at: datetime | None) -> SafeString | str:
     if at is None:
         return NOTHING
     local = timezone.localtime(at)
-    return format_html('<time datetime="{}">{}</time>', at.isoformat(), local.strftime("%Y-%m-%d %H:%M:%S"))
+    text = local.strftime("%Y-%m-%d %H:%M:%S")
+    return format_html('<time datetime="{}" title="{} {}">{}</time>', at.isoformat(), text, local.tzname(), text)
 
 
 def outcome_bar(counts: Mapping[str, int]) -> SafeString:

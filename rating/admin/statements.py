@@ -123,7 +123,7 @@ def _told(sheet: Sheet, *, can_see_charges: bool) -> dict[str, Any]:
         "badge": marks.badge("closed", f"No. {sheet.number}") if sheet.number else marks.badge("draft"),
         "starts_at": f"{period.starts_at.astimezone(zone):%Y-%m-%d %H:%M}",
         "ends_at": f"{period.ends_at.astimezone(zone):%Y-%m-%d %H:%M}",
-        "closed_at": format_html("{} UTC", marks.moment(period.closed_at)) if period.closed_at else "",
+        "closed_at": marks.moment(period.closed_at) if period.closed_at else "",
         "columns": [QUANTITIES[name] for name in shown],
         "width": len(shown) + 5,
         "width_of_names": len(shown) + 3,

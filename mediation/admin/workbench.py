@@ -11,7 +11,7 @@ from django.http import HttpRequest, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
@@ -204,6 +204,24 @@ def share_bar(count: int, of: int) -> SafeString:
         '<svg class="share" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="share-of" width="100" height="6"/><rect class="share-part" width="{}" height="6"/></svg>',
         f"{width:.2f}",
+    )
+
+
+def bar(parts: Sequence[tuple[str, str, int]]) -> SafeString:
+    """One bar of shares, said in words too. parts: (look, one of marks.OUTCOMES; what it is called; count)."""
+    total = sum(count for _, _, count in parts)
+    spoken = ", ".join(f"{count:,} {name}" for _, name, count in parts if count) or "nothing yet"
+    rects, start = [], 0.0
+    shares = [(look, max(100 * count / total, 1) if count else 0.0) for look, _, count in parts] if total else []
+    scale = 100 / max(sum(share for _, share in shares), 1)
+    for look, share in shares:
+        rects.append((look, f"{start * scale:.2f}", f"{share * scale:.2f}"))
+        start += share
+    return format_html(
+        '<svg class="outcomes" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="{0}">'
+        "<title>{0}</title>{1}</svg>",
+        spoken,
+        format_html_join("", '<rect class="outcome-{}" x="{}" width="{}" height="6"/>', rects),
     )
 
 

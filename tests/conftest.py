@@ -41,7 +41,7 @@ def django_db_modify_db_settings(django_db_blocker):
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
-    """Let tests empty the tables: what keeps the audit whole, and tells it of emptied tables, would stop their flush."""
+    """Let tests empty the tables: what keeps the audit whole, and enters emptied tables in it, would stop that."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE config_auditentry DISABLE TRIGGER keep_audit_whole")
         for table in sorted(audited_tables()):

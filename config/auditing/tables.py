@@ -111,6 +111,7 @@ AUDITED = (
 
 NOT_AUDITED = {
     "config.AuditEntry": "the audit itself",
+    "config.ExportJob": "made once by who asked; says itself who and when",
     "ingestion.ImportBody": "what was received; never changed",
     "ingestion.ImportChunk": "work and its ledger; the imports' history tells it",
     "ingestion.LeftOutRecord": "facts that mediation writes",

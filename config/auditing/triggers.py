@@ -1,4 +1,4 @@
-"""The triggers that write the audit, kept as `tables` says: looked at after each migrate, set anew where they differ."""
+"""The triggers that write the audit, kept as `tables` says: looked at after each migrate, set anew if they differ."""
 
 import hashlib
 from typing import Any

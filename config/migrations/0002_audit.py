@@ -148,13 +148,15 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "audit",
                 "default_permissions": ("view",),
                 "indexes": [
-                    models.Index(fields=["table_name", "object_id", "id"], name="audit_entry_object"),
+                    models.Index(fields=["object_id", "table_name", "id"], name="audit_entry_object"),
+                    models.Index(fields=["table_name", "id"], name="audit_entry_table"),
                     models.Index(
                         condition=models.Q(("owner_table", ""), _negated=True),
                         fields=["owner_table", "owner_id", "id"],
                         name="audit_entry_owner",
                     ),
                     models.Index(fields=["actor_id", "id"], name="audit_entry_actor"),
+                    models.Index(fields=["source", "id"], name="audit_entry_source"),
                     django.contrib.postgres.indexes.BrinIndex(fields=["at"], name="audit_entry_at"),
                 ],
             },

@@ -37,11 +37,13 @@ class AuditEntry(models.Model):
         verbose_name_plural = "audit"
         default_permissions = ("view",)
         indexes = [
-            models.Index(fields=["table_name", "object_id", "id"], name="audit_entry_object"),
+            models.Index(fields=["object_id", "table_name", "id"], name="audit_entry_object"),
+            models.Index(fields=["table_name", "id"], name="audit_entry_table"),
             models.Index(
                 fields=["owner_table", "owner_id", "id"], condition=~models.Q(owner_table=""), name="audit_entry_owner"
             ),
             models.Index(fields=["actor_id", "id"], name="audit_entry_actor"),
+            models.Index(fields=["source", "id"], name="audit_entry_source"),
             BrinIndex(fields=["at"], name="audit_entry_at"),
         ]
 

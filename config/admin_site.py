@@ -41,6 +41,7 @@ GROUPS = {
         "rating.ServiceIdentifier",
         "rating.Charge",
         "rating.RatingException",
+        "rating.ExceptionRerate",
         "rating.Repricing",
         "rating.BillingPeriod",
         "rating.Statement",
@@ -97,8 +98,9 @@ class SluiceAdminSite(admin.AdminSite):
     def get_urls(self) -> list[Any]:
         """The pages that belong to no list, beside those of Django."""
         from config.personal import time_zones
+        from config.tracing import pages
 
-        own = [path("time-zone/", self.admin_view(time_zones.time_zone_view), name="time_zone")]
+        own = [path("time-zone/", self.admin_view(time_zones.time_zone_view), name="time_zone"), *pages.urls(self)]
         return [*own, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:

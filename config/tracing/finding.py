@@ -81,8 +81,9 @@ class Record:
 
     @cached_property
     def batches(self) -> dict[int, UdrBatch]:
-        """The batches of its UDRs by number."""
-        return UdrBatch.objects.in_bulk({batch_of(udr) for udr in self.udrs})
+        """The batches of its UDRs, and those of its parts of the import, by number."""
+        of_chunks = {chunk.batch_id for chunk in self.chunks if chunk.batch_id is not None}
+        return UdrBatch.objects.in_bulk({batch_of(udr) for udr in self.udrs} | of_chunks)
 
     @property
     def counting_udr(self) -> Udr | None:

@@ -114,7 +114,10 @@ def _mediated(record: Record) -> Iterator[Step]:
         if chunk.error and chunk.ended_at is None:
             facts.append(Fact("error", "The last try failed:", raw=chunk.error[-2_000:]))
         title = "Mediated" if chunk.attempt == 1 else f"Mediated again, attempt {chunk.attempt}"
-        yield Step("mediated", title, chunk.ended_at, chunk.status, IMPORT, tuple(facts))
+        batch = record.batches.get(chunk.batch_id or 0)
+        # Its UDRs bear the moment at which the work on them began.
+        at = batch.mediated_at if batch else chunk.ended_at
+        yield Step("mediated", title, at, chunk.status, IMPORT, tuple(facts))
 
 
 def _exceptions(record: Record) -> Iterator[Step]:

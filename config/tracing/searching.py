@@ -237,8 +237,7 @@ def _usage(term: str, by: User, months: Sequence[date]) -> tuple[list[Match], da
     """
     if not (by.has_perm("mediation.view_udr") or by.has_perm("rating.view_charge")):
         return [], None
-    carries = Q(udr_usage_identifier=term) | Q(originating_identifier=term) | Q(terminating_identifier=term)
-    rows = seen(Udr.objects.filter(carries), by).select_related("usage_class").order_by("-date", "-pk")
+    rows = seen(Udr.objects.filter(carrying(term)), by).select_related("usage_class").order_by("-date", "-pk")
     found: dict[Place | None, Match] = {}
     searched_since, ends = None, clock.monotonic() + SECONDS
     for first in months:
@@ -257,6 +256,11 @@ def _usage(term: str, by: User, months: Sequence[date]) -> tuple[list[Match], da
             break
         rows = rows.filter(date__lt=start)
     return list(found.values()), searched_since
+
+
+def carrying(term: str) -> Q:
+    """That a UDR carries this identifier."""
+    return Q(udr_usage_identifier=term) | Q(originating_identifier=term) | Q(terminating_identifier=term)
 
 
 @contextmanager

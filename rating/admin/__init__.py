@@ -1,5 +1,15 @@
 """The screens of rating: what usage costs, who pays, what was charged, what could not be."""
 
-from . import accounts, batches, charges, exceptions, plans, repricings, statements, taxes
+from . import accounts, batches, charges, exception_rerates, exceptions, plans, repricings, statements, taxes
 
-__all__ = ["accounts", "batches", "charges", "exceptions", "plans", "repricings", "statements", "taxes"]
+__all__ = [
+    "accounts",
+    "batches",
+    "charges",
+    "exception_rerates",
+    "exceptions",
+    "plans",
+    "repricings",
+    "statements",
+    "taxes",
+]

@@ -5,11 +5,14 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
-from mediation.admin import filters, kit, marks
+from mediation.admin import filters, kit, marks, reviewing
+from mediation.admin.workbench import ASK_ABOVE, RATING_BENCH
 from rating import services
+from rating.admin import groups
 from rating.models import RatingException
 
 
@@ -27,6 +30,7 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
         "value_text",
         kit.status_badge(),
         "attempts",
+        "assigned_to",
     )
     list_filter = (
         "status",
@@ -34,12 +38,13 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
         ("feed_id", filters.NamedNumberFilter),
         ("import_id", filters.NamedNumberFilter),
         ("udr_id", filters.NamedNumberFilter),
+        reviewing.AssignedFilter,
         ("created_at", filters.DayRangeFilter),
     )
-    list_select_related = ("usage_class", "account", "service", "closed_by")
+    list_select_related = ("usage_class", "account", "service", "closed_by", "assigned_to")
     search_fields = ("=identifier",)
     search_help_text = "A whole identifier."
-    actions = ("rerate", "write_off")
+    actions = ("rerate", "retry_later", "stop_retrying", "write_off")
     named_numbers = ("feed_id",)
     export_also = {"usage_class": "usage_class__name", "account": "account__number", "service": "service__name"}
     empty_text = "Nothing stands uncharged. UDRs that find no payer, plan or rate appear here with what is missing."
@@ -55,6 +60,7 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
             {
                 "fields": (
                     (kit.moment("created_at"), kit.moment("last_tried_at"), "attempts"),
+                    ("assigned_to", kit.moment("next_try_at", "tried again by itself"), "rerate_link"),
                     (kit.moment("closed_at"), "closed_by"),
                     "close_reason",
                 )
@@ -64,6 +70,26 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
 
     has_rerate_permission = kit.permission("rerate")
     has_writeoff_permission = kit.permission("writeoff")
+    has_review_permission = kit.permission("review")
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("config/workbench.css",)}
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*groups.urls(self), *super().get_urls()]
+
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        return [("By group", reverse(f"admin:{groups.GROUPS}"))]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["panels"] = [panel(request, kwargs["obj"]) for panel in RATING_BENCH.record_panels]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description="rerate that waits")
+    def rerate_link(self, exception: Any) -> Any:
+        return marks.row_link(f"rerate {exception.rerate_id}", "rating_exceptionrerate", exception.rerate_id)
 
     @admin.display(description="UDR")
     def udr_text(self, exception: Any) -> str:
@@ -89,20 +115,52 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
         return [
             ("UDR", reverse("admin:mediation_udr_change", args=[target.udr_id])),
             ("Import", reverse("admin:ingestion_usageimport_change", args=[target.import_id])),
+            ("Its group", groups.group_url(groups.group_of(target))),
+            *reviewing.record_links(groups.REVIEW, request, target),
         ]
 
     def offers(self, action: str, target: Any) -> bool:
-        return target.status == RatingException.Status.OPEN
+        is_fit = action != "stop_retrying" or target.next_try_at is not None
+        return is_fit and target.status == RatingException.Status.OPEN
 
     @admin.action(description="Rerate", permissions=["rerate"])
-    def rerate(self, request: HttpRequest, exceptions: QuerySet[RatingException]) -> None:
+    def rerate(self, request: HttpRequest, exceptions: QuerySet[RatingException]) -> HttpResponse | None:
+        """A few are rated at once; many by workers, after it was asked."""
+        is_large = exceptions.order_by()[: ASK_ABOVE + 1].count() > ASK_ABOVE
+        if is_large and "is_confirmed" not in request.POST:
+            lines = ["Workers rate them again by what is set up now; you can follow how far they are."]
+            return kit.ask_first(self, request, exceptions, action="rerate", lines=lines, button="Rerate")
         try:
-            count = services.rerate_exceptions(exceptions=exceptions, by=kit.person(request), now=timezone.now())
+            self._rerate(request, exceptions, is_large)
         except services.UnableToRerate as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
+        return None
+
+    def _rerate(self, request: HttpRequest, exceptions: QuerySet[RatingException], is_large: bool) -> None:
+        by, now = kit.person(request), timezone.now()
+        if is_large:
+            asked = services.ask_rerate(exceptions=exceptions, by=by, now=now)
+            link = marks.row_link("Follow it", "rating_exceptionrerate", asked.pk)
+            said = format_html("{} will be rated again. {}.", kit.counted(asked.exception_count, "UDR"), link)
+            self.message_user(request, said)
+            return
+        count = services.rerate_exceptions(exceptions=exceptions, by=by, now=now)
+        told = f"{kit.counted(count, 'UDR')} charged; what is still open says why."
+        self.message_user(request, told, messages.SUCCESS if count else messages.WARNING)
+
+    @admin.action(description="Retry later", permissions=["review"])
+    def retry_later(self, request: HttpRequest, exceptions: QuerySet[RatingException]) -> None:
+        try:
+            count = services.retry_later(exceptions=exceptions, by=kit.person(request), now=timezone.now())
+        except services.UnableToRetryLater as refusal:
+            self.message_user(request, str(refusal), messages.WARNING)
         else:
-            said = f"{kit.counted(count, 'UDR')} charged; what is still open says why."
-            self.message_user(request, said, messages.SUCCESS if count else messages.WARNING)
+            kit.tell(self, request, count, "UDR", "will be tried again by itself, with growing gaps")
+
+    @admin.action(description="Stop retrying", permissions=["review"])
+    def stop_retrying(self, request: HttpRequest, exceptions: QuerySet[RatingException]) -> None:
+        count = services.stop_retrying(exceptions=exceptions, by=kit.person(request), now=timezone.now())
+        kit.tell(self, request, count, "UDR", "will not be tried again by itself")
 
     @admin.action(description="Write off…", permissions=["writeoff"])
     def write_off(self, request: HttpRequest, exceptions: QuerySet[RatingException]) -> HttpResponse | None:

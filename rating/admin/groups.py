@@ -1,0 +1,408 @@
+"""The workbench of rating exceptions: all groups, one group with its UDRs, and what is done with all of a group."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Max, Min, QuerySet, Sum
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from mediation import services as mediation
+from mediation.admin import filters, kit, marks, reviewing, workbench
+from mediation.admin.workbench import RATING_BENCH, Action, url_of
+from mediation.models import UsageClass
+from rating import selectors, services
+from rating.models import RatingException
+from rating.models.exceptions import BY_IDENTIFIER
+from rating.selectors import ExceptionGroup
+
+AGES = {"1": "a day and older", "7": "a week and older", "30": "30 days and older"}
+GROUPS = "rating_ratingexception_groups"
+GROUP = "rating_ratingexception_group"
+CAUSES = dict(RatingException.Cause.choices)
+NO_IDENTIFIER = "no identifier"
+
+
+def urls(model_admin: kit.ModelAdmin) -> list[URLPattern]:
+    """The addresses of the workbench, under the list's own."""
+    pages: tuple[tuple[str, str, Callable[..., HttpResponse]], ...] = (
+        ("groups/", GROUPS, groups_view),
+        ("group/", GROUP, group_view),
+        ("group/do/<slug:verb>/", f"{GROUP}_act", act_view),
+    )
+    wrap = model_admin.admin_site.admin_view
+    own = [path(address, wrap(partial(view, model_admin)), name=name) for address, name, view in pages]
+    return [*own, *reviewing.urls(model_admin, REVIEW)]
+
+
+def group_url(group: ExceptionGroup, name: str = GROUP, *args: Any) -> str:
+    """The address of a group's page, or of another page about the group."""
+    said = {"feed": group.feed_id, "cause": group.cause, "class": group.usage_class_id, "subject": group.subject}
+    return url_of(name, *args, **said)
+
+
+def group_of(exception: Any) -> ExceptionGroup:
+    return ExceptionGroup(exception.feed_id, exception.cause, exception.usage_class_id, exception.subject)
+
+
+def asked_group(request: HttpRequest) -> ExceptionGroup:
+    """The group that the address names; 404 where this person sees no such feed."""
+    asked = request.GET
+    feed, usage_class = _number(asked.get("feed", "")), _number(asked.get("class", ""))
+    seen = mediation.feeds_seen(kit.person(request))
+    is_said = feed and usage_class and asked.get("cause") in CAUSES and "\0" not in asked.get("subject", "")
+    if not is_said or not (seen is None or feed in seen):
+        raise Http404("There is no such group.")
+    return ExceptionGroup(feed or 0, asked["cause"], usage_class or 0, asked.get("subject", ""))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 18 else None
+
+
+def words_of(group: ExceptionGroup) -> str:
+    """A group in a few words, for headings and links."""
+    subject = group.subject if group.cause in BY_IDENTIFIER else ""
+    return f"{CAUSES.get(group.cause, group.cause)}: “{subject}”" if subject else CAUSES.get(group.cause, group.cause)
+
+
+def crumbs(group: ExceptionGroup | None = None) -> list[tuple[str, str]]:
+    """The way back from a page of the workbench."""
+    way = [("By group", url_of(GROUPS))]
+    return way if group is None else [*way, (words_of(group), group_url(group))]
+
+
+# All groups
+
+
+def groups_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpResponse:
+    """The table of groups of open rating exceptions, the largest first."""
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    rows = selectors.open_rating_exceptions(feeds=mediation.feeds_seen(kit.person(request)), **_asked(request))
+    found, more = selectors.rating_exception_groups(rows)
+    feeds = filters.names_seen("feed_id", request)
+    classes = dict(UsageClass.objects.order_by("name").values_list("pk", "name"))
+    class_choices = {str(pk): name for pk, name in classes.items()}
+    return workbench.groups_page(
+        model_admin,
+        request,
+        title="Rating exceptions by group",
+        lead="Usage that could not be charged because the same is missing: set that up once, rate the group again, and "
+        "all of it is charged. Open exceptions only.",
+        columns=("what is missing", "feed", "usage class", "quantity"),
+        rows=_rows(found, feeds, classes),
+        more=more,
+        choices=[
+            workbench.choice(request, "feed", "feed", {str(pk): name for pk, name in feeds.items()}),
+            workbench.choice(request, "cause", "cause", CAUSES),
+            workbench.choice(request, "class", "usage class", class_choices),
+            workbench.choice(request, "assigned", "assigned to", {"me": "me"}),
+            workbench.choice(request, "age", "age", AGES),
+        ],
+        empty="Nothing stands uncharged. UDRs that find no payer, plan or rate are gathered here by what is missing.",
+        links=[
+            Action("One by one", marks.list_url("rating_ratingexception", status__exact="open")),
+            Action("Rerates", marks.list_url("rating_exceptionrerate")),
+        ],
+    )
+
+
+def _asked(request: HttpRequest) -> dict[str, Any]:
+    """The filters of the address as the selector takes them; what is not understood filters nothing out."""
+    asked = request.GET
+    age = asked.get("age", "")
+    return {
+        "feed": _number(asked.get("feed", "")),
+        "cause": asked.get("cause", ""),
+        "usage_class": _number(asked.get("class", "")),
+        "assigned_to": kit.person(request).pk if asked.get("assigned") == "me" else None,
+        "before": timezone.now() - timedelta(days=int(age)) if age in AGES else None,
+    }
+
+
+def _rows(
+    found: Sequence[selectors.GroupFigures], feeds: dict[int, str], classes: dict[int, str]
+) -> list[workbench.GroupRow]:
+    usage = [(one.group.usage_class_id, one.count, one.quantity) for one in found]
+    values = RATING_BENCH.values.of_groups(usage) if RATING_BENCH.values and found else [""] * len(found)
+    people = User.objects.in_bulk({one.assigned_id for one in found if one.assigned_id})
+    return [
+        workbench.GroupRow(
+            url=group_url(one.group),
+            cells=(
+                _missing(one.group),
+                marks.clipped(feeds.get(one.group.feed_id, str(one.group.feed_id))),
+                marks.clipped(classes.get(one.group.usage_class_id, str(one.group.usage_class_id))),
+                marks.exact(one.quantity),
+            ),
+            count=one.count,
+            first_at=one.first_at,
+            last_at=one.last_at,
+            value=value,
+            assigned=_assigned(one, people),
+        )
+        for one, value in zip(found, values, strict=True)
+    ]
+
+
+def _missing(group: ExceptionGroup) -> SafeString | str:
+    if group.cause in BY_IDENTIFIER:
+        subject = group.subject or NO_IDENTIFIER
+        return format_html('{}: <span class="value">{}</span>', CAUSES[group.cause], workbench.cut(subject))
+    return workbench.cut(group.subject) or CAUSES[group.cause]
+
+
+def _assigned(one: selectors.GroupFigures, people: dict[int, User]) -> str:
+    if one.assigned_id is None:
+        return ""
+    name = "several people" if one.is_shared else str(people.get(one.assigned_id, "somebody who is gone"))
+    return name if one.assigned_count == one.count else f"{name}: {one.assigned_count:,} of them"
+
+
+# One group
+
+
+def group_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpResponse:
+    """What a group is, how large it is, what can be done with it, and its UDRs."""
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    group = asked_group(request)
+    rows = selectors.exceptions_of_group(group)
+    pages = workbench.page_by_key(request, rows)
+    context = {
+        "words": _told(request, group, pages.rows),
+        "facts": _facts(rows),
+        "actions": actions_for(request, group) if pages.rows else [],
+        "panels": [panel(request, group) for panel in RATING_BENCH.panels],
+        "pages": pages,
+        "records": [_record(exception) for exception in pages.rows],
+    }
+    template = "admin/rating/ratingexception/group.html"
+    title = words_of(group)
+    return workbench.page(model_admin, request, template, title=title, crumbs=crumbs(), context=context)
+
+
+def _told(request: HttpRequest, group: ExceptionGroup, rows: Sequence[RatingException]) -> Any:
+    """What the group is, as a sentence, and what its latest message says."""
+    feeds = filters.names_seen("feed_id", request)
+    feed = marks.row_link(feeds.get(group.feed_id, group.feed_id), "ingestion_feed", group.feed_id)
+    name = UsageClass.objects.filter(pk=group.usage_class_id).values_list("name", flat=True).first()
+    said = rows[0].message if rows else group.subject
+    return format_html(
+        "UDRs of {} in class <strong>{}</strong> that could not be charged. {}",
+        feed,
+        name or group.usage_class_id,
+        workbench.cut(said, 600),
+    )
+
+
+def _facts(rows: QuerySet[RatingException]) -> list[tuple[str, Any]]:
+    counted = rows.order_by().aggregate(
+        count=Count("pk"),
+        quantity=Sum("value"),
+        first=Min("created_at"),
+        last=Max("created_at"),
+        earliest=Min("udr_date"),
+        latest=Max("udr_date"),
+        retried=Count("next_try_at"),
+        asked=Count("rerate"),
+    )
+    facts = [
+        ("open UDRs", marks.number(counted["count"])),
+        ("quantity", marks.exact(counted["quantity"])),
+        ("usage from", marks.moment(counted["earliest"])),
+        ("usage to", marks.moment(counted["latest"])),
+        ("first seen", marks.moment(counted["first"])),
+        ("last seen", marks.moment(counted["last"])),
+    ]
+    value = RATING_BENCH.values.of_rows(rows) if RATING_BENCH.values and counted["count"] else ""
+    more = (
+        ("value at risk, estimated", value),
+        ("tried again by themselves", marks.number(counted["retried"]) if counted["retried"] else ""),
+        ("waiting for a rerate", marks.number(counted["asked"]) if counted["asked"] else ""),
+    )
+    return [*facts, *((name, said) for name, said in more if said)]
+
+
+def _record(exception: RatingException) -> dict[str, Any]:
+    return {
+        "link": marks.row_link(f"exception {exception.pk}", "rating_ratingexception", exception.pk),
+        "udr": marks.row_link(exception.udr_id, "mediation_udr", exception.udr_id),
+        "date": marks.moment(exception.udr_date),
+        "identifier": exception.identifier or marks.NOTHING,
+        "value": marks.exact(exception.value),
+        "message": workbench.cut(exception.message, 300),
+        "import": marks.row_link(f"import {exception.import_id}", "ingestion_usageimport", exception.import_id),
+        "attempts": exception.attempts,
+    }
+
+
+def actions_for(request: HttpRequest, group: ExceptionGroup) -> list[Action]:
+    """What this person may do with all of a group; what others add stands first: it mends the cause."""
+    has = kit.person(request).has_perm
+    offered: list[Action] = []
+    for others in RATING_BENCH.actions:
+        offered += others(request, group)
+    offered += [
+        Action(act.text, group_url(group, f"{GROUP}_act", verb), act.hint, is_main=verb == "rerate")
+        for verb, act in ACTS.items()
+        if has(act.permission)
+    ]
+    return offered + reviewing.group_actions(REVIEW, request, group)
+
+
+# What is done with all of a group
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something done with every UDR of a group. lines: what will happen, in sentences; done: said afterwards."""
+
+    text: str
+    hint: str
+    permission: str
+    do: Callable[..., Any]
+    lines: tuple[str, ...]
+    button: str
+    done: str = ""
+    needs_reason: bool = False
+
+
+ACTS = {
+    "rerate": Act(
+        text="Rerate all…",
+        hint="Rate each again, after what was missing has been set up",
+        permission="rating.rerate_ratingexception",
+        do=services.ask_rerate,
+        lines=(
+            "Workers rate each again by the plans, accounts and identifiers of now; you can follow how far they are.",
+            "What still lacks something stays open and says what.",
+        ),
+        button="Rerate",
+    ),
+    "retry-later": Act(
+        text="Retry later…",
+        hint="Try again by itself, with growing gaps, for two weeks",
+        permission="rating.review_ratingexception",
+        do=services.retry_later,
+        lines=(
+            "Each is tried again by itself: after 1, 5 and 15 minutes, 1 and 4 hours, then once a day for two weeks.",
+            "What is charged leaves the schedule; the rest stays open.",
+        ),
+        button="Retry later",
+        done="will be tried again by itself",
+    ),
+    "stop-retrying": Act(
+        text="Stop retrying…",
+        hint="End the schedule of tries",
+        permission="rating.review_ratingexception",
+        do=services.stop_retrying,
+        lines=("They stay open and are not tried again by themselves.",),
+        button="Stop retrying",
+        done="will not be tried again by itself",
+    ),
+    "write-off": Act(
+        text="Write off all…",
+        hint="Give the usage up, with a reason",
+        permission="rating.writeoff_ratingexception",
+        do=services.write_off_rating_exceptions,
+        lines=("This usage is given up: it will not be charged. The reason is kept with each.",),
+        button="Write off",
+        done="written off",
+        needs_reason=True,
+    ),
+}
+REFUSALS = (services.UnableToRerate, services.UnableToWriteOff, services.UnableToRetryLater)
+
+
+def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> HttpResponse:
+    """Ask before something is done with all of a group, then do it."""
+    act = ACTS.get(verb)
+    if act is None:
+        raise Http404("There is no such thing to do.")
+    if not kit.person(request).has_perm(act.permission):
+        raise PermissionDenied
+    group = asked_group(request)
+    rows = selectors.exceptions_of_group(group)
+    sent = request.POST if request.method == "POST" else None
+    form: forms.Form = (workbench.ReasonForm if act.needs_reason else workbench.ConfirmForm)(sent)
+    refusal = ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            return HttpResponseRedirect(_do(model_admin, request, verb, group, rows, form.cleaned_data))
+        except REFUSALS as fault:
+            refusal = str(fault)
+    return workbench.ask_page(
+        model_admin,
+        request,
+        form,
+        title=act.text.rstrip("…"),
+        button=act.button,
+        lines=[_size(rows), *act.lines],
+        cancel_url=group_url(group),
+        crumbs=crumbs(group),
+        refusal=refusal,
+    )
+
+
+def _do(
+    model_admin: kit.ModelAdmin,
+    request: HttpRequest,
+    verb: str,
+    group: ExceptionGroup,
+    rows: QuerySet[RatingException],
+    answers: dict[str, Any],
+) -> str:
+    """Do it, say what happened, and where to go on."""
+    act, by, now = ACTS[verb], kit.person(request), timezone.now()
+    if verb == "rerate":
+        asked = services.ask_rerate(exceptions=rows, group=group, by=by, now=now)
+        said = f"{kit.counted(asked.exception_count, 'UDR')} will be rated again."
+        model_admin.message_user(request, said)
+        return reverse("admin:rating_exceptionrerate_change", args=[asked.pk])
+    reason = {"reason": answers["reason"]} if act.needs_reason else {}
+    count = act.do(exceptions=rows, by=by, now=now, **reason)
+    link = marks.list_link("See them", "rating_ratingexception", feed_id=group.feed_id, cause__exact=group.cause)
+    if count:
+        model_admin.message_user(request, format_html("{} {}. {}.", kit.counted(count, "UDR"), act.done, link))
+    else:
+        model_admin.message_user(request, "None of these is open any more; nothing was changed.", messages.WARNING)
+    return group_url(group)
+
+
+def _size(rows: QuerySet[RatingException]) -> Any:
+    value = RATING_BENCH.values.of_rows(rows) if RATING_BENCH.values else ""
+    count = kit.counted(rows.count(), "open UDR")
+    if value:
+        return format_html("<strong>{}</strong>; value at risk, estimated: <strong>{}</strong>.", count, value)
+    return format_html("<strong>{}</strong>.", count)
+
+
+REVIEW = reviewing.Review(
+    model="rating_ratingexception",
+    may_review="rating.review_ratingexception",
+    may_clear="rating.rerate_ratingexception",
+    assign=services.assign_exceptions,
+    comment_one=services.comment_exception,
+    comment_all=services.comment_group,
+    asked=asked_group,
+    group_of=group_of,
+    rows_of=selectors.exceptions_of_group,
+    comments_on=selectors.comments_on_group,
+    url_for=group_url,
+    words_of=words_of,
+    crumbs=crumbs,
+)
+RATING_BENCH.panels.append(partial(reviewing.group_panel, REVIEW))
+RATING_BENCH.record_panels.append(partial(reviewing.record_panel, REVIEW))

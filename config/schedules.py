@@ -8,6 +8,7 @@ SCHEDULES = {
     "poll pick-up locations": {"func": "config.tasks.poll_pickups", **EVERY_MINUTE},
     "expire parts": {"func": "config.tasks.expire_parts", **EVERY_MINUTE},
     "open billing periods": {"func": "config.tasks.open_periods", "schedule_type": Schedule.HOURLY},
+    "expire exports": {"func": "config.tasks.expire_exports", "schedule_type": Schedule.HOURLY},
     "make partitions": {"func": "config.tasks.make_partitions", "schedule_type": Schedule.DAILY},
 }
 

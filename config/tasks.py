@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from config import exporting
 from ingestion import selectors as ingestion_selectors
 from ingestion import services as ingestion_services
 from mediation import services as mediation_services
@@ -15,6 +16,8 @@ from rating import services as rating_services
 
 # A task that a killed worker had pulled stays locked for minutes; its bell rings on, unheard.
 UNHEARD = timedelta(seconds=30)
+# Short enough that other tasks get their turn, and that a worker's memory is looked at.
+EXPORTING = timedelta(seconds=20)
 
 
 def pulse() -> None:
@@ -47,6 +50,7 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
             rating_selectors.exception_rerates_waiting(),
             rating_selectors.rating_exceptions_due(now=now),
         ],
+        "export": [exporting.jobs_waiting(now=now)],
     }
 
 
@@ -66,6 +70,21 @@ def expire_parts() -> None:
 def poll_pickups() -> None:
     """Take in what lies ready in the pick-up locations."""
     ingestion_services.poll_pickup_locations(now=timezone.now())
+
+
+def make_exports() -> None:
+    """Make the files that somebody asked for; the next bell goes on where there are many."""
+    started_at = timezone.now()
+    mediation_services.answer(name="export", now=started_at)
+    while exporting.make_next_export(now=timezone.now()):
+        if timezone.now() - started_at > EXPORTING:
+            mediation_services.ring(name="export", now=timezone.now())
+            return
+
+
+def expire_exports() -> None:
+    """Delete the files of exports whose time is over."""
+    exporting.expire_exports(now=timezone.now())
 
 
 def make_partitions() -> None:

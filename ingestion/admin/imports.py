@@ -69,8 +69,11 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     export_also = {
         "feed": "feed__name",
         "rated_count": "rated_count",
+        "profile": "profile_version__profile__name",
+        "version": "profile_version__number",
         "rating_exception_count": "rating_exception_count",
     }
+    export_quiet = ("payload", "unpacked", "header", "file_fields", "claimed_until", "plan_attempts", "error")
     empty_text = "No usage has arrived yet. Open a feed and upload a usage file, or post to its address."
     fields: ClassVar[Any] = (
         ("feed_link", "profile_link"),

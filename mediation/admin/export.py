@@ -28,7 +28,7 @@ from mediation.admin import marks
 from mediation.admin.filters import NAMINGS, DayRangeFilter
 from mediation.admin.paging import estimated_rows
 from mediation.services.exporting import Export, Kind, UnableToExport, table_of_totals, write_export
-from mediation.store import NameOf
+from mediation.store import NameOf, number_headers
 
 if TYPE_CHECKING:
     from mediation.admin.kit import ModelAdmin
@@ -114,15 +114,13 @@ def export_of(model_admin: "ModelAdmin", rows: QuerySet, columns: tuple[str, ...
     chosen = {name: known[name] for name in columns}
     # By the list's own unique order, so that two exports of the same rows are equal to the byte.
     ordered = rows.order_by(*(model_admin.ordering or ()))
-    return Export(ordered, chosen, _summed(chosen), model_admin.export_currency or _own_currency(model_admin.model))
+    currency = model_admin.export_currency or _own_currency(model_admin.model)
+    return Export(ordered, chosen, _summed(rows, chosen), currency)
 
 
-def _summed(columns: Mapping[str, Any]) -> list[str]:
-    return [
-        name
-        for name, source in columns.items()
-        if isinstance(source, str) and (name in SUMMED or name[-6:] == "_count")
-    ]
+def _summed(rows: QuerySet, columns: Mapping[str, Any]) -> list[str]:
+    numbers = number_headers(rows, columns)
+    return [name for name in columns if name in numbers and (name in SUMMED or name.endswith("_count"))]
 
 
 def _own_currency(model: type[models.Model]) -> str | None:
@@ -209,7 +207,7 @@ def export_page(model_admin: "ModelAdmin", request: HttpRequest) -> HttpResponse
         "opts": model_admin.opts,
         "title": f"Export {model_admin.opts.verbose_name_plural}",
         "heading": capfirst(str(model_admin.opts.verbose_name_plural)),
-        "filters": list(_told_filters(changelist)),
+        "filters": list(told_filters(changelist)),
         "hidden": list(_pairs(wish.query)),
         "columns": [(name, name.replace("_", " "), name in chosen) for name in model_admin.export_columns()],
         "usual_query": wish.query,
@@ -246,10 +244,11 @@ def _told_size(model_admin: "ModelAdmin", rows: QuerySet) -> dict[str, Any]:
     """How many rows, and what they come to where that is counted in no time."""
     limit = AT_ONCE[Kind.CSV]
     count, is_exact = rows_up_to(rows, limit)
-    told: dict[str, Any] = {"limits": [(kind.ending, f"{most:,}") for kind, most in AT_ONCE.items()]}
-    told["workbook_limit"] = f"{AT_ONCE[Kind.WORKBOOK]:,}"
-    told["is_large"] = count > limit
-    told["is_large_for_a_workbook"] = count > AT_ONCE[Kind.WORKBOOK]
+    told: dict[str, Any] = {
+        "workbook_limit": f"{AT_ONCE[Kind.WORKBOOK]:,}",
+        "is_large": count > limit,
+        "is_large_for_a_workbook": count > AT_ONCE[Kind.WORKBOOK],
+    }
     if not is_exact:
         return told | {"count_text": f"about {count:,}" if count > limit + 1 else f"more than {limit:,}"}
     export = export_of(model_admin, rows, tuple(model_admin.export_columns()))
@@ -262,7 +261,7 @@ def _told_size(model_admin: "ModelAdmin", rows: QuerySet) -> dict[str, Any]:
     }
 
 
-def _told_filters(changelist: Any) -> Iterator[tuple[str, str]]:
+def told_filters(changelist: Any) -> Iterator[tuple[str, str]]:
     """The filter of a list in words: (what, which)."""
     if changelist.query:
         yield "search", changelist.query

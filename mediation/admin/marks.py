@@ -47,12 +47,13 @@ def number(count: int | None) -> str:
     return NOTHING if count is None else f"{count:,}"
 
 
-def exact(quantity: Decimal | None) -> str:
+def exact(quantity: Decimal | int | None) -> str:
     """A quantity or an amount with every digit that says something, and none that does not."""
     if quantity is None:
         return NOTHING
-    trimmed = quantity.normalize()
-    return f"{trimmed if trimmed else Decimal(0):,f}"
+    # As text: normalize() would round what has more than 28 digits, as totals may have.
+    text = f"{quantity:,f}" if quantity else "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def moment(at: datetime | None) -> SafeString | str:

@@ -12,8 +12,11 @@ from mediation.models import Bell
 TASKS = {
     "mediate": "ingestion.tasks.mediate_waiting",
     "rate": "rating.tasks.rate_waiting",
+    "export": "config.tasks.make_exports",
     "pulse": "config.tasks.pulse",
 }
+# Seconds that a task may take, where that is more than others have.
+TIMEOUTS = {"export": 1_800}
 
 
 def ring(name: str, now: datetime) -> None:
@@ -33,7 +36,7 @@ def ring_now(name: str, now: datetime) -> bool:
         Bell.objects.get_or_create(name=name)
         if not Bell.objects.filter(name=name, is_ringing=False).update(is_ringing=True, rung_at=now):
             return False
-        async_task(TASKS[name])
+        async_task(TASKS[name], **({"timeout": TIMEOUTS[name]} if name in TIMEOUTS else {}))
     return True
 
 

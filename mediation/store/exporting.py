@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import EmptyResultSet
@@ -82,7 +82,7 @@ def csv_pieces(rows: QuerySet, columns: Columns, *, spreadsheet: bool) -> Iterat
     texts = {header for header, source in columns.items() if spreadsheet and _is(rows, source, TEXT_FIELDS)}
     cells = [_defused(header) if header in texts else sql.Identifier(header) for header in columns]
     with connection.cursor() as cursor:
-        statement = _copy(query, columns, cells, options=" (FORMAT csv, HEADER)")
+        statement = _copy(query, columns, cells, options="(FORMAT csv, HEADER)")
         with cursor.copy(statement) as copy:
             yield from _joined(bytes(block) for block in copy)
 
@@ -148,9 +148,9 @@ def _query(rows: QuerySet, columns: Columns) -> sql.SQL | None:
             return None
 
 
-def _copy(query: sql.SQL, columns: Columns, cells: Sequence[sql.Composable], *, options: str) -> sql.Composed:
-    return sql.SQL("COPY (SELECT {} FROM ({}) AS rows ({})) TO STDOUT" + options).format(
-        sql.SQL(", ").join(cells), query, _names(columns)
+def _copy(query: sql.SQL, columns: Columns, cells: Sequence[sql.Composable], *, options: LiteralString) -> sql.Composed:
+    return sql.SQL("COPY (SELECT {} FROM ({}) AS rows ({})) TO STDOUT {}").format(
+        sql.SQL(", ").join(cells), query, _names(columns), sql.SQL(options)
     )
 
 

@@ -70,10 +70,15 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
     export_also = {
         "account": "account__number",
         "service": "service__name",
+        "account_name": "account__name",
         "identifier": "service_identifier__identifier",
         "usage_class": "usage_class__name",
         "plan": "plan__name",
+        "version": "version__number",
+        "rate_group": "rate__group",
+        "rate": "rate__name",
     }
+    export_quiet = ("service_identifier_id", "version_id", "part", "counting_period_id", "tier_position")
     empty_text = "No charge yet. Charges appear when UDRs find an account, a plan and a rate."
     fieldsets: ClassVar[Any] = (
         ("What was used", {"fields": ("udr_link", kit.moment("date"), "usage_class", "quantity_text")}),

@@ -192,6 +192,7 @@ class RepricedAccountAdmin(kit.ReadOnlyAdmin):
         "currency": "account__currency",
         "difference": "difference",
     }
+    export_currency = "account__currency"
     empty_text = "No account yet. Rerate charged usage, or ask what a plan version would make of it."
     fields = ("repricing_link", "account_link", "udr_count", "before_text", "after_text", "difference_text")
 

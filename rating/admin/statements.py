@@ -259,7 +259,12 @@ class StatementAdmin(kit.ReadOnlyAdmin):
     list_select_related = ("period__account",)
     search_fields = ("period__account__number__startswith", "period__account__name")
     search_help_text = "The beginning of an account's number, or a part of its name."
-    export_also = {"account": "period__account__number"}
+    export_also = {
+        "account": "period__account__number",
+        "account_name": "period__account__name",
+        "starts_at": "period__starts_at",
+        "ends_at": "period__ends_at",
+    }
     empty_text = "No statement yet. A statement is issued when a billing period is closed."
     fields: ClassVar[Any] = (
         ("__str__", "currency", kit.moment("issued_at")),
@@ -312,7 +317,17 @@ class StatementLineAdmin(kit.ReadOnlyAdmin):
         ("statement__issued_at", DayRangeFilter),
     )
     list_select_related = ("statement", "usage_class", "plan", "rate", "service")
-    export_also = {"number": "statement__number", "usage_class": "usage_class__name", "plan": "plan__name"}
+    export_also = {
+        "number": "statement__number",
+        "account": "statement__period__account__number",
+        "issued_at": "statement__issued_at",
+        "currency": "statement__currency",
+        "plan": "plan__name",
+        "usage_class": "usage_class__name",
+        "rate": "rate__name",
+        "service": "service__name",
+    }
+    export_currency = "statement__currency"
     empty_text = "No statement line yet. Lines are written when a billing period is closed."
     fieldsets: ClassVar[Any] = (
         (
@@ -368,7 +383,12 @@ class StatementTaxAdmin(kit.ReadOnlyAdmin):
     )
     list_filter = ("jurisdiction", "category", ("statement", NamedNumberFilter))
     list_select_related = ("statement",)
-    export_also = {"number": "statement__number"}
+    export_also = {
+        "number": "statement__number",
+        "account": "statement__period__account__number",
+        "currency": "statement__currency",
+    }
+    export_currency = "statement__currency"
     empty_text = "No tax yet. Taxes are written when a billing period is closed, by the codes of its jurisdiction."
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:

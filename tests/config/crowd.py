@@ -11,6 +11,7 @@ from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 from knox.models import AuthToken
 
+from config.models import ExportJob
 from ingestion.models import (
     ExceptionRevision,
     Feed,
@@ -142,6 +143,9 @@ def arrive(number: int, owner: User) -> UsageImport:
 
 def operate(number: int, owner: User) -> None:
     Bell.objects.create(name=f"bell-{number}")
+    ExportJob.objects.create(
+        screen="rating.Charge", columns=["id"], kind="csv", created_at=MAY, created_by=owner, row_total=number
+    )
     Group.objects.create(name=f"group-{number}")
     AuthToken.objects.create(user=owner)
     Schedule.objects.create(func="config.tasks.pulse", name=f"schedule-{number}")

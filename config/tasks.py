@@ -41,6 +41,8 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
             ingestion_selectors.chunks_waiting(now=now),
             ingestion_selectors.imports_to_plan(now=now),
             ingestion_selectors.exceptions_to_retry(),
+            ingestion_selectors.exceptions_due(now=now),
+            ingestion_selectors.corrections_to_work(now=now),
         ],
         "rate": [
             rating_selectors.batches_waiting(now=now),

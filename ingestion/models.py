@@ -280,7 +280,7 @@ class ImportException(models.Model):
         indexes = [
             # Groups are counted in it alone, a million open exceptions in a third of a second.
             models.Index(
-                fields=["feed", "code", "field", "value"],
+                fields=["feed", "code", "field", "value", "id"],
                 include=["created_at"],
                 condition=Q(status="open"),
                 name="import_exception_group",

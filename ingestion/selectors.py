@@ -1,19 +1,47 @@
 """Questions about ingestion's tables, answered without changing anything."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import (
+    BigIntegerField,
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    Window,
+)
 from django.db.models.functions import Coalesce
 
-from ingestion.models import Feed, FeedGrant, ImportChunk, ImportException, LeftOutRecord, UsageImport, WaitingPart
+from ingestion.core.fixing import Corrected
+from ingestion.models import (
+    ExceptionComment,
+    ExceptionRevision,
+    Feed,
+    FeedGrant,
+    GroupCorrection,
+    ImportChunk,
+    ImportException,
+    LeftOutRecord,
+    UsageImport,
+    WaitingPart,
+)
 from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch, UdrKey
 
 MAX_ATTEMPTS = 5
+MOST_GROUPS = 200  # on one page
 
 
 def feed_by(reference: str) -> Feed | None:
@@ -72,13 +100,121 @@ def exceptions_to_retry() -> QuerySet[ImportException]:
     return ImportException.objects.filter(status=ImportException.Status.REPROCESSING)
 
 
-def corrections_of(usage_import: UsageImport) -> dict[int, str]:
-    """Record number -> corrected text, for every record of an import that was ever corrected."""
-    corrected = ImportException.objects.filter(usage_import=usage_import, revision_count__gt=0).order_by("attempt")
-    latest: dict[int, str] = {}
-    for exception in corrected.prefetch_related("revisions"):
-        latest[exception.record_number] = max(exception.revisions.all(), key=lambda revision: revision.number).raw
-    return latest
+def corrections_of(usage_import: UsageImport, number: int | None = None) -> dict[int, Corrected]:
+    """Record number -> what it is read from now, for every record of an import that was ever corrected, or for one."""
+    revisions = ExceptionRevision.objects.filter(exception__usage_import=usage_import, withdrawn_at=None)
+    if number is not None:
+        revisions = revisions.filter(exception__record_number=number)
+    found: dict[int, Corrected] = {}
+    in_order = revisions.order_by("exception__attempt", "number")
+    for place, raw, changes in in_order.values_list("exception__record_number", "raw", "changes"):
+        found[place] = found.get(place, Corrected()).then(raw, changes)
+    return found
+
+
+def corrections_to_work(now: datetime) -> QuerySet[GroupCorrection]:
+    """Group corrections that a worker may take a portion of: new ones, and those whose worker is gone."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    under_way = (GroupCorrection.Status.WAITING, GroupCorrection.Status.RUNNING)
+    return GroupCorrection.objects.filter(is_free, status__in=under_way)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Open exceptions alike: of a feed, with the same code, UDR field at fault and offending value (clipped)."""
+
+    feed_id: int
+    code: str
+    field: str
+    value: str
+
+
+@dataclass(frozen=True)
+class CountedGroup:
+    """A group with how many open exceptions it has, and when the first and the last of them were met."""
+
+    group: Group
+    count: int
+    first_created_at: datetime
+    last_created_at: datetime
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The largest groups first; more_count: how many smaller ones there are beside them."""
+
+    groups: tuple[CountedGroup, ...]
+    more_count: int
+
+
+GROUP_FIELDS = ("feed_id", "code", "field", "value")
+
+
+def exception_groups(
+    *,
+    feeds: frozenset[int] | None,
+    feed: int | None = None,
+    code: str | None = None,
+    assigned_to: int | None = None,
+    before: datetime | None = None,
+    most: int = MOST_GROUPS,
+) -> Groups:
+    """Open exceptions by what is wrong with them, the largest groups first, at most `most` of them.
+
+    feeds: those that may be seen, None is every feed. assigned_to: the number of a person, 0 is nobody. before: only
+    exceptions that were met before then.
+    """
+    rows = ImportException.objects.filter(status=ImportException.Status.OPEN)
+    rows = rows if feeds is None else rows.filter(feed_id__in=feeds)
+    rows = rows if feed is None else rows.filter(feed_id=feed)
+    rows = rows if code is None else rows.filter(code=code)
+    rows = rows if before is None else rows.filter(created_at__lt=before)
+    if assigned_to is not None:
+        rows = rows.filter(assigned_to=assigned_to or None)
+    counted = rows.order_by().values(*GROUP_FIELDS).annotate(
+        count=Count("pk"), first=Min("created_at"), last=Max("created_at"), groups=Window(Count("*"))
+    )
+    found = list(counted.order_by("-count", *GROUP_FIELDS)[:most])
+    groups = tuple(
+        CountedGroup(Group(*(row[name] for name in GROUP_FIELDS)), row["count"], row["first"], row["last"])
+        for row in found
+    )
+    return Groups(groups, found[0]["groups"] - len(groups) if found else 0)
+
+
+def exceptions_of_group(group: Group) -> QuerySet[ImportException]:
+    """The open exceptions of a group."""
+    return ImportException.objects.filter(
+        status=ImportException.Status.OPEN,
+        feed_id=group.feed_id,
+        code=group.code,
+        field=group.field,
+        value=group.value,
+    )
+
+
+def comments_on_group(group: Group) -> QuerySet[ExceptionComment]:
+    """What was said about a group as a whole, the latest first."""
+    said = ExceptionComment.objects.filter(exception=None, **{name: getattr(group, name) for name in GROUP_FIELDS})
+    return said.select_related("created_by").order_by("-pk")
+
+
+def holders_of_groups(feeds: frozenset[int] | None) -> dict[Group, str]:
+    """Who has open exceptions of each group that anybody has: a name, or "several people"."""
+    held = ImportException.objects.filter(status=ImportException.Status.OPEN, assigned_to__isnull=False)
+    held = held if feeds is None else held.filter(feed_id__in=feeds)
+    rows = held.order_by().values(*GROUP_FIELDS).annotate(first=Min("assigned_to"), last=Max("assigned_to"))
+    found = {Group(*(row[name] for name in GROUP_FIELDS)): (row["first"], row["last"]) for row in rows}
+    names = dict(User.objects.filter(pk__in={first for first, _ in found.values()}).values_list("pk", "username"))
+    return {
+        group: names.get(first, "somebody who is gone") if first == last else "several people"
+        for group, (first, last) in found.items()
+    }
+
+
+def exceptions_due(now: datetime) -> QuerySet[ImportException]:
+    """Open exceptions whose next try by themselves has come."""
+    return ImportException.objects.filter(status=ImportException.Status.OPEN, next_try_at__lte=now)
 
 
 def same_file(feed: Feed, content_hash: str) -> UsageImport | None:
@@ -87,8 +223,8 @@ def same_file(feed: Feed, content_hash: str) -> UsageImport | None:
     return imports.exclude(status=UsageImport.Status.FAILED).first()
 
 
-def imports_to_mediate_again(batch_ids: Sequence[int], *, after: UsageImport) -> list[int]:
-    """The ended imports with duplicates of UDRs of these batches whose keys nobody holds any more.
+def imports_to_mediate_again(batch_ids: Sequence[int], *, after: UsageImport | None) -> list[int]:
+    """The ended imports, but for `after`, with duplicates of UDRs of these batches whose keys nobody holds any more.
 
     Their records repeated what counted then and does not now: left alone, they would be billed nowhere.
     """
@@ -102,7 +238,8 @@ def imports_to_mediate_again(batch_ids: Sequence[int], *, after: UsageImport) ->
         outcome=LeftOutRecord.Outcome.DUPLICATE,
         attempt=F("usage_import__attempt"),
         usage_import__status=UsageImport.Status.COMPLETED,
-    ).exclude(usage_import=after)
+    )
+    repeats = repeats.exclude(usage_import=after) if after else repeats
     return sorted(set(repeats.values_list("usage_import_id", flat=True)))
 
 

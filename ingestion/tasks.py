@@ -24,7 +24,9 @@ def mediate_waiting() -> None:
         worked = (
             services.plan_next_import(now=now)
             or services.mediate_next_chunks(now=now)
+            or services.retry_due(now=now)
             or services.retry_next_exceptions(now=now)
+            or services.correct_next_portion(now=now)
         )
         if not worked:
             return

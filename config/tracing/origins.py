@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import polars as pl
 
 from ingestion import selectors as ingestion
+from ingestion.core.fixing import Corrected
 from ingestion.core.requests import FaultyRequestError, raw_records
 from ingestion.models import ImportBody, ImportChunk, UsageImport, WaitingPart
+from ingestion.services.corrected import with_corrections
 from ingestion.services.parts import combine_again
 from ingestion.store import payload_part
 from mediation import selectors
 from mediation import services as mediation
-from mediation.core.frames import WINDOWS
+from mediation.core.frames import WINDOWS, source_column
 from mediation.core.previewing import FieldTrace, Preview
 from mediation.core.previewing import preview as preview_records
 from mediation.core.spec import FIELD_KINDS, FaultySpecError
@@ -60,7 +62,11 @@ def trace_record(*, usage_import: UsageImport, number: int, udr: Udr | None) -> 
         lost = "The original is not in the file storage any more."
     except (EOFError, FaultyRequestError, FaultySpecError, mediation.UnreadableError) as error:
         lost = f"The original cannot be read any more: {error}"
-    chapters = [Chapter("record", "The raw row", (*_record_facts(traced, found, lost), *_corrected_facts(corrected)))]
+    chapters = [
+        Chapter(
+            "record", "The raw row", (*_record_facts(traced, found, lost), *_corrected_facts(traced, found, corrected))
+        )
+    ]
     if udr is not None:
         told = _told(traced, found, corrected) if found is not None else None
         chapters.append(Chapter("udr", "The UDR", tuple(_udr_facts(traced, udr, told))))
@@ -129,11 +135,16 @@ def _rows_read(traced: Traced, rows: list[tuple[int, str]]) -> pl.DataFrame:
     return mediation.read_rows(version=traced.version, rows=frame, header=usage_import.header, file_fields=fields)
 
 
-def _told(traced: Traced, found: pl.DataFrame, corrected: str | None) -> Preview | None:
+def _told(traced: Traced, found: pl.DataFrame, corrected: Corrected | None) -> Preview | None:
     """What the version makes of the record, step by step, at whatever time it happened."""
     records = found.filter(pl.col("record_number") == traced.number)
     if corrected is not None and mediation.window_of(version=traced.version) is None:
-        records = _rows_read(traced, [(traced.number, corrected)])
+        records = with_corrections(
+            records=records,
+            import_id=traced.usage_import.pk,
+            corrections={traced.number: corrected},
+            read=lambda rows: _rows_read(traced, list(rows.select("record_number", "raw").iter_rows())),
+        )
     if records.is_empty() or ("aside" in records.columns and records["aside"][0] is not None):
         return None
     spec = mediation.spec_of(traced.version)
@@ -158,9 +169,28 @@ def _record_facts(traced: Traced, found: pl.DataFrame | None, lost: str) -> Iter
         yield Fact("part", text, raw=_cut(part.raw), about=About("import", part.usage_import_id))
 
 
-def _corrected_facts(corrected: str | None) -> Iterator[Fact]:
-    if corrected is not None:
-        yield Fact("corrected", "It was corrected by hand; since then it reads:", raw=_cut(corrected))
+def _corrected_facts(traced: Traced, found: pl.DataFrame | None, corrected: Corrected | None) -> Iterator[Fact]:
+    if corrected is None:
+        return
+    if corrected.raw is not None:
+        yield Fact("corrected", "It was corrected by hand; since then it reads:", raw=_cut(corrected.raw))
+    before = _as_read(traced, found, corrected)
+    for field, text in corrected.changes.items():
+        was = f" from “{_cut(before[field] or '')}”" if field in before else ""
+        now = f"to “{_cut(text)}”" if text is not None else "to no value"
+        yield Fact("corrected", f"Corrected: field {field}{was} {now}.")
+
+
+def _as_read(traced: Traced, found: pl.DataFrame | None, corrected: Corrected) -> dict[str, str | None]:
+    """The source fields of the record's text before changes were laid over them, as far as they can be read."""
+    if corrected.raw is not None and corrected.changes:
+        records = _rows_read(traced, [(traced.number, corrected.raw)])
+    elif found is not None:
+        records = found.filter(pl.col("record_number") == traced.number)
+    else:
+        return {}
+    row = records.row(0, named=True) if records.height else {}
+    return {name: row[source_column(name)] for name in corrected.changes if source_column(name) in row}
 
 
 def _cut(raw: str) -> str:

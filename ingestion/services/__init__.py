@@ -7,19 +7,44 @@ a stored file ─► plan_next_import ─► chunks of whole records            
 chunks ─► mediate_next_chunks ─► one transaction each: UDRs · exceptions · left out    mediating
 rows of one record ─► combine_rows, write_parts; later expire_waiting_parts            parts, expiring
 one bad record ─► where the profile says so, nothing of its chunk or file              envelopes
-exceptions ─► correct · write off · reprocess ─► retry_next_exceptions                 exceptions
+exceptions ─► correct · write off · reopen · reprocess ─► retry_next_exceptions        exceptions, retrying
+exceptions ─► retry_later ─► retry_due, after gaps that grow                           later
+a group of exceptions ─► one rule ─► ask_correction ─► correct_next_portion · undo     fixing
 a whole import ─► reprocess_imports: a new attempt, swapped in when it is complete     reprocessing
 """
 
+from ingestion.core.fixing import FaultyRuleError
 from ingestion.services.exceptions import (
     UnableToCorrect,
+    UnableToReopen,
     UnableToWriteOff,
     correct_exception,
+    reopen_exceptions,
     reprocess_exceptions,
     retry_next_exceptions,
     write_off_exceptions,
 )
 from ingestion.services.expiring import expire_waiting_parts
+from ingestion.services.fixing import (
+    CorrectionPreview,
+    Reading,
+    RulePreview,
+    Sampled,
+    UnableToFix,
+    UnableToPreviewRule,
+    UnableToUndo,
+    ask_correction,
+    can_undo,
+    correct_next_portion,
+    parse_rule,
+    preview_correction,
+    preview_rule,
+    read_of,
+    sources_of_feed,
+    try_correction_again,
+    undo_correction,
+)
+from ingestion.services.later import UnableToRetryLater, retry_due, retry_later, stop_retrying
 from ingestion.services.mediating import mediate_next_chunks
 from ingestion.services.pickups import poll_pickup_locations
 from ingestion.services.planning import plan_next_import
@@ -34,23 +59,47 @@ from ingestion.services.receiving import (
 from ingestion.services.reprocessing import UnableToReprocess, reprocess_imports, retry_errored
 
 __all__ = [
+    "CorrectionPreview",
+    "FaultyRuleError",
     "Overtaken",
+    "Reading",
+    "RulePreview",
+    "Sampled",
     "Terms",
     "UnableToCorrect",
+    "UnableToFix",
+    "UnableToPreviewRule",
     "UnableToReceive",
+    "UnableToReopen",
     "UnableToReprocess",
+    "UnableToRetryLater",
+    "UnableToUndo",
     "UnableToWriteOff",
+    "ask_correction",
+    "can_undo",
     "correct_exception",
+    "correct_next_portion",
     "expire_waiting_parts",
     "mediate_next_chunks",
+    "parse_rule",
     "plan_next_import",
     "poll_pickup_locations",
+    "preview_correction",
+    "preview_rule",
+    "read_of",
     "receive_file",
     "receive_more_usage",
     "receive_usage",
+    "reopen_exceptions",
     "reprocess_exceptions",
     "reprocess_imports",
+    "retry_due",
     "retry_errored",
+    "retry_later",
     "retry_next_exceptions",
+    "sources_of_feed",
+    "stop_retrying",
+    "try_correction_again",
+    "undo_correction",
     "write_off_exceptions",
 ]

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from ingestion import selectors, store
 from ingestion.core.requests import FaultyRequestError, raw_records
 from ingestion.models import Feed, ImportBody, ImportException, LeftOutRecord, UsageImport
+from ingestion.services.corrected import with_corrections
 from ingestion.services.mediating import windows_of
 from ingestion.services.parts import combine_again
 from mediation import services as mediation
@@ -84,12 +85,12 @@ def _records(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame
     else:
         records, fields = _of_body(usage_import, spec)
         is_cut = False
-    corrections = selectors.corrections_of(usage_import)
-    met = sorted(set(records["record_number"].to_list()) & corrections.keys())
-    if met:
-        rows = [(usage_import.pk, number, corrections[number]) for number in met]
-        corrected = reading.read_rows(pl.DataFrame(rows, schema=ROWS, orient="row"), spec, header, fields)
-        records = pl.concat([records.filter(~pl.col("record_number").is_in(met)), corrected], how="diagonal")
+    records = with_corrections(
+        records=records,
+        import_id=usage_import.pk,
+        corrections=selectors.corrections_of(usage_import),
+        read=lambda rows: reading.read_rows(rows, spec, header, fields),
+    )
     return records.sort("record_number"), is_cut
 
 

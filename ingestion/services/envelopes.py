@@ -105,7 +105,8 @@ def reopen(imports: Sequence[UsageImport], version: ProfileVersion) -> list[Usag
 
     A record that was corrected must not come in alone where the others were kept out for it.
     """
-    whole = [one for one in imports if selectors.envelope_of(one.profile_version_id) != "record"]
+    envelopes = {pk: selectors.envelope_of(pk) for pk in {one.profile_version_id for one in imports}}
+    whole = [one for one in imports if envelopes[one.profile_version_id] != "record"]
     for one in whole:
         open_attempt(one, version)
     return whole

@@ -2,22 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
 
-import polars as pl
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Max, QuerySet
+from django.db.models import F, QuerySet
 
 from ingestion import selectors, store
-from ingestion.models import ExceptionRevision, Feed, ImportChunk, ImportException, UsageImport
-from ingestion.services import envelopes
-from ingestion.services.mediating import count_outcomes, windows_of
-from ingestion.services.parts import combine_rows, write_parts
+from ingestion.core.fixing.laying import Changes
+from ingestion.core.fixing.rules import MAX_TEXT
+from ingestion.models import ExceptionRevision, Feed, ImportException, UsageImport
+from ingestion.services.retrying import mediate_again
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
-from mediation.models import ProfileVersion
 from mediation.services import acts
 
 log = structlog.get_logger()
@@ -33,14 +30,24 @@ class UnableToWriteOff(Exception):
     """A write-off that cannot be done."""
 
 
+class UnableToReopen(Exception):
+    """A write-off that cannot be taken back."""
+
+
 @acts(why="reason")
 @transaction.atomic
 def correct_exception(
-    *, exception: ImportException, raw: str, reason: str, by: User | None, now: datetime
+    *,
+    exception: ImportException,
+    raw: str | None = None,
+    changes: Changes | None = None,
+    reason: str,
+    by: User | None,
+    now: datetime,
 ) -> ExceptionRevision:
-    """Keep a corrected text as a numbered revision and mediate it soon. Raises UnableToCorrect.
+    """Keep a corrected text, or changes of source fields, as a numbered revision and mediate the record soon.
 
-    The record as received stays as it is.
+    The record as received stays as it is. Raises UnableToCorrect.
     """
     mediation.require_permission(by, "ingestion.correct_importexception")
     mediation.require_feeds(by, [exception.feed_id])
@@ -52,17 +59,53 @@ def correct_exception(
         raise UnableToCorrect(
             f"Its import is {usage_import.get_status_display()}; an exception is corrected once that has completed."
         )
-    if not raw.strip():
-        raise UnableToCorrect("The corrected record is empty. Write the exception off if the record is to be given up.")
-    if "\0" in raw:
-        raise UnableToCorrect("The corrected record holds a NUL character.")
+    require_correction(raw=raw, changes=changes, feed=locked.feed)
     revision = ExceptionRevision.objects.create(
-        exception=locked, number=locked.revision_count + 1, raw=raw, reason=reason, created_by=by, created_at=now
+        exception=locked,
+        number=locked.revision_count + 1,
+        raw=raw,
+        changes=dict(changes) if changes else None,
+        reason=reason,
+        created_by=by,
+        created_at=now,
+        fault_before=fault_of(locked),
     )
     locked.revision_count = revision.number
     locked.save(update_fields=["revision_count"])
     reprocess_exceptions(exceptions=ImportException.objects.filter(pk=locked.pk), by=None, now=now)
     return revision
+
+
+def fault_of(exception: ImportException) -> dict[str, str]:
+    """What is wrong with a record, as a revision keeps it."""
+    return {name: getattr(exception, name) for name in ("code", "field", "value", "message")}
+
+
+def require_correction(*, raw: str | None, changes: Changes | None, feed: Feed) -> None:
+    """Raise UnableToCorrect where a correction says nothing, or something that cannot be kept or read."""
+    if raw is None and not changes:
+        raise UnableToCorrect("Nothing is corrected: change the record's text, or one of its source fields.")
+    if raw is not None and not raw.strip():
+        raise UnableToCorrect("The corrected record is empty. Write the exception off if the record is to be given up.")
+    if "\0" in (raw or ""):
+        raise UnableToCorrect("The corrected record holds a NUL character.")
+    for name, text in (changes or {}).items():
+        if "\0" in name or "\0" in (text or ""):
+            raise UnableToCorrect("A corrected field holds a NUL character.")
+        if len(text or "") > MAX_TEXT:
+            raise UnableToCorrect(f"The text of {name[:200]} is longer than {MAX_TEXT:,} characters.")
+    if changes:
+        _require_fields(changes, feed)
+
+
+def _require_fields(changes: Changes, feed: Feed) -> None:
+    version = mediation_selectors.active_version(feed.profile_id)
+    if version is None:
+        raise UnableToCorrect(f"The Data Profile of {feed} has no active version. Activate one.")
+    if mediation.window_of(version=version) is not None:
+        raise UnableToCorrect("Rows of this profile make records together. Correct the text of the row instead.")
+    if strangers := [name for name in changes if name not in mediation.spec_of(version).sources]:
+        raise UnableToCorrect(f"{strangers[0][:200]} is no source field that {version} reads.")
 
 
 @acts(why="reason")
@@ -74,8 +117,27 @@ def write_off_exceptions(*, exceptions: QuerySet[ImportException], reason: str, 
         raise UnableToWriteOff("Say why these records are given up: a write-off needs a reason.")
     ids = mediation.seen(exceptions, by).filter(status=ImportException.Status.OPEN).order_by().values("pk")
     return ImportException.objects.filter(pk__in=ids, status=ImportException.Status.OPEN).update(
-        status=ImportException.Status.WRITTEN_OFF, close_reason=reason, closed_by=by, closed_at=now
+        status=ImportException.Status.WRITTEN_OFF, close_reason=reason, closed_by=by, closed_at=now, next_try_at=None
     )
+
+
+@acts(why="reason")
+@transaction.atomic
+def reopen_exceptions(*, exceptions: QuerySet[ImportException], reason: str, by: User | None, now: datetime) -> int:
+    """Take back the write-off of exceptions, with a reason; returns how many are open again. Raises UnableToReopen.
+
+    Only of records whose import has not been mediated again since.
+    """
+    mediation.require_permission(by, "ingestion.writeoff_importexception")
+    if not reason.strip():
+        raise UnableToReopen("Say why the write-off is taken back.")
+    written_off = ImportException.objects.filter(status=ImportException.Status.WRITTEN_OFF)
+    chosen = mediation.seen(exceptions, by).filter(attempt=F("usage_import__attempt")).order_by().values("pk")
+    count = written_off.filter(pk__in=chosen).update(
+        status=ImportException.Status.OPEN, close_reason="", closed_by=None, closed_at=None
+    )
+    log.info("exceptions_reopened", count=count, by=getattr(by, "pk", None), reason=reason, at=now.isoformat())
+    return count
 
 
 @acts()
@@ -131,18 +193,7 @@ def _claim_exceptions() -> list[int]:
 @transaction.atomic
 def _retry(ids: Sequence[int], now: datetime) -> None:
     """Mediate exceptions of one feed again with its active profile version, all in this transaction."""
-    exceptions = list(
-        selectors.exceptions_to_retry()
-        .filter(pk__in=ids)
-        .select_for_update(of=("self",), skip_locked=True)
-        .order_by("usage_import_id", "record_number")
-    )
-    # Locked too, so that nobody opens another attempt meanwhile or numbers the ledger's next entry as we do.
-    imports = list(
-        UsageImport.objects.filter(pk__in={one.usage_import_id for one in exceptions})
-        .order_by("pk")
-        .select_for_update()
-    )
+    exceptions, imports = _lock(ids)
     exceptions = _of_current_attempts(exceptions, imports)
     if not exceptions:
         return
@@ -151,33 +202,24 @@ def _retry(ids: Sequence[int], now: datetime) -> None:
     if version is None:
         ImportException.objects.filter(pk__in=ids).update(status=ImportException.Status.OPEN, last_tried_at=now)
         return
-    imports = [one for one in imports if one.pk in {exception.usage_import_id for exception in exceptions}]
-    if whole := envelopes.reopen(imports, version):
-        ImportException.objects.filter(pk__in=ids, usage_import__in=whole).update(
-            status=ImportException.Status.OPEN, last_tried_at=now
-        )
-        exceptions = [one for one in exceptions if one.usage_import not in whole]
-        imports = [one for one in imports if one not in whole]
-    if not exceptions:
-        return
-    records, parts = combine_rows(
-        records=_read(exceptions, {one.pk: one for one in imports}, version),
+    concerned = {exception.usage_import_id for exception in exceptions}
+    mediate_again(
+        exceptions=exceptions,
+        imports=[one for one in imports if one.pk in concerned],
+        feed=feed,
         version=version,
-        imports=imports,
-        feed_id=feed.pk,
-        now=now,
-        is_retry=True,
-    )
-    outcome = mediation.mediate(
-        records=records,
-        version=version,
-        feed_id=feed.pk,
-        windows=windows_of(feed, imports),
+        corrections=store.corrections_of_exceptions(exceptions),
         now=now,
     )
-    _write(exceptions, imports, outcome, version, now)
-    write_parts(parts=parts, rejected=outcome.rejected, feed_id=feed.pk)
-    mediation.ring("rate", now)
+
+
+def _lock(ids: Sequence[int]) -> tuple[list[ImportException], list[UsageImport]]:
+    """Exceptions that wait, and their imports, so that nobody opens another attempt or numbers the ledger as we do."""
+    waiting = selectors.exceptions_to_retry().filter(pk__in=ids)
+    import_ids = set(waiting.values_list("usage_import_id", flat=True))
+    imports = list(UsageImport.objects.filter(pk__in=import_ids).order_by("pk").select_for_update())
+    exceptions = waiting.select_for_update(of=("self",), skip_locked=True).order_by("usage_import_id", "record_number")
+    return list(exceptions), imports
 
 
 def _of_current_attempts(
@@ -189,92 +231,3 @@ def _of_current_attempts(
     others = {one.pk for one in exceptions} - {one.pk for one in current}
     ImportException.objects.filter(pk__in=others).update(status=ImportException.Status.OPEN)
     return current
-
-
-def _read(
-    exceptions: Sequence[ImportException], imports: dict[int, UsageImport], version: ProfileVersion
-) -> pl.DataFrame:
-    """The RECORDS of exceptions, from the latest revision of each or the text as received."""
-    corrected = {
-        revision.exception_id: revision.raw
-        for revision in ExceptionRevision.objects.filter(exception__in=exceptions).order_by("number")
-    }
-    frames = []
-    for import_id, group in groupby(exceptions, key=lambda exception: exception.usage_import_id):
-        rows = [(import_id, one.record_number, corrected.get(one.pk, one.raw)) for one in group]
-        schema = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
-        frame = pl.DataFrame(rows, schema=schema, orient="row")
-        one_import = imports[import_id]
-        frames.append(
-            mediation.read_rows(
-                version=version,
-                rows=frame,
-                header=one_import.header,
-                file_fields={import_id: one_import.file_fields or {}},
-            )
-        )
-    return pl.concat(frames, how="diagonal")
-
-
-def _write(
-    exceptions: Sequence[ImportException],
-    imports: Sequence[UsageImport],
-    outcome: mediation.Outcome,
-    version: ProfileVersion,
-    now: datetime,
-) -> None:
-    """Close the exceptions that became something else, renew the reason of the others, and enter both in the ledger."""
-    still = {(row["import_id"], row["record_number"]): row for row in outcome.rejected.iter_rows(named=True)}
-    for exception in exceptions:
-        fault = still.get((exception.usage_import_id, exception.record_number))
-        exception.last_tried_at = now
-        exception.status = ImportException.Status.OPEN if fault else ImportException.Status.RESOLVED
-        if fault:
-            exception.code, exception.field = fault["code"], fault["field"]
-            exception.message = fault["message"].replace("\0", "␀")
-        else:
-            exception.closed_at = now
-    fields = ["last_tried_at", "status", "code", "field", "message", "closed_at"]
-    ImportException.objects.bulk_update(exceptions, fields, batch_size=1_000)
-    store.copy_in_left_out(outcome.left_out, attempts=store.attempts_frame(imports))
-    _enter_in_ledger(exceptions, imports, outcome, version, now)
-
-
-def _enter_in_ledger(
-    exceptions: Sequence[ImportException],
-    imports: Sequence[UsageImport],
-    outcome: mediation.Outcome,
-    version: ProfileVersion,
-    now: datetime,
-) -> None:
-    """A chunk of its own for each import: records move out of the exceptions into another outcome."""
-    last_numbers = dict(
-        ImportChunk.objects.filter(usage_import__in=imports, attempt=F("usage_import__attempt"))
-        .values_list("usage_import_id")
-        .annotate(last=Max("number"))
-    )
-    counts = count_outcomes(outcome)
-    entries = []
-    for one in imports:
-        count = counts.get(one.pk, {})
-        moved = count.get("imported", 0) + count.get("skipped", 0) + count.get("duplicate", 0)
-        if moved:
-            entries.append(
-                ImportChunk(
-                    usage_import=one,
-                    attempt=one.attempt,
-                    number=last_numbers.get(one.pk, 0) + 1,
-                    feed_id=one.feed_id,
-                    profile_version_id=version.pk,
-                    status=ImportChunk.Status.DONE,
-                    ended_at=now,
-                    batch_id=count.get("batch_id"),
-                    imported_count=count.get("imported", 0),
-                    skipped_count=count.get("skipped", 0),
-                    duplicate_count=count.get("duplicate", 0),
-                    repaired_count=count.get("repaired", 0),
-                    exception_count=-moved,
-                )
-            )
-    ImportChunk.objects.bulk_create(entries)
-    store.recount([one.pk for one in imports], now=now)

@@ -14,6 +14,7 @@ from ingestion import selectors, store
 from ingestion.core.requests import raw_records
 from ingestion.models import Feed, ImportBody, ImportChunk, UsageImport
 from ingestion.services import envelopes
+from ingestion.services.corrected import with_corrections
 from ingestion.services.parts import combine_rows, release_parts, write_parts
 from ingestion.services.reprocessing import open_attempt
 from mediation import selectors as mediation_selectors
@@ -161,7 +162,7 @@ def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: P
             file_fields=usage_import.file_fields,
         )
     again = [one for one in imports.values() if one.attempt > 1]
-    return _with_corrections(records, again[0], version) if again else records
+    return _corrected(records, again[0], version) if again else records
 
 
 def _submitted_rows(chunks: list[ImportChunk], version: ProfileVersion) -> pl.DataFrame:
@@ -180,25 +181,19 @@ def _raw_records(body: bytes, spec: ProfileSpec) -> list[str]:
     return raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
 
 
-def _with_corrections(records: pl.DataFrame, usage_import: UsageImport, version: ProfileVersion) -> pl.DataFrame:
-    """Records that were corrected are read from their latest revision when the import is mediated again."""
-    corrections = selectors.corrections_of(usage_import)
-    present = set(records["record_number"].to_list()) & corrections.keys()
-    if not present:
-        return records
-    rows = pl.DataFrame(
-        [(usage_import.pk, number, corrections[number]) for number in sorted(present)],
-        schema={"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String},
-        orient="row",
+def _corrected(records: pl.DataFrame, usage_import: UsageImport, version: ProfileVersion) -> pl.DataFrame:
+    """Records that were corrected are read from their revisions when the import is mediated again."""
+    return with_corrections(
+        records=records,
+        import_id=usage_import.pk,
+        corrections=selectors.corrections_of(usage_import),
+        read=lambda rows: mediation.read_rows(
+            version=version,
+            rows=rows,
+            header=usage_import.header,
+            file_fields={usage_import.pk: usage_import.file_fields or {}},
+        ),
     )
-    corrected = mediation.read_rows(
-        version=version,
-        rows=rows,
-        header=usage_import.header,
-        file_fields={usage_import.pk: usage_import.file_fields or {}},
-    )
-    untouched = records.filter(~pl.col("record_number").is_in(list(present)))
-    return pl.concat([untouched, corrected], how="diagonal").sort("record_number")
 
 
 class OutcomeMismatchError(RuntimeError):
@@ -264,17 +259,17 @@ def _finish(imports: Sequence[UsageImport], envelope: str, *, began_at: datetime
             mediation.swap_batches(import_id=usage_import.pk, replaced_ids=replaced_ids)
             release_parts(usage_import=usage_import)
             store.close_earlier_exceptions(usage_import, now=now)
-            _mediate_repeats_again([*withdrawn_ids, *replaced_ids], after=usage_import, now=now)
+            mediate_repeats_again([*withdrawn_ids, *replaced_ids], after=usage_import, now=now)
 
 
-def _mediate_repeats_again(batch_ids: Sequence[int], *, after: UsageImport, now: datetime) -> None:
-    """Have imports mediated again whose duplicates repeat records that count no more."""
+def mediate_repeats_again(batch_ids: Sequence[int], *, after: UsageImport | None, now: datetime) -> None:
+    """Have imports, but for `after`, mediated again whose duplicates repeat records that count no more."""
     again = selectors.imports_to_mediate_again(batch_ids, after=after) if batch_ids else []
     for one in UsageImport.objects.filter(pk__in=again, status=UsageImport.Status.COMPLETED).order_by("pk"):
         version = mediation_selectors.active_version(one.feed.profile_id)
         if version is not None:
             open_attempt(UsageImport.objects.select_for_update().get(pk=one.pk), version)
-            log.info("mediated_again", import_id=one.pk, since=after.pk)
+            log.info("mediated_again", import_id=one.pk, since=after.pk if after else None)
     if again:
         mediation.ring("mediate", now)
 

@@ -1,5 +1,14 @@
 """What ingestion writes and reads beside the ORM: payloads, outcomes in columns, parts of records, submissions."""
 
+from ingestion.store.exceptions import (
+    RENEWED,
+    REVISIONS,
+    copy_in_revisions,
+    corrections_of_exceptions,
+    open_again,
+    renew_exceptions,
+    take_back_corrections,
+)
 from ingestion.store.outcomes import (
     attempts_frame,
     close_earlier_exceptions,
@@ -28,6 +37,8 @@ from ingestion.store.payloads import blocks_of, hash_of, keep_file, open_origina
 from ingestion.store.submissions import Submission, put_submission
 
 __all__ = [
+    "RENEWED",
+    "REVISIONS",
     "STORED_PARTS",
     "Submission",
     "attempts_frame",
@@ -36,6 +47,8 @@ __all__ = [
     "copy_in_exceptions",
     "copy_in_left_out",
     "copy_in_parts",
+    "copy_in_revisions",
+    "corrections_of_exceptions",
     "delete_parts_of",
     "delete_stale_parts",
     "hash_of",
@@ -44,6 +57,7 @@ __all__ = [
     "lock_part_keys",
     "lock_same_content",
     "move_to_exceptions",
+    "open_again",
     "open_original",
     "parts_of",
     "parts_taken_by",
@@ -52,8 +66,10 @@ __all__ = [
     "put_submission",
     "recount",
     "refuse_parts",
+    "renew_exceptions",
     "renew_parts",
     "set_part_records",
     "skip_duplicates_of",
     "stored_parts",
+    "take_back_corrections",
 ]

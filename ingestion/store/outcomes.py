@@ -27,6 +27,7 @@ def copy_in_exceptions(rejected: pl.DataFrame, *, attempts: pl.DataFrame, feed_i
         pl.col("raw").str.replace_all("\0", "␀", literal=True),
         "code",
         "field",
+        pl.col("value").str.replace_all("\0", "␀", literal=True),
         pl.col("message").str.replace_all("\0", "␀", literal=True),
         pl.lit("open").alias("status"),
         moment.alias("created_at"),

@@ -169,7 +169,7 @@ FROM unnest(%(import_id)s::bigint[], %(attempt)s::smallint[], %(feed_id)s::bigin
             %(raw)s::text[], %(code)s::text[], %(field)s::text[], %(message)s::text[])
      AS n (import_id, attempt, feed_id, record_number, raw, code, field, message)
 ON CONFLICT (import_id, attempt, record_number) DO UPDATE
-SET status = 'open', code = excluded.code, field = '', message = excluded.message,
+SET status = 'open', code = excluded.code, field = '', value = '', message = excluded.message,
     last_tried_at = excluded.last_tried_at, closed_at = NULL, closed_by_id = NULL, close_reason = ''
 """
 

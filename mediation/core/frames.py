@@ -34,13 +34,15 @@ UDRS: dict[str, pl.DataType | type[pl.DataType]] = {
 # What tells a record apart in its feed, beside each UDR that is kept.
 KEYS: dict[str, type[pl.DataType]] = {"key": pl.String, "content_hash": pl.String}
 
-# A record that could not become a UDR. field: the UDR field at fault, or empty.
+# A record that could not become a UDR. field: the UDR field at fault, or empty; value: the source's text behind that
+# field, clipped, or empty.
 REJECTED: dict[str, type[pl.DataType]] = {
     "import_id": pl.Int64,
     "record_number": pl.Int64,
     "raw": pl.String,
     "code": pl.String,
     "field": pl.String,
+    "value": pl.String,
     "message": pl.String,
 }
 # A record that a filter skipped, or that repeats one that is known. udr_id: the one it repeats, where known.

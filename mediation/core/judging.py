@@ -19,6 +19,7 @@ from mediation.core.validations import Rule, validate
 from mediation.core.wording import quoted
 
 MAX_KEY_CHARS = 200
+MAX_VALUE_CHARS = 200  # of a text at fault: enough to tell groups of faults apart
 # What looks like a date in a record's text; a number that does is as good.
 A_DAY = r"((?:19|20)[0-9]{2}-?[0-9]{2}-?[0-9]{2}|[0-9]{1,2}[./][0-9]{1,2}[./](?:19|20)[0-9]{2})"
 ASKED_BY_RULES = ("came:", "failed:", "failure:", "clock:", "offset:", "parsed:", "in_gap:")
@@ -52,9 +53,9 @@ def mediate(
     typed = type_fields(map_texts(readable, spec, tables), spec)
     signs = {mapping.name: mapping.decimal_sign for mapping in spec.fields}
     mended, own_rules = validate(typed, spec.validations, signs)
-    kept, refused = _refuse(_name_ids(mended, catalogue, spec), [*own_rules, *_rules(spec)])
+    kept, refused = _refuse(_name_ids(mended, catalogue, spec), [*own_rules, *_rules(spec)], spec)
     rejected.append(refused)
-    kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)])
+    kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)], spec)
     rejected.append(without_key)
     # A key's records lie in their order, so that the first of them is the one that counts.
     firsts, repeated = _apart(_in_order_of_records(kept), pl.col("key").is_first_distinct())
@@ -92,7 +93,7 @@ def _in_order_of_records(kept: pl.DataFrame) -> pl.DataFrame:
 
 def _reading_faults(faulty: pl.DataFrame) -> pl.DataFrame:
     return faulty.select(
-        "import_id", "record_number", "raw", code="fault", field=pl.lit(""), message="fault_message"
+        "import_id", "record_number", "raw", code="fault", field=pl.lit(""), value=pl.lit(""), message="fault_message"
     ).cast(REJECTED)  # type: ignore[arg-type]
 
 
@@ -207,7 +208,7 @@ def _shown(moment: pl.Expr) -> pl.Expr:
     return moment.dt.to_string("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _refuse(frame: pl.DataFrame, rules: list[Rule], spec: ProfileSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records that keep every rule, and REJECTED rows that name the first one broken."""
     broken = frame.with_columns(
         broken=pl.coalesce(pl.when(rule.broken).then(pl.lit(place, pl.Int16)) for place, rule in enumerate(rules))
@@ -223,11 +224,28 @@ def _refuse(frame: pl.DataFrame, rules: list[Rule]) -> tuple[pl.DataFrame, pl.Da
             "raw",
             code=code if isinstance(code := rules[place].code, pl.Expr) else pl.lit(str(code)),
             field=pl.lit(rules[place].field),
+            value=_offending_value(rules[place].field, spec),
             message=rules[place].message,
         )
         for place in refused["broken"].unique().sort().to_list()
     ]
     return kept, pl.concat([pl.DataFrame(schema=REJECTED), *parts])
+
+
+def _offending_value(field: str, spec: ProfileSpec) -> pl.Expr:
+    """The source's text behind a UDR field; of a field made of several, their texts."""
+    mapping = spec.mapping(field)
+    if mapping is None:
+        return pl.lit("")
+    if mapping.source is not None:
+        text = pl.col(source_column(mapping.source))
+    elif mapping.head is not None:
+        names = [name for name in spec.sources if name in mapping.head.sources]
+        text = pl.concat_str([pl.lit(""), *map(pl.col, map(source_column, names))], separator=" ", ignore_nulls=True)
+        text = text.str.strip_chars()
+    else:
+        text = text_of(field)
+    return text.fill_null("").str.head(MAX_VALUE_CHARS)
 
 
 # Uniqueness
@@ -294,7 +312,13 @@ def sort_repeats(repeats: pl.DataFrame, holders: pl.DataFrame) -> tuple[pl.DataF
     )
     message = pl.format("the key {} stands for other content in a record that came before", quoted(pl.col("key")))
     rejected = conflicts.select(
-        "import_id", "record_number", "raw", code=pl.lit(str(Code.CONFLICT)), field=pl.lit(""), message=message
+        "import_id",
+        "record_number",
+        "raw",
+        code=pl.lit(str(Code.CONFLICT)),
+        field=pl.lit(""),
+        value=pl.lit(""),
+        message=message,
     )
     return left_out.cast(LEFT_OUT), rejected.cast(REJECTED)  # type: ignore[arg-type]
 

@@ -6,6 +6,7 @@ bytes of an import ─► read_part, read_rows     mediating     RECORDS: a row 
 rows of one record ─► mark_rows, combine_parts combining     one record of all of them, once they are all there
 RECORDS ─► mediate                             mediating     kept · skipped · duplicate · rejected
      kept ─► UDRs and keys by COPY, one batch an import      batches     staged ─► mediated ─► rated
+a group's correction undone ─► take_back_batches batches   as long as nothing of it is rated
 an import read again ─► swap_batches           batches       the new attempt's UDRs count, the old are superseded
 a refused envelope ─► withdraw_batches         batches       what was staged is gone as if it had never been written
 work is ready ─► ring ─► answer                bells         wakes a worker, once however many ring
@@ -13,7 +14,13 @@ work is ready ─► ring ─► answer                bells         wakes a wor
 
 from mediation.core.reading import UnreadableError
 from mediation.services.acting import acting, acts, coming_by, note_reason, tell_database, teller
-from mediation.services.batches import make_partitions_ahead, swap_batches, withdraw_batches
+from mediation.services.batches import (
+    NEVER_RATED,
+    make_partitions_ahead,
+    swap_batches,
+    take_back_batches,
+    withdraw_batches,
+)
 from mediation.services.bells import answer, ring, ring_now
 from mediation.services.combining import Combination, combine_parts, mark_rows, window_of
 from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
@@ -24,6 +31,7 @@ from mediation.services.seeing import feeds_seen, require_feeds, seen
 from mediation.services.specs import spec_of
 
 __all__ = [
+    "NEVER_RATED",
     "Combination",
     "LineFault",
     "Outcome",
@@ -55,6 +63,7 @@ __all__ = [
     "seen",
     "spec_of",
     "swap_batches",
+    "take_back_batches",
     "tell_database",
     "teller",
     "update_draft",

@@ -5,13 +5,18 @@ from datetime import datetime
 
 import polars as pl
 from django.db import transaction
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Q, Sum, Value, When
 
 from mediation.models import Udr, UdrBatch
 from mediation.store import delete_keys_of, delete_udrs_of, ensure_month_partitions, months_around
 
 # An errored batch that was finished before was parked while its charges were being reversed.
 WAS_RATED = Q(status=UdrBatch.Status.RATED) | Q(status=UdrBatch.Status.ERRORED, finished_at__isnull=False)
+
+# What rating has not touched: an errored one crashed before it was ever rated.
+NEVER_RATED = Q(status__in=(UdrBatch.Status.MEDIATED, UdrBatch.Status.REVERSED)) | Q(
+    status=UdrBatch.Status.ERRORED, finished_at=None
+)
 
 
 @transaction.atomic
@@ -43,6 +48,23 @@ def withdraw_batches(*, batch_ids: Sequence[int]) -> pl.DataFrame:
     gone = delete_udrs_of(list(staged.order_by("pk").values_list("pk", flat=True)))
     staged.delete()
     return gone
+
+
+@transaction.atomic
+def take_back_batches(*, batch_ids: Sequence[int]) -> int:
+    """Let batches that were never rated count no more; returns 0, or how many UDRs are in batches that were.
+
+    Where some were rated, or a worker is rating them right now, nothing is changed. Their keys are forgotten.
+    """
+    batches = UdrBatch.objects.filter(pk__in=batch_ids)
+    free = batches.filter(NEVER_RATED).select_for_update(skip_locked=True).order_by("pk")
+    ids = [batch.pk for batch in free]
+    others = batches.exclude(pk__in=ids).aggregate(count=Sum("udr_count"))["count"] or 0
+    if others:
+        return others
+    batches.update(status=UdrBatch.Status.REVERSED, attempts=0, claimed_until=None, error="")
+    delete_keys_of(ids)
+    return 0
 
 
 def make_partitions_ahead(*, now: datetime, back: int = 15, ahead: int = 3) -> int:

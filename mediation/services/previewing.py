@@ -129,7 +129,10 @@ def foresee(*, records: pl.DataFrame, version: ProfileVersion, windows: pl.DataF
     duplicates, conflicts = sort_repeats(pl.concat([late, verdict.repeated]), pl.concat([mine, held]))
     ends = [
         fresh.select("import_id", "record_number", outcome=pl.lit("imported")),
-        *(part.select("import_id", "record_number", "outcome", code="reason") for part in (verdict.skipped, duplicates)),
+        *(
+            part.select("import_id", "record_number", "outcome", code="reason")
+            for part in (verdict.skipped, duplicates)
+        ),
         *(part.drop("raw").with_columns(outcome=pl.lit("exception")) for part in (verdict.rejected, conflicts)),
     ]
     whole = pl.concat([pl.DataFrame(schema=ENDS), *ends], how="diagonal")

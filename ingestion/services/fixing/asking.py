@@ -1,0 +1,69 @@
+"""Asking for the correction of a whole group: which exceptions it means is settled at that moment."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Count, Max
+
+from ingestion.models import Feed, GroupCorrection
+from ingestion.selectors import Group, exceptions_of_group
+from ingestion.services.fixing.rules import parse_rule
+from mediation import services as mediation
+from mediation.services import acts
+
+UNDER_WAY = (GroupCorrection.Status.WAITING, GroupCorrection.Status.RUNNING)
+
+
+class UnableToFix(Exception):
+    """A correction of a group that cannot be asked for; the message says why."""
+
+
+@acts(why="reason")
+@transaction.atomic
+def ask_correction(*, group: Group, rule: Any, reason: str, by: User | None, now: datetime) -> GroupCorrection:
+    """Have workers correct every exception that is in the group now by one rule.
+
+    rule: a document as `parse_rule` takes it. Raises FaultyRuleError and UnableToFix.
+    """
+    mediation.require_permission(by, "ingestion.correct_importexception")
+    mediation.require_feeds(by, [group.feed_id])
+    if not reason.strip():
+        raise UnableToFix("Say why these records are corrected: a correction of many needs a reason.")
+    # Locked, so that two people who ask at once are told of each other.
+    feed = Feed.objects.select_for_update(no_key=True).get(pk=group.feed_id)
+    parse_rule(rule=rule, feed=feed)
+    key = {"feed": feed, "code": group.code, "field": group.field, "value": group.value}
+    if other := GroupCorrection.objects.filter(**key, status__in=UNDER_WAY).first():
+        raise UnableToFix(f"This group is being corrected already, by correction {other.pk}. Wait for it to end.")
+    found = exceptions_of_group(group).aggregate(count=Count("pk"), last=Max("pk"))
+    if not found["count"]:
+        raise UnableToFix("The group has no open exceptions any more.")
+    correction = GroupCorrection.objects.create(
+        **key,
+        rule=rule,
+        reason=reason.strip(),
+        created_at=now,
+        created_by=by,
+        max_exception_id=found["last"],
+        record_count=found["count"],
+    )
+    mediation.ring("mediate", now)
+    return correction
+
+
+@acts()
+@transaction.atomic
+def try_correction_again(*, correction: GroupCorrection, by: User | None, now: datetime) -> GroupCorrection:
+    """Let a correction that crashed too often go on where it stopped. Raises UnableToFix."""
+    mediation.require_permission(by, "ingestion.correct_importexception")
+    mediation.require_feeds(by, [correction.feed_id])
+    locked = GroupCorrection.objects.select_for_update().get(pk=correction.pk)
+    if locked.status != GroupCorrection.Status.ERRORED:
+        raise UnableToFix(f"This correction is {locked.get_status_display()}; only an errored one is tried again.")
+    locked.status, locked.attempts, locked.error = GroupCorrection.Status.RUNNING, 0, ""
+    locked.claimed_until = locked.ended_at = None
+    locked.save(update_fields=["status", "attempts", "error", "claimed_until", "ended_at"])
+    mediation.ring("mediate", now)
+    return locked

@@ -1,0 +1,108 @@
+"""Taking back the correction of a group, while nothing that it brought in has been rated."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Sum
+
+from ingestion import store
+from ingestion.models import ExceptionRevision, GroupCorrection, ImportChunk, UsageImport
+from ingestion.services.mediating import LEDGER_FIELDS, mediate_repeats_again
+from ingestion.services.retrying import last_chunk_numbers
+from mediation import services as mediation
+from mediation.models import UdrBatch
+from mediation.services import acts
+
+Status = GroupCorrection.Status
+ENDED = (Status.COMPLETED, Status.ERRORED)
+
+
+class UnableToUndo(Exception):
+    """A correction that cannot be taken back; the message says why, and what can be done instead."""
+
+
+def can_undo(correction: GroupCorrection) -> bool:
+    """Whether taking the correction back may be offered: it has ended, and none of it is rated so far."""
+    if correction.status not in ENDED or not correction.corrected_count:
+        return False
+    batch_ids = ImportChunk.objects.filter(correction_id=correction.pk, batch_id__isnull=False).values("batch_id")
+    return not UdrBatch.objects.filter(pk__in=batch_ids).exclude(mediation.NEVER_RATED).exists()
+
+
+@acts()
+@transaction.atomic
+def undo_correction(*, correction: GroupCorrection, by: User | None, now: datetime) -> GroupCorrection:
+    """Take a correction back: its UDRs count no more, its exceptions are open again, its revisions withdrawn but kept.
+
+    Records that were corrected again since keep all their corrections. Raises UnableToUndo.
+    """
+    mediation.require_permission(by, "ingestion.correct_importexception")
+    mediation.require_feeds(by, [correction.feed_id])
+    locked = GroupCorrection.objects.select_for_update().get(pk=correction.pk)
+    if locked.status not in ENDED:
+        raise UnableToUndo(f"This correction is {locked.get_status_display()}; only one that has ended is undone.")
+    entries = list(ImportChunk.objects.filter(correction_id=locked.pk).order_by("pk"))
+    imports = _lock_imports(locked, entries)
+    batch_ids = [entry.batch_id for entry in entries if entry.batch_id is not None]
+    if rated := mediation.take_back_batches(batch_ids=batch_ids):
+        raise UnableToUndo(
+            f"{rated:,} of its {locked.resolved_count:,} records are rated already, or are being rated right now."
+            " What is charged is taken back by mediating the import again, or by voiding the statement."
+        )
+    store.take_back_corrections(locked.pk, now=now)
+    _counter_ledger(imports, entries, now)
+    mediate_repeats_again(batch_ids, after=None, now=now)
+    locked.status, locked.undone_at, locked.undone_by = Status.UNDONE, now, by
+    locked.save(update_fields=["status", "undone_at", "undone_by"])
+    return locked
+
+
+def _lock_imports(correction: GroupCorrection, entries: Sequence[ImportChunk]) -> list[UsageImport]:
+    """The imports that the correction concerned, at rest and in the attempt that it was made in."""
+    concerned = ExceptionRevision.objects.filter(correction=correction, has_resolved=True)
+    ids = set(concerned.values_list("exception__usage_import_id", flat=True).distinct())
+    imports = list(UsageImport.objects.filter(pk__in=ids).order_by("pk").select_for_update())
+    attempts = {entry.usage_import_id: entry.attempt for entry in entries}
+    moved = [
+        one for one in imports if one.status != UsageImport.Status.COMPLETED or attempts.get(one.pk) != one.attempt
+    ]
+    if moved:
+        raise UnableToUndo(
+            f"{len(moved):,} of its imports have been mediated again since, the first is {moved[0].tracking_id}:"
+            " the corrections went into that. Mediate single records again, or write them off."
+        )
+    return imports
+
+
+def _counter_ledger(imports: Sequence[UsageImport], entries: Sequence[ImportChunk], now: datetime) -> None:
+    """An entry for each import that takes back what the correction entered; the first stays as it is."""
+    last_numbers = last_chunk_numbers(imports)
+    fields = [*LEDGER_FIELDS, "repaired_count"]
+    sums = (
+        ImportChunk.objects.filter(pk__in=[entry.pk for entry in entries])
+        .order_by("usage_import_id")
+        .values("usage_import_id", "profile_version_id", "correction_id")
+        .annotate(**{f"sum_{name}": Sum(name) for name in fields})
+    )
+    attempts = {one.pk: one for one in imports}
+    counters = []
+    for row in sums:
+        one = attempts[row["usage_import_id"]]
+        last_numbers[one.pk] += 1
+        counters.append(
+            ImportChunk(
+                usage_import=one,
+                attempt=one.attempt,
+                number=last_numbers[one.pk],
+                feed_id=one.feed_id,
+                profile_version_id=row["profile_version_id"],
+                status=ImportChunk.Status.DONE,
+                ended_at=now,
+                correction_id=row["correction_id"],
+                **{name: -row[f"sum_{name}"] for name in fields},
+            )
+        )
+    ImportChunk.objects.bulk_create(counters)
+    store.recount([one.pk for one in imports], now=now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
@@ -14,7 +14,7 @@ HOW = (
     "over what was charged in the last 30 days."
 )
 NOTHING = Decimal(0)
-CENT = Decimal("0.01")
+CENT, WIDE = Decimal("0.01"), Context(prec=60)  # sums of charges have up to 38 digits
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,50 @@ class Estimate:
         return self.amount * quantity / self.quantity if self.quantity > 0 else self.of_records(count)
 
 
+@dataclass(frozen=True)
+class Estimates:
+    """All that is known to estimate by; every value is in its currency, None where nothing was charged of late."""
+
+    by_feed: Mapping[int, Estimate]
+    by_class: Mapping[int, Estimate]
+
+    @property
+    def currency(self) -> str | None:
+        return next((one.currency for one in (*self.by_feed.values(), *self.by_class.values())), None)
+
+    def value_of_records(self, counts: Mapping[int, int]) -> Decimal | None:
+        """What records may be worth, to the cent. counts: how many by feed. None: of none of the feeds is it known."""
+        known = self.by_feed
+        return _sum([known[feed].of_records(count) for feed, count in counts.items() if feed in known])
+
+    def value_of_usage(self, usage: Mapping[int, tuple[int, Decimal]]) -> Decimal | None:
+        """The same of UDRs. usage: by class, how many and their quantity in the unit of the class."""
+        known = self.by_class
+        return _sum(
+            [known[kind].of_usage(quantity, count) for kind, (count, quantity) in usage.items() if kind in known]
+        )
+
+
+def estimates() -> Estimates:
+    """What was charged by feed and by class over the last 30 days, as workers counted it last."""
+    by_feed, by_class = {}, {}
+    for row in ChargeEstimate.objects.all():
+        known = Estimate(row.currency, row.record_count, row.quantity, row.amount)
+        if row.feed_id is not None:
+            by_feed[row.feed_id] = known
+        elif row.usage_class_id is not None:
+            by_class[row.usage_class_id] = known
+    return Estimates(by_feed, by_class)
+
+
 def average_charge_by_feed() -> Mapping[int, Estimate]:
     """What is known of each feed that was charged for in the last 30 days, by its number."""
-    return {row.feed_id: _estimate(row) for row in ChargeEstimate.objects.filter(feed_id__isnull=False) if row.feed_id}
+    return estimates().by_feed
 
 
 def average_charge_by_class() -> Mapping[int, Estimate]:
     """What is known of each usage class that was charged for in the last 30 days, by its number."""
-    known = ChargeEstimate.objects.filter(usage_class_id__isnull=False)
-    return {row.usage_class_id: _estimate(row) for row in known if row.usage_class_id}
-
-
-def _estimate(row: ChargeEstimate) -> Estimate:
-    return Estimate(row.currency, row.record_count, row.quantity, row.amount)
+    return estimates().by_class
 
 
 def currency_of_estimates() -> str | None:
@@ -80,21 +111,15 @@ def values_of_groups(counts_by_feed: Iterable[Mapping[int, int]]) -> list[Decima
 
     None for a group none of whose feeds was charged for.
     """
-    known = average_charge_by_feed()
-    return [
-        _sum([known[feed].of_records(count) for feed, count in counts.items() if feed in known])
-        for counts in counts_by_feed
-    ]
+    known = estimates()
+    return [known.value_of_records(counts) for counts in counts_by_feed]
 
 
 def values_of_usage(usage_by_class: Iterable[Mapping[int, tuple[int, Decimal]]]) -> list[Decimal | None]:
     """The same of groups of UDRs. Of each group: usage class to how many records and their quantity."""
-    known = average_charge_by_class()
-    return [
-        _sum([known[kind].of_usage(quantity, count) for kind, (count, quantity) in usage.items() if kind in known])
-        for usage in usage_by_class
-    ]
+    known = estimates()
+    return [known.value_of_usage(usage) for usage in usage_by_class]
 
 
 def _sum(values: list[Decimal]) -> Decimal | None:
-    return sum(values, NOTHING).quantize(CENT) if values else None
+    return sum(values, NOTHING).quantize(CENT, context=WIDE) if values else None

@@ -30,6 +30,7 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(STATES[self.value() or ""][1]) if self.value() in STATES else queryset
 
 
+@admin.register(Notice)
 class NoticeAdmin(kit.ReadOnlyAdmin):
     feed_path = "feed_id"
     named_numbers = ("feed_id",)

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from knox.models import AuthToken
 from knox.settings import knox_settings
 
+from config.dashboard import notice_screens  # noqa: F401 - its screen registers itself
 from mediation.admin import kit, marks
 
 User = get_user_model()

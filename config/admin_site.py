@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils import timezone
 
 # Groups of the list of screens, and their models in the order of the walk. What is not named follows, in Operations.
 GROUPS = {
@@ -55,6 +56,7 @@ GROUPS = {
         "rating.ClassTaxCategory",
     ),
     "Operations": (
+        "config.Notice",
         "auth.User",
         "auth.Group",
         "knox.AuthToken",
@@ -68,7 +70,7 @@ class SluiceAdminSite(admin.AdminSite):
     site_title = "Sluice"
     index_title = "Today"
     site_url = None
-    index_template = "admin/today.html"
+    index_template = "admin/dashboard/front.html"
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The screens in our groups; the page of one Django app lists what belongs to that app."""
@@ -104,6 +106,8 @@ class SluiceAdminSite(admin.AdminSite):
         return [*own, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        from config import today  # reads the models, which are not loaded yet when the site is made
+        from config.dashboard import panels  # reads the models, which are not loaded yet when the site is made
 
-        return super().index(request, {**today.panels(request.user), **(extra_context or {})})
+        days = panels.span_asked(request.GET.get("days"))
+        shown = panels.panels(request.user, days=days, now=timezone.now())
+        return super().index(request, {**shown, **(extra_context or {})})

@@ -3,10 +3,14 @@
 from django_q.models import Schedule
 
 EVERY_MINUTE = {"schedule_type": Schedule.MINUTES, "minutes": 1}
+EVERY_FIVE_MINUTES = {"schedule_type": Schedule.MINUTES, "minutes": 5}
 SCHEDULES = {
     "sweep": {"func": "config.tasks.sweep", **EVERY_MINUTE},
     "poll pick-up locations": {"func": "config.tasks.poll_pickups", **EVERY_MINUTE},
     "expire parts": {"func": "config.tasks.expire_parts", **EVERY_MINUTE},
+    "count figures": {"func": "config.tasks.count_figures", **EVERY_MINUTE},
+    "watch for anomalies": {"func": "config.tasks.watch_for_anomalies", **EVERY_FIVE_MINUTES},
+    "count figures anew": {"func": "config.tasks.count_figures_anew", "schedule_type": Schedule.DAILY},
     "open billing periods": {"func": "config.tasks.open_periods", "schedule_type": Schedule.HOURLY},
     "expire exports": {"func": "config.tasks.expire_exports", "schedule_type": Schedule.HOURLY},
     "make partitions": {"func": "config.tasks.make_partitions", "schedule_type": Schedule.DAILY},

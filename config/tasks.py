@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from config import exporting
+from config.dashboard import figures, noticing
 from ingestion import selectors as ingestion_selectors
 from ingestion import services as ingestion_services
 from mediation import services as mediation_services
@@ -87,6 +88,21 @@ def make_exports() -> None:
 def expire_exports() -> None:
     """Delete the files of exports whose time is over."""
     exporting.expire_exports(now=timezone.now())
+
+
+def count_figures() -> None:
+    """Count what the front page tells, as far as it has rested from being counted."""
+    figures.count_due(now=timezone.now())
+
+
+def count_figures_anew() -> None:
+    """Count it from the ground up."""
+    figures.count_anew(now=timezone.now())
+
+
+def watch_for_anomalies() -> None:
+    """Open, renew and close notices of what is out of the usual range."""
+    noticing.watch(now=timezone.now())
 
 
 def make_partitions() -> None:

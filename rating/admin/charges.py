@@ -52,6 +52,7 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         "usage_class",
         "plan",
         ("date", DayRangeFilter),
+        ("rated_at", DayRangeFilter),
         ("import_id", ImportOfChargesFilter),
         ("udr_id", UdrOfChargesFilter),
         ("period", NamedNumberFilter),

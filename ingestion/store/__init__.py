@@ -33,7 +33,15 @@ from ingestion.store.parts import (
     set_part_records,
     stored_parts,
 )
-from ingestion.store.payloads import blocks_of, hash_of, keep_file, open_original, payload_blocks, payload_part
+from ingestion.store.payloads import (
+    blocks_of,
+    hash_of,
+    keep_file,
+    open_original,
+    payload_blocks,
+    payload_part,
+    payload_start,
+)
 from ingestion.store.submissions import Submission, put_submission
 
 __all__ = [
@@ -63,6 +71,7 @@ __all__ = [
     "parts_taken_by",
     "payload_blocks",
     "payload_part",
+    "payload_start",
     "put_submission",
     "recount",
     "refuse_parts",

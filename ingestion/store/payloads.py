@@ -31,6 +31,13 @@ def _open_payload(usage_import: UsageImport) -> Any:
     return default_storage.open(str(usage_import.unpacked.name or usage_import.payload.name))
 
 
+def payload_start(usage_import: UsageImport, most_bytes: int) -> bytes:
+    """The first bytes of an import's file, unpacked where it came packed."""
+    with _open_payload(usage_import) as stream:
+        start: bytes = stream.read(most_bytes)
+    return start
+
+
 def open_original(usage_import: UsageImport) -> Any:
     """The file as received, however it is packed."""
     return default_storage.open(str(usage_import.payload.name))

@@ -36,14 +36,6 @@ class TableFilter(admin.SimpleListFilter):
         return queryset.filter(table_name=self.value()) if self.value() else queryset
 
 
-class ObjectFilter(filters.NamedNumberFilter):
-    """Shows which row a link chose; it offers none by itself."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.title = "row"
-
-
 class PersonFilter(admin.SimpleListFilter):
     title, parameter_name = "who", "actor_id"
 
@@ -85,14 +77,12 @@ class AuditEntryAdmin(kit.ReadOnlyAdmin):
         PersonFilter,
         DoorFilter,
         "operation",
-        ("object_id", ObjectFilter),
+        ("object_id", filters.NamedNumberFilter),
         ("at", filters.DayRangeFilter),
     )
     search_fields = ("=object_id",)
     search_help_text = "The whole number or key of a row"
-    empty_text = (
-        "Nothing was changed yet. Every change of configuration, exception, plan and statement comes here."
-    )
+    empty_text = "Nothing was changed yet. Every change of configuration, exception, plan and statement comes here."
     fieldsets: ClassVar[Any] = (
         (None, {"fields": (("operation_mark", "what"), "changes")}),
         ("Who, how and why", {"fields": ((kit.moment("at", "when"), "actor_name"), ("source", "request_id"), "why")}),

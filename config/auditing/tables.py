@@ -63,8 +63,12 @@ AUDITED = (
             "resolved_count",
             "still_count",
             "unchanged_count",
+            "passed_count",
+            "last_exception_id",
+            "started_at",
         ),
     ),
+    Audited("ingestion.ExceptionComment", part_of="exception"),
     # What records mean
     Audited("mediation.DataProfile"),
     Audited("mediation.ProfileVersion", part_of="profile"),
@@ -99,7 +103,13 @@ AUDITED = (
     Audited("rating.Statement", part_of="period"),
     Audited("rating.RatingException", operations=CHANGES, silent=("last_tried_at", "attempts")),
     Audited("rating.RatingExceptionComment", part_of="exception"),
+    Audited("rating.ExceptionRerate", silent=("tried_count", "charged_count", "attempts")),
     Audited("rating.Repricing", silent=("totals", "attempts")),
+    Audited(
+        "config.Notice",
+        operations=frozenset({"update"}),
+        when="OLD.acknowledged_at IS DISTINCT FROM NEW.acknowledged_at",
+    ),
     # Who may
     Audited("auth.User", silent=("last_login",), hidden=("password",)),
     Audited("auth.Group"),
@@ -110,7 +120,14 @@ AUDITED = (
 )
 
 NOT_AUDITED = {
+    "config.AccountFigure": "counted anew from what it is a figure of",
+    "config.ArrivalFigure": "counted anew from what it is a figure of",
     "config.AuditEntry": "the audit itself",
+    "config.ChargeEstimate": "counted anew from what it is a figure of",
+    "config.ChargeFigure": "counted anew from what it is a figure of",
+    "config.FigureRun": "how far the figures are counted",
+    "config.OpenFigure": "counted anew from what it is a figure of",
+    "config.Preference": "what a person likes to see",
     "config.ExportJob": "made once by who asked; says itself who and when",
     "ingestion.ImportBody": "what was received; never changed",
     "ingestion.ImportChunk": "work and its ledger; the imports' history tells it",

@@ -19,7 +19,18 @@ CREATE FUNCTION config_audit_row(given jsonb, hidden text[]) RETURNS jsonb LANGU
     FROM jsonb_each(given)
 $$;
 
+CREATE FUNCTION config_audit_difference(it_was jsonb, it_is jsonb, silent text[], hidden text[])
+RETURNS TABLE (before jsonb, after jsonb) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT
+        jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden"' ELSE config_audit_kept(it_was -> key) END),
+        jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden, another one"'
+            ELSE config_audit_kept(it_is -> key) END)
+    FROM jsonb_object_keys(it_was || it_is) AS key
+    WHERE it_was -> key IS DISTINCT FROM it_is -> key AND key <> ALL(silent)
+$$;
+
 CREATE FUNCTION config_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_variable
 DECLARE
     key_column text := TG_ARGV[0];
     silent text[] := TG_ARGV[1]::text[];
@@ -32,6 +43,7 @@ DECLARE
     why text := coalesce(current_setting('sluice.why', true), '');
     request text := coalesce(current_setting('sluice.request', true), '');
     this_transaction bigint := pg_current_xact_id()::text::bigint;
+    told record;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
@@ -39,48 +51,48 @@ BEGIN
             VALUES (clock_timestamp(), this_transaction, TG_TABLE_NAME, '', '', '', 'truncate',
                 actor, actor_name, why, source, request);
     ELSIF TG_LEVEL = 'ROW' THEN
+        IF TG_OP = 'UPDATE' THEN
+            SELECT * INTO told FROM config_audit_difference(to_jsonb(OLD), to_jsonb(NEW), silent, hidden);
+        ELSIF TG_OP = 'INSERT' THEN
+            SELECT NULL::jsonb AS before, config_audit_row(to_jsonb(NEW) - silent, hidden) AS after INTO told;
+        ELSE
+            SELECT config_audit_row(to_jsonb(OLD) - silent, hidden) AS before, NULL::jsonb AS after INTO told;
+        END IF;
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
                 before, after, actor_id, actor_name, why, source, request_id)
-            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, coalesce(told.o, told.n) ->> key_column, owner,
-                coalesce(coalesce(told.n, told.o) ->> owner_column, ''), lower(TG_OP),
-                config_audit_row(told.o - silent, hidden), config_audit_row(told.n - silent, hidden),
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, the_row ->> key_column, owner,
+                coalesce(the_row ->> owner_column, ''), lower(TG_OP), told.before, told.after,
                 actor, actor_name, why, source, request
-            FROM (SELECT CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END AS o,
-                         CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END AS n) AS told;
+            FROM (SELECT CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END AS the_row) AS the_rows
+            WHERE told.before IS NOT NULL OR told.after IS NOT NULL;
     ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
                 after, actor_id, actor_name, why, source, request_id)
-            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, row ->> key_column, owner,
-                coalesce(row ->> owner_column, ''), 'insert', config_audit_row(row - silent, hidden),
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, the_row ->> key_column, owner,
+                coalesce(the_row ->> owner_column, ''), 'insert', config_audit_row(the_row - silent, hidden),
                 actor, actor_name, why, source, request
-            FROM (SELECT to_jsonb(n) AS row FROM new_rows AS n) AS rows;
+            FROM (SELECT to_jsonb(new_rows) AS the_row FROM new_rows) AS the_rows;
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
                 before, actor_id, actor_name, why, source, request_id)
-            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, row ->> key_column, owner,
-                coalesce(row ->> owner_column, ''), 'delete', config_audit_row(row - silent, hidden),
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, the_row ->> key_column, owner,
+                coalesce(the_row ->> owner_column, ''), 'delete', config_audit_row(the_row - silent, hidden),
                 actor, actor_name, why, source, request
-            FROM (SELECT to_jsonb(o) AS row FROM old_rows AS o) AS rows;
+            FROM (SELECT to_jsonb(old_rows) AS the_row FROM old_rows) AS the_rows;
     ELSE
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
                 before, after, actor_id, actor_name, why, source, request_id)
-            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, rows.key, owner,
-                coalesce(rows.n ->> owner_column, ''), 'update', changed.before, changed.after,
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, both_rows.its_key, owner,
+                coalesce(both_rows.it_is ->> owner_column, ''), 'update', changed.before, changed.after,
                 actor, actor_name, why, source, request
             FROM (
-                SELECT coalesce(o.key, n.key) AS key, coalesce(o.row, '{}') AS o, coalesce(n.row, '{}') AS n
-                FROM (SELECT to_jsonb(old_rows) ->> key_column AS key, to_jsonb(old_rows) AS row FROM old_rows) AS o
-                FULL JOIN (SELECT to_jsonb(new_rows) ->> key_column AS key, to_jsonb(new_rows) AS row FROM new_rows)
-                    AS n USING (key)
-            ) AS rows
-            CROSS JOIN LATERAL (
-                SELECT jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden"' ELSE config_audit_kept(rows.o -> key) END)
-                        AS before,
-                    jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden, another one"'
-                        ELSE config_audit_kept(rows.n -> key) END) AS after
-                FROM jsonb_object_keys(rows.o || rows.n) AS key
-                WHERE rows.o -> key IS DISTINCT FROM rows.n -> key AND key <> ALL(silent)
-            ) AS changed
+                SELECT its_key, coalesce(it_was, '{}') AS it_was, coalesce(it_is, '{}') AS it_is
+                FROM (SELECT to_jsonb(old_rows) ->> key_column AS its_key, to_jsonb(old_rows) AS it_was FROM old_rows)
+                    AS before_rows
+                FULL JOIN (SELECT to_jsonb(new_rows) ->> key_column AS its_key, to_jsonb(new_rows) AS it_is
+                    FROM new_rows) AS after_rows USING (its_key)
+            ) AS both_rows
+            CROSS JOIN LATERAL config_audit_difference(it_was, it_is, silent, hidden) AS changed
             WHERE changed.after IS NOT NULL;
     END IF;
     RETURN NULL;
@@ -101,6 +113,7 @@ DROP TRIGGER keep_audit_whole ON config_auditentry;
 DROP TRIGGER keep_audit ON config_auditentry;
 DROP FUNCTION config_keep_audit();
 DROP FUNCTION config_audit() CASCADE;
+DROP FUNCTION config_audit_difference(jsonb, jsonb, text[], text[]);
 DROP FUNCTION config_audit_row(jsonb, text[]);
 DROP FUNCTION config_audit_kept(jsonb);
 """

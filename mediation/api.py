@@ -7,7 +7,7 @@ import django_filters
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db.models import QuerySet
-from django.http import Http404
+from django.http import Http404, StreamingHttpResponse
 from django.urls import path
 from rest_framework import serializers
 from rest_framework import status as http
@@ -15,12 +15,14 @@ from rest_framework.exceptions import APIException, NotFound, Throttled, Validat
 from rest_framework.generics import ListAPIView
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 from mediation import selectors, services
 from mediation.models import Udr
+from mediation.services.exporting import Export, Kind
 
 TYPE = "application/problem+json"
 
@@ -114,6 +116,43 @@ class NewestFirst(CursorPagination):
         return cursor
 
 
+class CsvRows(BaseRenderer):
+    """Chosen by `Accept: text/csv` or `?format=csv`; what is no list, such as a problem, is told as JSON even so."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        told: bytes = JSONRenderer().render(data)
+        return told
+
+
+class Listed(ListAPIView[Any]):
+    """A list in pages; as CSV all of it at once, in the same filter, streamed.
+
+    The columns are the fields of the JSON that a table can hold. `spreadsheet=1` puts an apostrophe before texts that
+    a spreadsheet would run as a formula.
+    """
+
+    renderer_classes = (JSONRenderer, CsvRows)
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        if request.accepted_renderer.format != CsvRows.format:
+            return super().list(request, *args, **kwargs)
+        rows = self.filter_queryset(self.get_queryset()).order_by(NewestFirst.ordering)
+        kind = Kind.SPREADSHEET if "spreadsheet" in request.query_params else Kind.CSV
+        return StreamingHttpResponse(
+            (piece.content for piece in Export(rows, self._columns()).csv_pieces(kind)),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{rows.model._meta.model_name}.csv"'},
+        )
+
+    def _columns(self) -> dict[str, str]:
+        fields = self.serializer_class().fields.items()
+        flat = ((name, field) for name, field in fields if not isinstance(field, serializers.BaseSerializer))
+        return {name: str(field.source).replace(".", "__") for name, field in flat if field.source != "*"}
+
+
 class ModelPermissions(DjangoModelPermissions):
     """A reader needs the view permission too; other verbs are asked for by the view that has them."""
 
@@ -139,7 +178,7 @@ class UdrFilter(django_filters.FilterSet):
     date = django_filters.IsoDateTimeFromToRangeFilter()
 
 
-class UdrList(ListAPIView[Udr]):
+class UdrList(Listed):
     """What mediation made of records, newest first; UDRs that a reprocess replaced are left out."""
 
     queryset = Udr.objects.select_related("usage_class", "identifier_type")

@@ -7,7 +7,6 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.decorators import api_view
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +14,7 @@ from ingestion import services
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.models import ExceptionRevision, ImportException, UsageImport
 from mediation import services as mediation
-from mediation.api import NewestFirst, Problem
+from mediation.api import Listed, NewestFirst, Problem
 
 
 class RevisionSerializer(serializers.ModelSerializer[ExceptionRevision]):
@@ -63,7 +62,7 @@ class ExceptionFilter(django_filters.FilterSet):
         fields = ("code", "status")
 
 
-class ExceptionList(ListAPIView[ImportException]):
+class ExceptionList(Listed):
     """Exceptions of every import, newest first."""
 
     queryset = ImportException.objects.select_related("usage_import", "feed").prefetch_related("revisions")

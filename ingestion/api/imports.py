@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.decorators import api_view
-from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.generics import RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,7 +17,7 @@ from ingestion import selectors, services
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_imports
 from ingestion.models import UsageImport
 from mediation import services as mediation
-from mediation.api import NewestFirst, Problem
+from mediation.api import Listed, NewestFirst, Problem
 
 
 class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
@@ -68,7 +68,7 @@ class UsageImportFilter(django_filters.FilterSet):
         fields = ("status", "source")
 
 
-class ImportList(ListAPIView[UsageImport]):
+class ImportList(Listed):
     """The history, newest first."""
 
     queryset = selectors.history()

@@ -7,12 +7,11 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework import status as http
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mediation.api import ModelPermissions, NewestFirst, Problem
+from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
 from rating import selectors
 from rating.models import Account, BillingPeriod, Charge
 
@@ -59,7 +58,7 @@ class ChargeFilter(django_filters.FilterSet):
 NAMED = ("account", "service", "usage_class", "plan", "version", "rate")
 
 
-class ChargeList(ListAPIView[Charge]):
+class ChargeList(Listed):
     """Charges and reversals, newest first."""
 
     queryset = Charge.objects.all()

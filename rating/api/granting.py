@@ -6,11 +6,10 @@ import django_filters
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework import status as http
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mediation.api import ModelPermissions, NewestFirst, Problem
+from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
 from rating import selectors, services
 from rating.api.repricings import NamedField
 from rating.models import Account, Bucket, BucketGrant, RatePlan
@@ -65,7 +64,7 @@ class BucketGrantFilter(django_filters.FilterSet):
     bucket = django_filters.CharFilter(field_name="bucket__name")
 
 
-class BucketGrants(ListAPIView[BucketGrant]):
+class BucketGrants(Listed):
     """What buckets gave, newest first; POST gives a grant of a bucket whose grants are given one by one."""
 
     queryset = BucketGrant.objects.none()

@@ -10,14 +10,14 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework import status as http
-from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.generics import RetrieveAPIView
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from mediation.api import NewestFirst, Problem
+from mediation.api import Listed, NewestFirst, Problem
 from mediation.models import UsageClass
 from rating import selectors, services
 from rating.models import Account, PlanVersion, RatePlan, RepricedAccount, Repricing
@@ -142,7 +142,7 @@ class SeesRepricings(BasePermission):
         return request.method == "POST" or request.user.has_perm("rating.view_repricing")
 
 
-class RepricingList(ListAPIView[Repricing]):
+class RepricingList(Listed):
     """Those of one kind, newest first; POST asks for another."""
 
     kind = Kind.RERATE
@@ -181,7 +181,7 @@ class RepricingDetail(RetrieveAPIView[Repricing]):
         return Response(RepricingSerializer(asked, context={"request": request, "more": more}).data)
 
 
-class RepricedAccountList(ListAPIView[RepricedAccount]):
+class RepricedAccountList(Listed):
     """The accounts of one of them."""
 
     kind = Kind.RERATE

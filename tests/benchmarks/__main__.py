@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-CASES = ("mediate", "rate", "accept", "rich", "what_if", "core")
+USUAL = ("mediate", "rate", "accept", "rich", "what_if", "core")
+CASES = (*USUAL, "crowded")
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "wal_compression")
 
 
@@ -36,6 +37,7 @@ def main() -> int:
             workers=told.workers,
             seconds=told.seconds,
             seed=told.seed,
+            held=told.held,
             folder=Path(folder),
             template=template,
         )
@@ -56,6 +58,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes (default: the cores)")
     parser.add_argument("--seconds", type=float, default=20, help="how long posts go on (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the made rows (default %(default)s)")
+    parser.add_argument(
+        "--held", type=int, default=20_000_000, help="UDRs of the case crowded, which only runs if named (%(default)s)"
+    )
     parser.add_argument("--case", dest="cases", action="append", choices=CASES, help="only this one; may be repeated")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return parser
@@ -70,6 +75,7 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
     django.setup()
     from tests.benchmarks.accepting import measure_accept
     from tests.benchmarks.core import measure_core
+    from tests.benchmarks.crowded import measure_crowded
     from tests.benchmarks.pipeline import measure_mediate, measure_rate
     from tests.benchmarks.rich import measure_rich
     from tests.benchmarks.what_if import measure_what_if
@@ -81,9 +87,10 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
         "rich": measure_rich,
         "what_if": measure_what_if,
         "core": measure_core,
+        "crowded": measure_crowded,
     }
     results = {}
-    for name in cases or CASES:
+    for name in cases or USUAL:
         say(f"measuring {name} …")
         load = os.getloadavg()[0]
         results[name] = every[name](prepared) | {"load_before": load}

@@ -30,6 +30,7 @@ class Ground:
     workers: int
     seconds: float
     seed: int
+    held: int
     now: datetime
     folder: Path
     bills: dict[str, Decimal]
@@ -46,7 +47,7 @@ class Ground:
 
 
 def prepare(
-    *, records: int, accounts: int, workers: int, seconds: float, seed: int, folder: Path, template: str
+    *, records: int, accounts: int, workers: int, seconds: float, seed: int, held: int, folder: Path, template: str
 ) -> Ground:
     """Make the input, and fill the template: it is migrated and filled once, since that is not what is measured."""
     now = datetime.now(UTC).replace(microsecond=0)
@@ -55,7 +56,7 @@ def prepare(
         file.writelines(f"{row.text}\n" for row in made)
     _write_bodies(folder / "bodies", now, accounts, seed)
     token = _fill(template, accounts)
-    return Ground(records, accounts, workers, seconds, seed, now, folder, bills.bills_of(made), template, token)
+    return Ground(records, accounts, workers, seconds, seed, held, now, folder, bills.bills_of(made), template, token)
 
 
 def _write_bodies(folder: Path, now: datetime, accounts: int, seed: int) -> None:

@@ -33,6 +33,9 @@ def _lines(case: dict[str, Any]) -> list[str]:
     elif "reading_seconds" in case:
         lines.append(f"limit     {case['reading_seconds']:.2f} s to read every charge with its UDR")
         lines.append("memory    " + ", ".join(f"{peak} MB" for peak in case["worker_peak_mb"]) + " at most, by worker")
+    elif "held" in case:
+        lines.append(f"empty     {case['empty_seconds']:.2f} s; this with {case['held']:,} UDRs there already")
+        lines += [f"page      {taken:6.0f} ms  {name}" for name, taken in list(case["page_milliseconds"].items())[:12]]
     elif "plain_seconds" in case:
         lines += _beside_plain(case)
     else:

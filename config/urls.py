@@ -11,6 +11,9 @@ from rating import api as rating_api
 
 api_patterns = [*ingestion_api.urlpatterns, *mediation_api.urlpatterns, *rating_api.urlpatterns]
 
+handler403 = views.refuse_person
+handler404 = views.miss_page
+
 urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),

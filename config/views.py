@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Min
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -55,6 +57,36 @@ def oldest_bell_seconds() -> float | None:
     """For how long the bell that rings longest has been waiting for a worker; none rings: nothing."""
     rung_at = Bell.objects.filter(is_ringing=True).aggregate(oldest=Min("rung_at"))["oldest"]
     return rung_at and round((timezone.now() - rung_at).total_seconds(), 3)
+
+
+def refuse_person(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403: what a person may not open, with what may be done about it."""
+    roles = ", ".join(request.user.groups.order_by("name").values_list("name", flat=True)) if _is_known(request) else ""
+    steps = [
+        f"You are signed in as {request.user}, with the role {roles}." if roles else "You have no role here.",
+        "If it is your work, ask a superuser for the role or the feed that it needs.",
+        "If you followed a link that somebody sent you, they may see more than you do.",
+    ]
+    return _told(request, 403, "This is not yours to open", "Your role does not reach this page.", steps)
+
+
+def miss_page(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404: an address that leads nowhere, or to what the person may not see."""
+    steps = [
+        "It may have been deleted, or belong to a feed that you were not granted.",
+        "Search for it by any number or identifier that you know: Find a record, at the top of every page.",
+    ]
+    return _told(request, 404, "There is nothing here", "This address leads to nothing that you may see.", steps)
+
+
+def _is_known(request: HttpRequest) -> bool:
+    return hasattr(request, "user") and request.user.is_authenticated
+
+
+def _told(request: HttpRequest, status: int, title: str, lead: str, steps: list[str]) -> HttpResponse:
+    known = admin.site.each_context(request) if _is_known(request) else {}
+    context = {**known, "title": title, "lead": lead, "steps": steps if _is_known(request) else []}
+    return TemplateResponse(request, "admin/refused.html", context, status=status).render()
 
 
 class NoSuchAddress(APIView):

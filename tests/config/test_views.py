@@ -7,6 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from mediation.models import Bell
+from tests.config.crowd import person
 
 
 def test_healthz_answers_without_a_database(client):
@@ -28,3 +29,28 @@ def test_readyz_refuses_when_a_commit_would_not_be_durable(client):
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["faults"] == ["synchronous_commit is off"]
+
+
+@pytest.mark.django_db
+def test_a_person_who_may_not_open_a_page_is_told_why_and_what_to_do():
+    client = person("ingestion.view_feed")
+    answer = client.get("/admin/rating/statement/")
+    assert answer.status_code == 403
+    page = answer.content.decode()
+    assert "Your role does not reach this page." in page
+    assert "You have no role here." in page
+
+
+@pytest.mark.django_db
+def test_an_address_that_leads_nowhere_says_so_and_leads_on():
+    answer = person("ingestion.view_usageimport").get("/admin/ingestion/usageimport/999/payload")
+    assert answer.status_code == 404
+    assert "This address leads to nothing that you may see." in answer.content.decode()
+    assert "Go to the front page" in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_who_is_not_signed_in_is_told_nothing_of_others(client):
+    page = client.get("/nowhere")
+    assert page.status_code == 404
+    assert "role" not in page.content.decode()

@@ -13,7 +13,7 @@ from config.dashboard.showing import Bar, Table, largest, money
 from config.models import AccountFigure, ChargeFigure
 from mediation.admin import marks
 from mediation.models import UsageClass
-from mediation.services import seen
+from mediation.services import feeds_seen
 from rating.models import Account
 
 MOST_CLASSES, MOST_ACCOUNTS, MOST_CURRENCIES = 8, 10, 4
@@ -24,8 +24,8 @@ NOTHING = Decimal(0)
 
 def by_class(by: User, *, first: date, last: date) -> dict[str, Any]:
     """Usage and charges by class, largest first, for each currency, that of most records first; and by day."""
-    figures = seen(ChargeFigure.objects.filter(day__gte=first, day__lte=last), by)
-    sums = figures.values("currency", "usage_class_id").order_by()
+    figures = _figures(by).filter(day__gte=first, day__lte=last)
+    sums = figures.filter(usage_class_id__isnull=False).values("currency", "usage_class_id").order_by()
     rows = list(sums.annotate(records=Sum("record_count"), used=Sum("quantity"), total=Sum("amount")))
     records: dict[str, int] = {}
     for row in rows:
@@ -39,6 +39,12 @@ def by_class(by: User, *, first: date, last: date) -> dict[str, Any]:
         "more_currencies": len(records) - len(currencies),
         "days": _days(figures, currencies[0], shown[currencies[0]][0], classes, first, last) if currencies else None,
     }
+
+
+def _figures(by: User) -> QuerySet[ChargeFigure]:
+    """By class the sums of all feeds for who sees them all; for others the parts of the feeds that they see."""
+    feeds = feeds_seen(by)
+    return ChargeFigure.objects.filter(**({"feed_id__isnull": True} if feeds is None else {"feed_id__in": feeds}))
 
 
 def _largest(rows: list[dict[str, Any]], currency: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -87,7 +93,7 @@ def _days(
 ) -> dict[str, Any]:
     """The charges of each day in the main currency: the largest classes, and all others together."""
     mine = figures.filter(currency=currency)
-    totals = dict(mine.values_list("day").order_by().annotate(total=Sum("amount")))
+    totals = dict(mine.filter(usage_class_id__isnull=True).values_list("day").order_by().annotate(total=Sum("amount")))
     parts = [row["usage_class_id"] for row in classes_shown[:SERIES]]
     of_parts = mine.filter(usage_class_id__in=parts).values_list("day", "usage_class_id").order_by()
     amounts = {(day, pk): total for day, pk, total in of_parts.annotate(total=Sum("amount"))}

@@ -34,7 +34,7 @@ FROM (
         - count(*) FILTER (WHERE kind = 'reversal' AND part = 0) AS records
     FROM rating_charge WHERE rated_at >= %(since)s GROUP BY 1, 2, 3, 4
 ) c JOIN mediation_udrbatch b ON b.id = c.batch_id
-GROUP BY 1, 2, 3, 4
+GROUP BY GROUPING SETS ((1, 2, 3, 4), (1, 3, 4), (1, 2, 4), (1, 4))
 """
 
 ACCOUNTS = """
@@ -51,14 +51,16 @@ SET record_count = t.record_count + EXCLUDED.record_count, amount = t.amount + E
 
 ESTIMATES = """
 WITH main AS (
-    SELECT currency FROM config_chargefigure WHERE day >= %(since)s
+    SELECT currency FROM config_chargefigure
+    WHERE day >= %(since)s AND feed_id IS NULL AND usage_class_id IS NULL
     GROUP BY 1 ORDER BY sum(record_count) DESC, 1 LIMIT 1
 )
 INSERT INTO config_chargeestimate (feed_id, usage_class_id, currency, record_count, quantity, amount)
 SELECT f.feed_id, f.usage_class_id, f.currency, sum(record_count), sum(quantity), sum(amount)
 FROM config_chargefigure f JOIN main USING (currency)
-WHERE day >= %(since)s
-GROUP BY GROUPING SETS ((f.feed_id, f.currency), (f.usage_class_id, f.currency))
+WHERE day >= %(since)s AND (
+    feed_id IS NULL AND usage_class_id IS NOT NULL OR usage_class_id IS NULL AND feed_id IS NOT NULL)
+GROUP BY 1, 2, 3
 HAVING sum(record_count) > 0
 """
 
@@ -120,6 +122,12 @@ def count_open_exceptions() -> None:
     _do("DELETE FROM config_openfigure", {})
     _do(OPEN_IMPORT_EXCEPTIONS, {})
     _do(OPEN_RATING_EXCEPTIONS, {})
+
+
+def analyze() -> None:
+    """Let the planner know what the tables of figures hold; after a first count it would think them empty."""
+    for table in ("arrivalfigure", "chargefigure", "accountfigure", "openfigure"):
+        _do(f"ANALYZE config_{table}", {})
 
 
 def _utc(day: date) -> str:

@@ -101,6 +101,7 @@ def count_anew(*, now: datetime) -> None:
     """Count everything from the ground up, once a night: what was missed by a hair does not stay missed."""
     FigureRun.objects.filter(key__in=KINDS).update(as_of=None, settled_until=None)
     count_due(now=now)
+    counting.analyze()
 
 
 def rests(run: FigureRun, now: datetime) -> bool:

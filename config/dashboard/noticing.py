@@ -8,7 +8,7 @@ from itertools import groupby
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 
 from config.dashboard import anomalies, figures
 from config.dashboard.anomalies import Arrivals, Finding
@@ -86,11 +86,9 @@ def of_values(now: datetime) -> list[Finding]:
     """What is unusual about what the usage of feeds was charged today; of a feed one finding, that of its most."""
     since = now.astimezone(UTC).date() - timedelta(days=anomalies.LAST_DAYS)
     rows = (
-        ChargeFigure.objects.filter(day__gte=since)
-        .values("feed_id", "currency", "day")
-        .annotate(total=Sum("amount"))
+        ChargeFigure.objects.filter(day__gte=since, usage_class_id__isnull=True, feed_id__isnull=False)
         .order_by("feed_id", "currency")
-        .values_list("feed_id", "currency", "day", "total")
+        .values_list("feed_id", "currency", "day", "amount")
     )
     found: dict[int, Finding] = {}
     for (feed_id, currency), of_feed in groupby(rows, key=lambda row: (row[0], row[1])):

@@ -89,8 +89,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('day', models.DateField()),
-                ('feed_id', models.BigIntegerField()),
-                ('usage_class_id', models.BigIntegerField()),
+                ('feed_id', models.BigIntegerField(null=True)),
+                ('usage_class_id', models.BigIntegerField(null=True)),
                 ('currency', models.CharField(max_length=3)),
                 ('record_count', models.BigIntegerField()),
                 ('quantity', models.DecimalField(decimal_places=6, max_digits=38)),
@@ -98,7 +98,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
-                'constraints': [models.UniqueConstraint(fields=('day', 'feed_id', 'usage_class_id', 'currency'), name='charge_figure_once')],
+                'constraints': [models.UniqueConstraint(fields=('day', 'feed_id', 'usage_class_id', 'currency'), name='charge_figure_once', nulls_distinct=False)],
+                'indexes': [
+                    models.Index(fields=['day'], condition=models.Q(('feed_id__isnull', True)), name='charge_figure_of_all_feeds'),
+                    models.Index(fields=['day'], condition=models.Q(('usage_class_id__isnull', True)), name='charge_figure_of_all_classes'),
+                ],
             },
         ),
         migrations.CreateModel(

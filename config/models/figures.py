@@ -58,11 +58,15 @@ class ArrivalFigure(models.Model):
 
 
 class ChargeFigure(models.Model):
-    """What was charged on a day (UTC, of the rating) for usage of a feed and a class, less what was taken back."""
+    """What was charged on a day (UTC, of the rating) for usage of a feed and a class, less what was taken back.
+
+    Beside the parts stand their sums, so that nobody adds up three hundred feeds times two thousand classes for a page:
+    of all feeds where the feed is empty, of all classes where the class is.
+    """
 
     day = models.DateField()
-    feed_id = models.BigIntegerField()
-    usage_class_id = models.BigIntegerField()
+    feed_id = models.BigIntegerField(null=True)
+    usage_class_id = models.BigIntegerField(null=True)
     currency = models.CharField(max_length=3)
     record_count = models.BigIntegerField()
     quantity = models.DecimalField(**QUANTITY)
@@ -71,7 +75,17 @@ class ChargeFigure(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint(fields=["day", "feed_id", "usage_class_id", "currency"], name="charge_figure_once"),
+            models.UniqueConstraint(
+                fields=["day", "feed_id", "usage_class_id", "currency"],
+                nulls_distinct=False,
+                name="charge_figure_once",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["day"], condition=models.Q(feed_id__isnull=True), name="charge_figure_of_all_feeds"),
+            models.Index(
+                fields=["day"], condition=models.Q(usage_class_id__isnull=True), name="charge_figure_of_all_classes"
+            ),
         ]
 
     def __str__(self) -> str:

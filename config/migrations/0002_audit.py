@@ -14,19 +14,13 @@ CREATE FUNCTION config_audit_kept(value jsonb) RETURNS jsonb LANGUAGE sql IMMUTA
         ELSE value END
 $$;
 
-CREATE FUNCTION config_audit_row(given jsonb, hidden text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden"'::jsonb ELSE config_audit_kept(value) END)
-    FROM jsonb_each(given)
-$$;
-
-CREATE FUNCTION config_audit_difference(it_was jsonb, it_is jsonb, silent text[], hidden text[])
-RETURNS TABLE (before jsonb, after jsonb) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT
-        jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden"' ELSE config_audit_kept(it_was -> key) END),
-        jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN '"hidden, another one"'
-            ELSE config_audit_kept(it_is -> key) END)
-    FROM jsonb_object_keys(it_was || it_is) AS key
-    WHERE it_was -> key IS DISTINCT FROM it_is -> key AND key <> ALL(silent)
+-- What is entered of a row: secrets hidden, long texts cut. Most rows have neither, and are entered as they are.
+CREATE FUNCTION config_audit_row(given jsonb, hidden text[], mark text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN given ?| hidden OR pg_column_size(given) > 1900 THEN (
+        SELECT jsonb_object_agg(key, CASE WHEN key = ANY(hidden) THEN to_jsonb(mark) ELSE config_audit_kept(value) END)
+        FROM jsonb_each(given)
+    ) ELSE given END
 $$;
 
 CREATE FUNCTION config_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -43,7 +37,10 @@ DECLARE
     why text := coalesce(current_setting('sluice.why', true), '');
     request text := coalesce(current_setting('sluice.request', true), '');
     this_transaction bigint := pg_current_xact_id()::text::bigint;
-    told record;
+    it_was jsonb;
+    it_is jsonb;
+    same text[] := '{}';
+    columns text;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
@@ -51,49 +48,58 @@ BEGIN
             VALUES (clock_timestamp(), this_transaction, TG_TABLE_NAME, '', '', '', 'truncate',
                 actor, actor_name, why, source, request);
     ELSIF TG_LEVEL = 'ROW' THEN
+        IF TG_OP <> 'INSERT' THEN
+            it_was := to_jsonb(OLD) - silent;
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+            it_is := to_jsonb(NEW) - silent;
+        END IF;
         IF TG_OP = 'UPDATE' THEN
-            SELECT * INTO told FROM config_audit_difference(to_jsonb(OLD), to_jsonb(NEW), silent, hidden);
-        ELSIF TG_OP = 'INSERT' THEN
-            SELECT NULL::jsonb AS before, config_audit_row(to_jsonb(NEW) - silent, hidden) AS after INTO told;
-        ELSE
-            SELECT config_audit_row(to_jsonb(OLD) - silent, hidden) AS before, NULL::jsonb AS after INTO told;
+            same := ARRAY(SELECT key FROM jsonb_object_keys(it_was) AS key WHERE it_was -> key = it_is -> key);
         END IF;
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
                 before, after, actor_id, actor_name, why, source, request_id)
-            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, the_row ->> key_column, owner,
-                coalesce(the_row ->> owner_column, ''), lower(TG_OP), told.before, told.after,
+            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, coalesce(it_is, it_was) ->> key_column, owner,
+                coalesce(coalesce(it_is, it_was) ->> owner_column, ''), lower(TG_OP),
+                config_audit_row(it_was - same, hidden, 'hidden'),
+                config_audit_row(it_is - same, hidden, 'hidden, another one'),
                 actor, actor_name, why, source, request
-            FROM (SELECT CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END AS the_row) AS the_rows
-            WHERE told.before IS NOT NULL OR told.after IS NOT NULL;
+            WHERE TG_OP <> 'UPDATE' OR it_is - same <> '{}';
     ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
                 after, actor_id, actor_name, why, source, request_id)
             SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, the_row ->> key_column, owner,
-                coalesce(the_row ->> owner_column, ''), 'insert', config_audit_row(the_row - silent, hidden),
+                coalesce(the_row ->> owner_column, ''), 'insert', config_audit_row(the_row - silent, hidden, 'hidden'),
                 actor, actor_name, why, source, request
             FROM (SELECT to_jsonb(new_rows) AS the_row FROM new_rows) AS the_rows;
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
                 before, actor_id, actor_name, why, source, request_id)
             SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, the_row ->> key_column, owner,
-                coalesce(the_row ->> owner_column, ''), 'delete', config_audit_row(the_row - silent, hidden),
+                coalesce(the_row ->> owner_column, ''), 'delete', config_audit_row(the_row - silent, hidden, 'hidden'),
                 actor, actor_name, why, source, request
             FROM (SELECT to_jsonb(old_rows) AS the_row FROM old_rows) AS the_rows;
     ELSE
-        INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
-                before, after, actor_id, actor_name, why, source, request_id)
-            SELECT clock_timestamp(), this_transaction, TG_TABLE_NAME, both_rows.its_key, owner,
-                coalesce(both_rows.it_is ->> owner_column, ''), 'update', changed.before, changed.after,
-                actor, actor_name, why, source, request
-            FROM (
-                SELECT its_key, coalesce(it_was, '{}') AS it_was, coalesce(it_is, '{}') AS it_is
-                FROM (SELECT to_jsonb(old_rows) ->> key_column AS its_key, to_jsonb(old_rows) AS it_was FROM old_rows)
-                    AS before_rows
-                FULL JOIN (SELECT to_jsonb(new_rows) ->> key_column AS its_key, to_jsonb(new_rows) AS it_is
-                    FROM new_rows) AS after_rows USING (its_key)
-            ) AS both_rows
-            CROSS JOIN LATERAL config_audit_difference(it_was, it_is, silent, hidden) AS changed
-            WHERE changed.after IS NOT NULL;
+        -- Compared column by column as the table's own types: as documents it took seven times as long.
+        SELECT string_agg(format('CASE WHEN o.%1$I IS NOT DISTINCT FROM n.%1$I THEN %1$L END', attname), ', ')
+            INTO columns FROM pg_attribute WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped;
+        EXECUTE format(
+            $statement$
+            INSERT INTO config_auditentry (at, transaction_id, table_name, object_id, owner_table, owner_id, operation,
+                    before, after, actor_id, actor_name, why, source, request_id)
+                SELECT clock_timestamp(), $1, $2, its_key, $3, CASE WHEN $3 = '' THEN '' ELSE coalesce(owner_key, '') END, 'update',
+                    config_audit_row(it_was, $5, 'hidden'), config_audit_row(it_is, $5, 'hidden, another one'),
+                    $6, $7, $8, $9, $10
+                FROM (
+                    SELECT coalesce(n.%1$I, o.%1$I)::text AS its_key, n.%2$I::text AS owner_key,
+                        to_jsonb(o) - unchanged AS it_was, to_jsonb(n) - unchanged AS it_is
+                    FROM old_rows AS o FULL JOIN new_rows AS n ON o.%1$I = n.%1$I
+                    CROSS JOIN LATERAL (SELECT $4 || array_remove(ARRAY[%3$s], NULL)::text[] AS unchanged) AS compared
+                ) AS changed
+                WHERE it_is <> '{}' OR it_is IS NULL
+            $statement$,
+            key_column, coalesce(nullif(owner_column, ''), key_column), columns
+        ) USING this_transaction, TG_TABLE_NAME::text, owner, silent, hidden, actor, actor_name, why, source, request;
     END IF;
     RETURN NULL;
 END $$;
@@ -113,8 +119,7 @@ DROP TRIGGER keep_audit_whole ON config_auditentry;
 DROP TRIGGER keep_audit ON config_auditentry;
 DROP FUNCTION config_keep_audit();
 DROP FUNCTION config_audit() CASCADE;
-DROP FUNCTION config_audit_difference(jsonb, jsonb, text[], text[]);
-DROP FUNCTION config_audit_row(jsonb, text[]);
+DROP FUNCTION config_audit_row(jsonb, text[], text);
 DROP FUNCTION config_audit_kept(jsonb);
 """
 

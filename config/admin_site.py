@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 
 # Groups of the list of screens, and their models in the order of the walk. What is not named follows, in Operations.
@@ -14,6 +14,7 @@ GROUPS = {
         "ingestion.Feed",
         "ingestion.UsageImport",
         "ingestion.ImportException",
+        "ingestion.GroupCorrection",
         "ingestion.LeftOutRecord",
         "ingestion.WaitingPart",
         "ingestion.IdempotencyKey",
@@ -64,6 +65,12 @@ GROUPS = {
     ),
 }
 
+# Pages listed below the model that they tell of: what they are called, and the name of their address.
+ALSO = {
+    "ingestion.ImportException": ("Import exceptions by group", "ingestion_importexception_groups"),
+    "rating.RatingException": ("Rating exceptions by group", "rating_ratingexception_groups"),
+}
+
 
 class SluiceAdminSite(admin.AdminSite):
     site_header = "Sluice"
@@ -80,7 +87,7 @@ class SluiceAdminSite(admin.AdminSite):
         models = {model["model"]._meta.label: model for app in apps.values() for model in app["models"]}
         groups = []
         for name, labels in GROUPS.items():
-            listed = [models.pop(label) for label in labels if label in models]
+            listed = [one for label in labels if label in models for one in _with_pages(label, models.pop(label))]
             if name == "Operations":
                 listed += sorted(models.values(), key=lambda model: str(model["name"]))
             if listed:
@@ -99,10 +106,13 @@ class SluiceAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[Any]:
         """The pages that belong to no list, beside those of Django."""
+        from config.fixing import record_pages, usage_pages
         from config.personal import time_zones
         from config.tracing import pages
 
-        own = [path("time-zone/", self.admin_view(time_zones.time_zone_view), name="time_zone"), *pages.urls(self)]
+        own = [path("time-zone/", self.admin_view(time_zones.time_zone_view), name="time_zone")]
+        for more in (pages, record_pages, usage_pages):
+            own += more.urls(self)
         return [*own, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
@@ -111,3 +121,12 @@ class SluiceAdminSite(admin.AdminSite):
         days = panels.span_asked(request.GET.get("days"))
         shown = panels.panels(request.user, days=days, now=timezone.now())
         return super().index(request, {**shown, **(extra_context or {})})
+
+
+def _with_pages(label: str, model: dict[str, Any]) -> list[dict[str, Any]]:
+    """A model as the list of screens takes it, and the page that tells of it otherwise."""
+    if label not in ALSO:
+        return [model]
+    name, address = ALSO[label]
+    page = {"name": name, "object_name": address, "admin_url": reverse(f"admin:{address}"), "add_url": None}
+    return [model, {**page, "view_only": True, "perms": model["perms"], "model": model["model"]}]

@@ -27,18 +27,31 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
     def ready(self) -> None:
         super().ready()
         from config.admin import put_on_site
+        from config.auditing import screens
+        from config.dashboard.benches import IMPORT_VALUES, RATING_VALUES
+        from config.exporting.screens import send_to_background
+        from config.fixing import record_pages, usage_pages
         from config.personal.time_zones import remember_time_zone
         from config.previewing import price_udrs
         from config.tracing import trace_udr
+        from config.tracing.afterwards import billed_steps, charged_of_batches
         from ingestion.selectors import granted_feeds
-        from mediation.admin import previews
+        from ingestion.services import attempts, steps
+        from mediation.admin import export, kit, previews, workbench
         from mediation.services import seeing
         from rating.services import billing, explaining
 
         user_logged_in.connect(remember_time_zone)
+        kit.HISTORIES[:] = [(screens.MAY_READ, screens.history_page)]
         put_on_site()  # now that the packages have registered their own screens, which ours replace
         seeing.GRANTED[:] = [granted_feeds]
+        export.IN_BACKGROUND[:] = [send_to_background]
         previews.PRICING[:] = [price_udrs]
+        workbench.IMPORT_BENCH.values, workbench.RATING_BENCH.values = IMPORT_VALUES, RATING_VALUES
+        workbench.IMPORT_BENCH.actions.insert(0, record_pages.actions)
+        workbench.RATING_BENCH.actions.insert(0, usage_pages.actions)
         explaining.TRACERS[:] = [trace_udr]
+        attempts.CHARGED[:] = [charged_of_batches]
+        steps.AFTERWARDS[:] = [billed_steps]
         if settings.TAX_ENGINE:
             billing.TAX_ENGINES[:] = [import_string(settings.TAX_ENGINE)()]

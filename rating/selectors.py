@@ -267,12 +267,16 @@ def open_rating_exceptions(
     assigned_to: int | None = None,
     before: datetime | None = None,
 ) -> QuerySet[RatingException]:
-    """Open exceptions of the feeds that somebody sees (None: of all). before: only those that came before then."""
+    """Open exceptions of the feeds that somebody sees (None: of all). before: only those that came before then.
+
+    assigned_to: the number of a person, 0 is nobody.
+    """
     asked = {
         "feed_id": feed,
         "cause": cause or None,
         "usage_class": usage_class,
-        "assigned_to": assigned_to,
+        "assigned_to": assigned_to or None,
+        "assigned_to__isnull": True if assigned_to == 0 else None,
         "created_at__lt": before,
         "feed_id__in": feeds,
     }

@@ -107,7 +107,7 @@ def groups_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespon
             workbench.choice(request, "feed", "feed", {str(pk): name for pk, name in feeds.items()}),
             workbench.choice(request, "cause", "cause", CAUSES),
             workbench.choice(request, "class", "usage class", class_choices),
-            workbench.choice(request, "assigned", "assigned to", {"me": "me"}),
+            workbench.choice(request, "assigned", "assigned to", {"me": "me", "nobody": "nobody"}),
             workbench.choice(request, "age", "age", AGES),
         ],
         empty="Nothing stands uncharged. UDRs that find no payer, plan or rate are gathered here by what is missing.",
@@ -126,7 +126,7 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
         "feed": _number(asked.get("feed", "")),
         "cause": asked.get("cause", ""),
         "usage_class": _number(asked.get("class", "")),
-        "assigned_to": kit.person(request).pk if asked.get("assigned") == "me" else None,
+        "assigned_to": {"me": kit.person(request).pk, "nobody": 0}.get(asked.get("assigned", "")),
         "before": timezone.now() - timedelta(days=int(age)) if age in AGES else None,
     }
 

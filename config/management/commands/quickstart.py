@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import os
 import secrets
 import signal
 import socket
@@ -39,6 +40,8 @@ class Command(BaseCommand):
         asked_to_end: list[bool] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: asked_to_end.append(True))
+        # A line for each request would stand between the tables; what goes wrong is still said.
+        os.environ.setdefault("SLUICE_LOG_LEVEL", "WARNING")
         self._say("Preparing the database …")
         with Supervisor(port=port or _free_port()) as supervisor:
             samples.load_configuration(now=timezone.now())

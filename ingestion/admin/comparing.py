@@ -83,11 +83,12 @@ def compare_page(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespo
         except UnableToCompare as refusal:
             context["refusal"] = refusal
         else:
-            context |= {"comparison": _told(comparison), **answers}
+            context |= {"comparison": told_comparison(comparison), **answers}
     return TemplateResponse(request, "admin/ingestion/usageimport/comparison.html", context)
 
 
-def _told(comparison: Comparison) -> dict[str, Any]:
+def told_comparison(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as its template takes it."""
     return {
         "record_count": marks.number(comparison.record_count),
         "is_cut": comparison.is_cut,
@@ -99,7 +100,7 @@ def _told(comparison: Comparison) -> dict[str, Any]:
         "fields": [(name, marks.number(count)) for name, count in comparison.fields],
         "changes": [
             {
-                "number": marks.number(change.number),
+                "number": change.number,
                 "before": marks.badge(change.before),
                 "before_reason": change.before_reason,
                 "after": marks.badge(change.after),

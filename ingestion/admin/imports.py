@@ -1,11 +1,13 @@
 """Screens of the import history: a list, and a page for each import that follows its progress."""
 
+import io
 from functools import partial
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -14,21 +16,36 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from ingestion import selectors, services
+from ingestion.admin.attempts import attempts_page, told_attempts, told_steps
 from ingestion.admin.comparing import address_for, compare_page
+from ingestion.admin.progress import progress_of
 from ingestion.models import IdempotencyKey, ImportBody, ImportChunk, UsageImport
+from ingestion.services.attempts import attempts_of
+from ingestion.services.beginnings import beginning_of
+from ingestion.services.steps import steps_of
 from mediation import services as mediation
 from mediation.admin import filters, kit, marks
-from mediation.models import ProfileVersion, UdrBatch
+from mediation.models import ProfileVersion
 
 Status = UsageImport.Status
-AT_REST = (Status.COMPLETED, Status.FAILED, Status.ERRORED)
+MOST_CHUNKS = 100
+MOST_CHARS = 5_000  # of the names of columns
+# Files are handed out as what their name says only where no browser would run them.
+PLAIN_TYPES = {
+    ".csv": "text/csv",
+    ".gz": "application/gzip",
+    ".json": "application/json",
+    ".txt": "text/plain",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".zip": "application/zip",
+}
 
 
 class ChunkInline(kit.ReadOnlyInline):
     model = ImportChunk
     show_change_link = False
     ordering = ("-attempt", "number")
-    verbose_name_plural = "chunks of every attempt, newest attempt first"
+    verbose_name_plural = f"chunks, the newest {MOST_CHUNKS}"
     fields: ClassVar[Any] = (
         "attempt",
         kit.status_badge(),
@@ -42,6 +59,15 @@ class ChunkInline(kit.ReadOnlyInline):
         "batch",
         "error",
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ImportChunk]:
+        """The newest of one import: a file of a hundred million records has thousands."""
+        chunks = super().get_queryset(request)
+        pk = request.resolver_match.kwargs.get("object_id", "") if request.resolver_match else ""
+        if not pk.isdecimal():
+            return chunks.none()
+        newest = chunks.filter(usage_import=pk).order_by("-attempt", "-number").values("pk")[:MOST_CHUNKS]
+        return chunks.filter(pk__in=newest)
 
     @admin.display(description="UDR batch")
     def batch(self, chunk: Any) -> Any:
@@ -78,12 +104,13 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     fields: ClassVar[Any] = (
         ("feed_link", "profile_link"),
         ("source", "received_by"),
-        "tracking_id",
+        ("tracking_id", "idempotency_key"),
         "file_name",
         ("byte_size_text", "content_hash"),
         (kit.moment("received_at"), kit.moment("started_at"), kit.moment("ended_at")),
         ("attempt", "plan_attempts"),
-        "header",
+        "header_text",
+        "file_fields_text",
     )
 
     has_reprocess_permission = kit.permission("reprocess")
@@ -92,6 +119,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("compare/", wrap(partial(compare_page, self)), name="ingestion_usageimport_compare"),
+            path("<int:pk>/attempts/", wrap(partial(attempts_page, self)), name="ingestion_usageimport_attempts"),
             path("<int:pk>/progress.json", wrap(self.progress_view), name="ingestion_usageimport_progress"),
             path("<int:pk>/payload", wrap(self.payload_view), name="ingestion_usageimport_payload"),
             *super().get_urls(),
@@ -136,6 +164,20 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         version = usage_import.profile_version
         return marks.row_link(version, "mediation_profileversion", version.pk)
 
+    @admin.display(description="Idempotency-Key")
+    def idempotency_key(self, usage_import: UsageImport) -> Any:
+        key = IdempotencyKey.objects.filter(usage_import=usage_import).values_list("key", flat=True).first()
+        return marks.NOTHING if key is None else marks.raw(key)
+
+    @admin.display(description="columns named by the file")
+    def header_text(self, usage_import: UsageImport) -> Any:
+        header = usage_import.header
+        return ", ".join(map(str, header))[:MOST_CHARS] if isinstance(header, list) else marks.pretty_json(header)
+
+    @admin.display(description="said by its header and trailer")
+    def file_fields_text(self, usage_import: UsageImport) -> Any:
+        return marks.pretty_json(usage_import.file_fields or None)
+
     @admin.display(description="bytes")
     def byte_size_text(self, usage_import: UsageImport) -> str:
         return marks.number(usage_import.byte_size)
@@ -172,6 +214,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
             ("Charges", marks.list_url("rating_charge", import_id=target.pk)),
             ("Rating exceptions", marks.list_url("rating_ratingexception", import_id=target.pk)),
             ("Left out", marks.list_url("ingestion_leftoutrecord", usage_import=target.pk)),
+            ("Audit history", reverse("admin:ingestion_usageimport_history", args=[target.pk])),
             ("Compare with another version", address_for(usage_import=target.pk)),
             ("Download the original", reverse("admin:ingestion_usageimport_payload", args=[target.pk])),
         ]
@@ -181,10 +224,17 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     ) -> HttpResponse:
         usage_import = selectors.history().filter(pk=object_id).first() if object_id.isdecimal() else None
         context = extra_context or {}
-        if usage_import:
+        if usage_import and self.has_view_permission(request, usage_import):
             address = reverse("admin:ingestion_usageimport_progress", args=[usage_import.pk])
-            context |= {"progress": progress_of(usage_import), "progress_url": address}
-            context["attempts"] = attempts_of(usage_import)
+            attempts = attempts_of(usage_import)
+            steps = steps_of(usage_import=usage_import, attempts=attempts, by=kit.person(request))
+            context |= {
+                "progress": progress_of(usage_import),
+                "progress_url": address,
+                "attempts": told_attempts(attempts),
+                "steps": told_steps(steps),
+                "beginning": beginning_of(usage_import),
+            }
         return super().change_view(request, object_id, form_url, context)
 
     def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
@@ -198,16 +248,17 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         usage_import = get_object_or_404(self.get_queryset(request), pk=pk)
-        name = usage_import.file_name.rsplit("/", 1)[-1] or f"{usage_import.tracking_id}.txt"
         if usage_import.payload:
+            name = usage_import.file_name.rsplit("/", 1)[-1] or f"{usage_import.tracking_id}.txt"
             try:
                 stream = usage_import.payload.open("rb")
             except FileNotFoundError as lost:
                 raise Http404("The original is not in the file storage any more.") from lost
-            return FileResponse(stream, as_attachment=True, filename=name, content_type="application/octet-stream")
-        body = get_object_or_404(ImportBody, pk=usage_import.pk)
-        headers = {"Content-Disposition": f'attachment; filename="{usage_import.tracking_id}.json"'}
-        return HttpResponse(bytes(body.content), content_type="application/octet-stream", headers=headers)
+        else:
+            name = f"{usage_import.tracking_id}.json"
+            stream = io.BytesIO(get_object_or_404(ImportBody, pk=pk).content)
+        kind = PLAIN_TYPES.get(PurePath(name).suffix.lower(), "application/octet-stream")
+        return FileResponse(stream, as_attachment=True, filename=name, content_type=kind)
 
 
 def told_of_reprocessing(imports: QuerySet[UsageImport]) -> list[str]:
@@ -228,81 +279,6 @@ def not_rated(usage_import: Any) -> Any:
     """How many of its UDRs stand uncharged, as a badge that leads to them; a row of `selectors.history`."""
     still_open = {"import_id": usage_import.pk, "status__exact": "open"}
     return marks.alarm(usage_import.rating_exception_count, "rating_ratingexception", **still_open)
-
-
-def progress_of(usage_import: Any) -> dict[str, Any]:
-    """What the progress panel shows, on the page and in its updates; a row of `selectors.history`."""
-    counts = marks.outcomes(usage_import)
-    addresses = {
-        "imported": marks.list_url("mediation_udr", import_id=usage_import.pk),
-        "exceptions": marks.list_url("ingestion_importexception", usage_import=usage_import.pk),
-        "skipped": marks.list_url("ingestion_leftoutrecord", usage_import=usage_import.pk, outcome__exact="skipped"),
-        "duplicates": marks.list_url(
-            "ingestion_leftoutrecord", usage_import=usage_import.pk, outcome__exact="duplicate"
-        ),
-    }
-    return {
-        "badge": marks.badge(usage_import.status, usage_import.get_status_display()),
-        "at_rest": usage_import.status in AT_REST,
-        "bar": marks.outcome_bar(counts),
-        "record_count": marks.number(usage_import.record_count),
-        "beside": [
-            (
-                "repaired",
-                marks.number(usage_import.repaired_count),
-                marks.list_url("mediation_udr", import_id=usage_import.pk, repairs__isnull=0),
-            ),
-            (
-                "rated",
-                marks.number(usage_import.rated_count),
-                marks.list_url("rating_charge", import_id=usage_import.pk),
-            ),
-            (
-                "rating exceptions",
-                marks.number(usage_import.rating_exception_count),
-                marks.list_url("rating_ratingexception", import_id=usage_import.pk, status__exact="open"),
-            ),
-        ],
-        "counts": [(name, marks.number(count), addresses.get(name)) for name, count in counts.items()],
-        "error": usage_import.error,
-        "earlier": earlier_of(usage_import),
-    }
-
-
-def counting_attempt(usage_import: UsageImport) -> int:
-    """The attempt whose UDRs count: a newer one takes its place only when it is complete."""
-    if usage_import.attempt == 1 or usage_import.status == Status.COMPLETED:
-        return usage_import.attempt
-    in_force = (UdrBatch.Status.MEDIATED, UdrBatch.Status.RATED, UdrBatch.Status.ERRORED)
-    batches = UdrBatch.objects.filter(import_id=usage_import.pk, status__in=in_force)
-    chunks = ImportChunk.objects.filter(usage_import=usage_import, batch_id__in=batches.values("pk"))
-    return chunks.aggregate(newest=Max("attempt"))["newest"] or usage_import.attempt
-
-
-def attempts_of(usage_import: UsageImport) -> list[Any]:
-    chunks = ImportChunk.objects.filter(usage_import=usage_import).values("attempt").order_by("-attempt")
-    counting = counting_attempt(usage_import)
-    sums = chunks.annotate(
-        chunks=Count("pk"),
-        imported=Sum("imported_count"),
-        repaired=Sum("repaired_count"),
-        exceptions=Sum("exception_count"),
-        skipped=Sum("skipped_count"),
-        duplicates=Sum("duplicate_count"),
-        last_ended_at=Max("ended_at"),
-    )
-    return [{**attempt, "counts": attempt["attempt"] == counting} for attempt in sums]
-
-
-def earlier_of(usage_import: UsageImport) -> dict[str, Any] | None:
-    """The earlier attempt that counts while a newer one is not complete, with its counts in words."""
-    if usage_import.attempt == 1 or usage_import.status == Status.COMPLETED:
-        return None
-    counting = [one for one in attempts_of(usage_import) if one["counts"] and one["attempt"] < usage_import.attempt]
-    if not counting:
-        return None
-    said = ", ".join(f"{counting[0][name]:,} {name}" for name in marks.OUTCOMES if counting[0].get(name))
-    return {"attempt": counting[0]["attempt"], "newer": usage_import.attempt, "said": said}
 
 
 @admin.register(IdempotencyKey)

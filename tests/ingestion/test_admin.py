@@ -130,7 +130,7 @@ def test_while_it_is_read_again_the_attempt_before_counts_and_the_page_says_so(f
     work()
     page = admin_client.get(url).content.decode()
     assert "still counts" not in page
-    assert "<td>2 (counts)</td>" in page
+    assert '<th scope="row">2 <strong>counts</strong></th>' in page
 
 
 def test_trying_errored_work_again_says_when_there_is_none(feed, admin_client):

@@ -1,0 +1,44 @@
+"""The beginning of what came, as text: enough to recognise a file or a request, and never more."""
+
+from dataclasses import dataclass
+
+from django.db.models.functions import Substr
+
+from ingestion import store
+from ingestion.models import ImportBody, UsageImport
+
+MOST_BYTES = 8_192
+MOST_LINES = 20
+MOST_CHARS = 400  # of a line
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first lines; is_cut: there is more; said: why there are none, or of what they are."""
+
+    lines: tuple[str, ...]
+    is_cut: bool
+    said: str = ""
+
+
+def beginning_of(usage_import: UsageImport) -> Beginning:
+    """The first lines of a file, unpacked where it came packed, or of the body of a request."""
+    try:
+        start = _start(usage_import)
+    except (FileNotFoundError, ImportBody.DoesNotExist):
+        return Beginning((), False, "The original is not in the file storage any more.")
+    if b"\0" in start:
+        return Beginning((), True, "It is not text. Download it to look into it.")
+    lines = start.decode(errors="replace").splitlines()
+    if len(start) == MOST_BYTES and len(lines) > 1:
+        lines.pop()  # cut somewhere
+    shown = tuple(f"{line[:MOST_CHARS]}…" if len(line) > MOST_CHARS else line for line in lines[:MOST_LINES])
+    said = "As it was unpacked." if usage_import.unpacked else ""
+    return Beginning(shown, len(start) == MOST_BYTES or len(lines) > MOST_LINES, said)
+
+
+def _start(usage_import: UsageImport) -> bytes:
+    if usage_import.payload:
+        return store.payload_start(usage_import, MOST_BYTES)
+    bodies = ImportBody.objects.annotate(start=Substr("content", 1, MOST_BYTES)).defer("content")
+    return bytes(bodies.get(pk=usage_import.pk).start)

@@ -313,6 +313,34 @@ def marked(text: str, span: tuple[int, int] | None, limit: int | None = None) ->
     )
 
 
+def difference(before: str | None, after: str | None, around: int = 80) -> tuple[SafeString, SafeString]:
+    """Two texts with what differs marked in each; of long ones, what stands around it. None is shown as nothing."""
+    was, now = before or "", after or ""
+    most = min(len(was), len(now))
+    head = next((place for place in range(most) if was[place] != now[place]), most)
+    rest = most - head
+    tail = next((place for place in range(rest) if was[-1 - place] != now[-1 - place]), rest)
+    return _differing(was, head, tail, around, "del", before is None), _differing(
+        now, head, tail, around, "ins", after is None
+    )
+
+
+def _differing(text: str, head: int, tail: int, around: int, tag: str, is_none: bool) -> SafeString:
+    if is_none:
+        return format_html('<span class="quiet">{}</span>', "no value")
+    end = len(text) - tail
+    middle, mark = visible(text[head:end][:400]), tag
+    start, stop = max(head - around, 0), min(end + around, len(text))
+    return format_html(
+        '<code class="raw raw-line">{}{}{}{}{}</code>',
+        "…" if start else "",
+        visible(text[start:head]),
+        format_html("<{}>{}</{}>", mark, middle, mark) if middle else "",
+        visible(text[end:stop]),
+        "…" if stop < len(text) else "",
+    )
+
+
 def visible(text: str) -> str:
     """The text with control characters that can be seen."""
     return text.translate({code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n"})

@@ -1,0 +1,219 @@
+"""Screens of corrections by a rule: their list, the page that follows one at work, and its undoing."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from ingestion import services
+from ingestion.admin.groups import group_url, words_of
+from ingestion.models import GroupCorrection
+from ingestion.selectors import Group
+from mediation.admin import filters, kit, marks, workbench
+
+Status = GroupCorrection.Status
+AT_WORK = (Status.WAITING, Status.RUNNING)
+MOST_PAIRS = 5
+PROGRESS = "admin/workbench/progress.html"
+
+
+def rule_words(rule: dict[str, Any]) -> SafeString:
+    """A rule as a sentence."""
+    where = "the whole record" if rule.get("raw") else rule.get("field", "")
+    match rule.get("kind"):
+        case "set":
+            return format_html("Set <strong>{}</strong> to {}.", where, _text(rule.get("text")))
+        case "map":
+            pairs = list(rule.get("values", {}).items())
+            told = format_html_join(", ", "{} becomes {}", ((_text(a), _text(b)) for a, b in pairs[:MOST_PAIRS]))
+            rest = f" and {len(pairs) - MOST_PAIRS} more" if len(pairs) > MOST_PAIRS else ""
+            return format_html("In <strong>{}</strong>, {}{}.", where, told, rest)
+        case "substitute":
+            made = _text(rule.get("replacement"))
+            return format_html(
+                "In <strong>{}</strong>, replace what matches <code>{}</code> by {}.", where, rule.get("pattern"), made
+            )
+        case _:
+            return format_html("Set <strong>{}</strong> to <code>{}</code>.", where, rule.get("expression", ""))
+
+
+def _text(text: Any) -> SafeString:
+    return format_html("“{}”", workbench.cut(str(text))) if text not in (None, "") else format_html("{}", "nothing")
+
+
+def group_of_correction(correction: GroupCorrection) -> Group:
+    return Group(correction.feed_id, correction.code, correction.field, correction.value)
+
+
+@admin.register(GroupCorrection)
+class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
+    change_form_template = "admin/ingestion/groupcorrection/change_form.html"
+    list_display = (
+        "rule_text",
+        kit.status_badge(),
+        "group_text",
+        "feed",
+        kit.count("record_count", "records"),
+        kit.count("resolved_count", "resolved"),
+        kit.count("still_count", "still exceptions"),
+        "created_by",
+        kit.moment("created_at", "asked for"),
+    )
+    list_filter = ("status", ("feed", filters.FeedFilter), ("created_at", filters.DayRangeFilter))
+    list_select_related = ("feed", "created_by")
+    export_also = {"feed": "feed__name", "created_by": "created_by__username"}
+    empty_text = (
+        "No correction by a rule yet. Open a group of exceptions and correct all of it at once: each such correction "
+        "is listed here, with what became of its records, and can be undone until the first of them is rated."
+    )
+    fieldsets: ClassVar[Any] = (
+        (None, {"fields": ("rule_sentence", "group_link", "reason")}),
+        (
+            "Who and when",
+            {
+                "fields": (
+                    ("created_by", kit.moment("created_at", "asked for")),
+                    (kit.moment("started_at"), kit.moment("ended_at")),
+                    ("undone_by", kit.moment("undone_at")),
+                )
+            },
+        ),
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/progress.json", wrap(self.progress_view), name="ingestion_groupcorrection_progress"),
+            path("<int:pk>/undo/", wrap(self.undo_view), name="ingestion_groupcorrection_undo"),
+            *super().get_urls(),
+        ]
+
+    def has_undo_permission(self, request: HttpRequest) -> bool:
+        return kit.person(request).has_perm("ingestion.correct_importexception")
+
+    @admin.display(description="rule")
+    def rule_text(self, correction: GroupCorrection) -> Any:
+        return format_html('<span class="clipped rule-words">{}</span>', rule_words(correction.rule))
+
+    @admin.display(description="rule")
+    def rule_sentence(self, correction: GroupCorrection) -> Any:
+        return rule_words(correction.rule)
+
+    @admin.display(description="group")
+    def group_text(self, correction: GroupCorrection) -> Any:
+        return marks.clipped(words_of(group_of_correction(correction)))
+
+    @admin.display(description="group")
+    def group_link(self, correction: GroupCorrection) -> Any:
+        group = group_of_correction(correction)
+        return format_html("{} of {}", marks.link(words_of(group), group_url(group)), correction.feed)
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        links = [("The group", group_url(group_of_correction(target)))]
+        if self.has_undo_permission(request) and services.can_undo(target):
+            links.append(("Undo…", reverse("admin:ingestion_groupcorrection_undo", args=[target.pk])))
+        return links
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        found = self.get_queryset(request).filter(pk=object_id).first() if object_id.isdecimal() else None
+        context = extra_context or {}
+        if found:
+            address = reverse("admin:ingestion_groupcorrection_progress", args=[found.pk])
+            context |= {"progress": progress_of(found), "progress_url": address}
+        return super().change_view(request, object_id, form_url, context)
+
+    def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        progress = progress_of(get_object_or_404(self.get_queryset(request), pk=pk))
+        return workbench.progress_answer(PROGRESS, progress, is_at_rest=progress["at_rest"])
+
+    def undo_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_undo_permission(request):
+            raise PermissionDenied
+        correction = get_object_or_404(self.get_queryset(request).select_related("feed"), pk=pk)
+        form, refusal = workbench.ConfirmForm(request.POST or None), ""
+        if request.method == "POST":
+            try:
+                undone = services.undo_correction(correction=correction, by=kit.person(request), now=timezone.now())
+            except services.UnableToUndo as fault:
+                refusal = str(fault)
+            else:
+                self.message_user(request, self._undone(undone))
+                return HttpResponseRedirect(self.object_url(pk))
+        return workbench.ask_page(
+            self,
+            request,
+            form,
+            title="Undo",
+            button="Undo the correction",
+            lines=undo_lines(correction),
+            cancel_url=self.object_url(pk),
+            crumbs=[(f"Correction {correction.pk}", self.object_url(pk))],
+            refusal=refusal,
+        )
+
+    def _undone(self, correction: GroupCorrection) -> SafeString:
+        link = marks.link("See the group", group_url(group_of_correction(correction)))
+        count = kit.counted(correction.resolved_count, "record")
+        return format_html(
+            "The correction is undone: {} open again as before. {}.",
+            f"{count} are" if correction.resolved_count != 1 else f"{count} is",
+            link,
+        )
+
+
+def undo_lines(correction: GroupCorrection) -> list[Any]:
+    """What undoing does, in sentences."""
+    return [
+        format_html("The rule was: {}", rule_words(correction.rule)),
+        f"{kit.counted(correction.resolved_count, 'record')} of {correction.feed} that became UDRs, were skipped or "
+        "proved duplicates will be open exceptions again, and their UDRs leave.",
+        f"The corrections of {kit.counted(correction.corrected_count, 'record')} are withdrawn; they stay in sight.",
+        "As soon as the first of the UDRs is rated, a correction cannot be undone any more.",
+    ]
+
+
+def progress_of(correction: GroupCorrection) -> dict[str, Any]:
+    """What the progress panel shows, on the page and in its updates."""
+    waiting = max(correction.record_count - correction.done_count, 0)
+    parts = (
+        ("imported", "resolved", correction.resolved_count),
+        ("exceptions", "still exceptions", correction.still_count),
+        ("skipped", "unchanged by the rule", correction.unchanged_count),
+        ("duplicates", "passed over", correction.passed_count),
+        ("waiting", "waiting", waiting),
+    )
+    group = group_of_correction(correction)
+    still = group_url(group)
+    resolved = marks.list_url(
+        "ingestion_importexception", revisions__correction=correction.pk, status__exact="resolved"
+    )
+    return {
+        "at_rest": correction.status not in AT_WORK,
+        "badge": marks.badge(correction.status, correction.get_status_display()),
+        "words": format_html(
+            "<strong>{}</strong> of {} decided",
+            marks.number(correction.done_count),
+            kit.counted(correction.record_count, "record"),
+        ),
+        "bar": workbench.bar(parts),
+        "counts": [
+            ("corrected", marks.number(correction.corrected_count), ""),
+            ("resolved", marks.number(correction.resolved_count), resolved),
+            ("still exceptions", marks.number(correction.still_count), still),
+            ("unchanged by the rule", marks.number(correction.unchanged_count), still),
+            ("passed over", marks.number(correction.passed_count), ""),
+            ("waiting", marks.number(waiting), ""),
+        ],
+        "error": correction.error,
+    }

@@ -1,0 +1,373 @@
+"""The workbench of import exceptions: all groups, one group with its records, and what is done with all of a group."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Max, Min, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.html import format_html
+
+from ingestion import selectors, services
+from ingestion.models import Feed, ImportException
+from ingestion.selectors import Group
+from mediation import services as mediation
+from mediation.admin import kit, marks, workbench
+from mediation.admin.meanings import meaning_of
+from mediation.admin.workbench import IMPORT_BENCH, Action, url_of
+from mediation.core.codes import Code
+
+RAW_SHOWN = 240
+NO_VALUE = "no value"
+AGES = {"1": "a day and older", "7": "a week and older", "30": "30 days and older"}
+GROUPS = "ingestion_importexception_groups"
+GROUP = "ingestion_importexception_group"
+
+
+def group_url(group: Group, name: str = GROUP, *args: Any) -> str:
+    """The address of a group's page, or of another page about the group."""
+    return url_of(name, *args, feed=group.feed_id, code=group.code, field=group.field, value=group.value)
+
+
+def group_of(exception: ImportException) -> Group:
+    return Group(exception.feed_id, exception.code, exception.field, exception.value)
+
+
+def asked_group(request: HttpRequest) -> tuple[Group, Feed]:
+    """The group that the address names, and its feed; 404 where there is no such feed for this person."""
+    asked = request.GET
+    number = asked.get("feed", "")
+    feeds = mediation.seen(Feed.objects.select_related("profile"), kit.person(request), "pk")
+    feed = feeds.filter(pk=number).first() if number.isdecimal() and len(number) < 18 else None
+    if feed is None or not asked.get("code") or any("\0" in text for text in asked.values()):
+        raise Http404("There is no such group.")
+    return Group(feed.pk, asked["code"], asked.get("field", ""), asked.get("value", "")), feed
+
+
+def words_of(group: Group) -> str:
+    """A group in a few words, for headings and links."""
+    where = f" in {group.field}" if group.field else ""
+    return f"{named(group.code)}{where}" + (f": “{group.value}”" if group.value else "")
+
+
+def named(code: str) -> str:
+    return code.replace("_", " ")
+
+
+def crumbs(group: Group | None = None) -> list[tuple[str, str]]:
+    """The way back from a page of the workbench."""
+    way = [("By group", url_of(GROUPS))]
+    return way if group is None else [*way, (words_of(group), group_url(group))]
+
+
+# All groups
+
+
+def groups_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpResponse:
+    """The table of groups of open exceptions, the largest first."""
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    feeds = feed_names(kit.person(request))
+    found = selectors.exception_groups(feeds=mediation.feeds_seen(kit.person(request)), **_asked(request))
+    return workbench.groups_page(
+        model_admin,
+        request,
+        title="Exceptions by group",
+        lead="Records that failed for the same reason in the same field with the same text: mend one group, and all of "
+        "its records go through. Open exceptions only.",
+        columns=("why", "feed", "offending value"),
+        rows=_rows(found.groups, feeds),
+        more=found.more_count,
+        choices=[
+            workbench.choice(request, "feed", "feed", {str(pk): name for pk, name in feeds.items()}),
+            workbench.choice(request, "code", "code", {code.value: named(code.value) for code in Code}),
+            workbench.choice(request, "assigned", "assigned to", {"me": "me", "nobody": "nobody"}),
+            workbench.choice(request, "age", "age", AGES),
+        ],
+        empty="No open exceptions. Records that cannot become a UDR are gathered here by what is wrong with them, so "
+        "that one correction clears them all.",
+        links=[
+            Action("One by one", marks.list_url("ingestion_importexception", status__exact="open")),
+            Action("Corrections by rule", marks.list_url("ingestion_groupcorrection")),
+        ],
+    )
+
+
+def feed_names(by: User) -> dict[int, str]:
+    return dict(mediation.seen(Feed.objects.order_by("name"), by, "pk").values_list("pk", "name"))
+
+
+def _asked(request: HttpRequest) -> dict[str, Any]:
+    """The filters of the address as the selector takes them; what is not understood filters nothing out."""
+    asked = request.GET
+    number, age = asked.get("feed", ""), asked.get("age", "")
+    assigned = {"me": kit.person(request).pk, "nobody": 0}.get(asked.get("assigned", ""))
+    return {
+        "feed": int(number) if number.isdecimal() and len(number) < 18 else None,
+        "code": asked.get("code") or None,
+        "assigned_to": assigned,
+        "before": timezone.now() - timedelta(days=int(age)) if age in AGES else None,
+    }
+
+
+def _rows(groups: Sequence[Any], feeds: dict[int, str]) -> list[workbench.GroupRow]:
+    values = _values([(counted.group.feed_id, counted.count) for counted in groups])
+    return [
+        workbench.GroupRow(
+            url=group_url(counted.group),
+            cells=(
+                _why(counted.group),
+                marks.clipped(feeds.get(counted.group.feed_id, str(counted.group.feed_id))),
+                value_shown(counted.group),
+            ),
+            count=counted.count,
+            first_at=counted.first_created_at,
+            last_at=counted.last_created_at,
+            value=value,
+            assigned=getattr(counted, "assigned", ""),
+        )
+        for counted, value in zip(groups, values, strict=True)
+    ]
+
+
+def _values(counts: Sequence[tuple[int, int]]) -> Sequence[str]:
+    """What groups may be worth, of each its feed and how many records it has."""
+    return IMPORT_BENCH.values.of_groups(counts) if IMPORT_BENCH.values and counts else [""] * len(counts)
+
+
+def _why(group: Group) -> str:
+    return f"{named(group.code)} in {group.field}" if group.field else named(group.code)
+
+
+def value_shown(group: Group) -> Any:
+    if not group.value:
+        return format_html('<span class="quiet">{}</span>', NO_VALUE)
+    return format_html('<span class="value value-cell">{}</span>', workbench.visible(group.value))
+
+
+# One group
+
+
+def group_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpResponse:
+    """What a group is, how large it is, what can be done with it, and its records."""
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    group, feed = asked_group(request)
+    rows = selectors.exceptions_of_group(group)
+    pages = workbench.page_by_key(request, rows.select_related("usage_import"))
+    context = {
+        "words": _told(group, feed),
+        "meaning": meaning_of(group.code),
+        "facts": _facts(rows, group),
+        "actions": actions_for(model_admin, request, group) if pages.rows else [],
+        "panels": [panel(request, group) for panel in IMPORT_BENCH.panels],
+        "pages": pages,
+        "records": [_record(exception) for exception in pages.rows],
+        "shows_rest": bool(pages.before_url or pages.after_url),
+    }
+    return workbench.page(
+        model_admin,
+        request,
+        "admin/ingestion/importexception/group.html",
+        title=words_of(group),
+        crumbs=crumbs(),
+        context=context,
+    )
+
+
+def _told(group: Group, feed: Feed) -> Any:
+    """What the group is, as one sentence."""
+    link = marks.row_link(feed.name, "ingestion_feed", feed.pk)
+    means = meaning_of(group.code)[0]
+    if not group.field:
+        return format_html("Each of these records of {} {}.", link, means)
+    said = format_html(", which reads {}", value_shown(group)) if group.value else ""
+    return format_html(
+        "Each of these records of {} {}; the field is <strong>{}</strong>{}.", link, means, group.field, said
+    )
+
+
+def _facts(rows: QuerySet[ImportException], group: Group) -> list[tuple[str, Any]]:
+    counted = rows.order_by().aggregate(count=Count("pk"), first=Min("created_at"), last=Max("created_at"))
+    of_feed = ImportException.objects.filter(feed_id=group.feed_id, status=ImportException.Status.OPEN).count()
+    share = f"{100 * counted['count'] / of_feed:.0f} % of {of_feed:,}" if of_feed else marks.NOTHING
+    facts = [
+        ("open records", marks.number(counted["count"])),
+        ("of the feed's open exceptions", share),
+        ("first seen", marks.moment(counted["first"])),
+        ("last seen", marks.moment(counted["last"])),
+    ]
+    value = _values([(group.feed_id, counted["count"])])[0] if counted["count"] else ""
+    return [*facts, ("value at risk, estimated", value)] if value else facts
+
+
+def _record(exception: ImportException) -> dict[str, Any]:
+    """A line of the group's table: the text around the first place of the offending value."""
+    at = exception.raw.find(exception.value) if exception.value else -1
+    span = (at, at + len(exception.value)) if at >= 0 else None
+    return {
+        "link": marks.row_link(f"record {exception.record_number:,}", "ingestion_importexception", exception.pk),
+        "import": marks.row_link(
+            exception.usage_import.file_name or f"import {exception.usage_import_id}",
+            "ingestion_usageimport",
+            exception.usage_import_id,
+        ),
+        "raw": workbench.marked(exception.raw, span, RAW_SHOWN),
+        "message": exception.message,
+        "created": marks.moment(exception.created_at),
+        "revisions": exception.revision_count,
+    }
+
+
+def actions_for(model_admin: kit.ModelAdmin, request: HttpRequest, group: Group) -> list[Action]:
+    """What this person may do with all of a group; what others add stands after the correction by a rule."""
+    has = kit.person(request).has_perm
+    offered: list[Action] = []
+    if has("ingestion.correct_importexception"):
+        hint = "Set, map, substitute or compute a field of each record, with a preview"
+        offered.append(Action("Correct all by a rule…", group_url(group, f"{GROUP}_rule"), hint, is_main=True))
+    for others in IMPORT_BENCH.actions:
+        offered += others(request, group)
+    return offered + [
+        Action(act.text, group_url(group, f"{GROUP}_act", verb), act.hint)
+        for verb, act in ACTS.items()
+        if has(act.permission)
+    ]
+
+
+# What is done with all of a group
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something done with every record of a group. lines: what will happen, in sentences; done: said afterwards."""
+
+    text: str
+    hint: str
+    permission: str
+    do: Callable[..., int]
+    lines: tuple[str, ...]
+    button: str
+    done: str
+    needs_reason: bool = False
+
+
+ACTS = {
+    "reprocess": Act(
+        text="Reprocess all…",
+        hint="Mediate each record again, after what was wrong has been set right elsewhere",
+        permission="ingestion.reprocess_importexception",
+        do=services.reprocess_exceptions,
+        lines=(
+            "Each is mediated again as it stands, with the Data Profile that is active now.",
+            "Those that still fail stay open, with the reason of today.",
+        ),
+        button="Reprocess",
+        done="will be mediated again",
+    ),
+    "retry-later": Act(
+        text="Retry later…",
+        hint="Try again by itself, with growing gaps, for two weeks",
+        permission="ingestion.review_importexception",
+        do=services.retry_later,
+        lines=(
+            "Each is tried again by itself: after 1, 5 and 15 minutes, 1 and 4 hours, then once a day for two weeks.",
+            "Those that go through leave the schedule; the others stay open.",
+        ),
+        button="Retry later",
+        done="will be tried again by itself",
+    ),
+    "stop-retrying": Act(
+        text="Stop retrying…",
+        hint="End the schedule of tries",
+        permission="ingestion.review_importexception",
+        do=services.stop_retrying,
+        lines=("They stay open and are not tried again by themselves.",),
+        button="Stop retrying",
+        done="will not be tried again by itself",
+    ),
+    "write-off": Act(
+        text="Write off all…",
+        hint="Give the records up, with a reason",
+        permission="ingestion.writeoff_importexception",
+        do=services.write_off_exceptions,
+        lines=(
+            "These records are given up: they will not be charged. The reason is kept with each.",
+            "What was written off can be opened again from the list of exceptions.",
+        ),
+        button="Write off",
+        done="written off",
+        needs_reason=True,
+    ),
+}
+REFUSALS = (
+    services.UnableToReprocess,
+    services.UnableToWriteOff,
+    services.UnableToRetryLater,
+)
+
+
+def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> HttpResponse:
+    """Ask before something is done with all of a group, then do it."""
+    act = ACTS.get(verb)
+    if act is None:
+        raise Http404("There is no such thing to do.")
+    if not kit.person(request).has_perm(act.permission):
+        raise PermissionDenied
+    group, feed = asked_group(request)
+    rows = selectors.exceptions_of_group(group)
+    form = _form(act)(request.POST or None)
+    refusal = ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            count = _do(act, rows, form.cleaned_data, kit.person(request), timezone.now())
+        except REFUSALS as fault:
+            refusal = str(fault)
+        else:
+            _say(model_admin, request, act, count, group)
+            return HttpResponseRedirect(group_url(group))
+    lines = [_size(rows, feed), *act.lines]
+    return workbench.ask_page(
+        model_admin,
+        request,
+        form,
+        title=act.text.rstrip("…"),
+        button=act.button,
+        lines=lines,
+        cancel_url=group_url(group),
+        crumbs=crumbs(group),
+        refusal=refusal,
+    )
+
+
+def _form(act: Act) -> type[forms.Form]:
+    return workbench.ReasonForm if act.needs_reason else workbench.ConfirmForm
+
+
+def _do(act: Act, rows: QuerySet[ImportException], answers: dict[str, Any], by: User, now: datetime) -> int:
+    said = {"reason": answers["reason"]} if act.needs_reason else {}
+    return act.do(exceptions=rows, by=by, now=now, **said)
+
+
+def _size(rows: QuerySet[ImportException], feed: Feed) -> Any:
+    count = rows.count()
+    value = _values([(feed.pk, count)])[0] if count else ""
+    told = format_html("<strong>{}</strong> of {}", kit.counted(count, "open record"), feed.name)
+    if not value:
+        return format_html("{}.", told)
+    return format_html("{}; value at risk, estimated: <strong>{}</strong>.", told, value)
+
+
+def _say(model_admin: kit.ModelAdmin, request: HttpRequest, act: Act, count: int, group: Group) -> None:
+    if not count:
+        said = "None of these records is open any more, or its import is being mediated again; nothing was changed."
+        model_admin.message_user(request, said, messages.WARNING)
+        return
+    link = marks.list_link("See them", "ingestion_importexception", feed__id__exact=group.feed_id, code=group.code)
+    model_admin.message_user(request, format_html("{} {}. {}.", kit.counted(count, "record"), act.done, link))

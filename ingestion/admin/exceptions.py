@@ -247,6 +247,7 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         links = [
+            ("Its life", reverse("admin:trace_record", args=[target.usage_import_id, target.record_number])),
             ("Import", reverse("admin:ingestion_usageimport_change", args=[target.usage_import_id])),
             *reviewing.record_links(REVIEW, request, target),
         ]

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from ingestion.models import LeftOutRecord, WaitingPart
 from mediation.admin import filters, kit, marks
@@ -32,6 +33,9 @@ class LeftOutRecordAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="repeats UDR")
     def udr_link(self, left_out: LeftOutRecord) -> Any:
         return marks.row_link(left_out.udr_id, "mediation_udr", left_out.udr_id)
+
+    def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        return [("Its life", reverse("admin:trace_record", args=[target.usage_import_id, target.record_number]))]
 
 
 class PartStateFilter(admin.SimpleListFilter):

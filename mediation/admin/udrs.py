@@ -102,6 +102,7 @@ class UdrAdmin(kit.ReadOnlyAdmin):
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         batch = target.pk >> UDR_ID_BITS
         return [
+            ("Its life", reverse("admin:trace_record", args=[target.import_id, target.record_number])),
             ("Import", reverse("admin:ingestion_usageimport_change", args=[target.import_id])),
             ("Batch", reverse("admin:mediation_udrbatch_change", args=[batch])),
             ("Charges", marks.list_url("rating_charge", udr_id=target.pk)),

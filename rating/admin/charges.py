@@ -11,7 +11,7 @@ from django.utils.html import format_html
 
 from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
-from mediation.models import UDR_ID_BITS
+from mediation.models import UDR_ID_BITS, Udr
 from rating import selectors
 from rating.admin.accounts import month_of
 from rating.admin.asking import rerate_address
@@ -184,8 +184,10 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         return f"{marks.exact(charge.amount)} {charge.currency}"
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        places = Udr.objects.filter(pk=target.udr_id).values_list("import_id", "record_number")
         return [
             ("Explain", reverse("admin:rating_charge_explain", args=[target.pk])),
+            *(("Life of its record", reverse("admin:trace_record", args=place)) for place in places),
             ("UDR", reverse("admin:mediation_udr_change", args=[target.udr_id])),
             ("Import", reverse("admin:ingestion_usageimport_change", args=[target.import_id])),
             ("All charges of this UDR", marks.list_url("rating_charge", udr_id=target.udr_id)),

@@ -29,13 +29,17 @@ def told_attempts(attempts: list[Attempt]) -> list[dict[str, Any]]:
             "parts": marks.number(attempt.part_count),
             "corrections": marks.number(attempt.correction_count),
             "bar": marks.outcome_bar(attempt.counts),
-            "said": " · ".join(f"{count:,} {name}" for name, count in attempt.counts.items() if count) or "nothing yet",
-            "repaired": marks.number(attempt.repaired_count),
+            "said": _said(attempt),
             "began_at": marks.moment(attempt.began_at),
             "ended_at": marks.moment(attempt.ended_at),
         }
         for attempt in attempts
     ]
+
+
+def _said(attempt: Attempt) -> str:
+    counts = attempt.counts | {"repaired": attempt.repaired_count}
+    return " · ".join(f"{count:,}\N{NO-BREAK SPACE}{name}" for name, count in counts.items() if count) or "nothing yet"
 
 
 def told_steps(steps: list[ImportStep]) -> list[dict[str, Any]]:

@@ -125,6 +125,11 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without what only some files have, where this one has none."""
+        empty = [name for name in ("header", "file_fields", "file_name") if obj is not None and not getattr(obj, name)]
+        return [field for field in self.fields if str(field).removesuffix("_text") not in empty]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageImport]:
         return mediation.seen(selectors.history(), kit.person(request)).order_by(*self.get_ordering(request))
 
@@ -214,7 +219,6 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
             ("Charges", marks.list_url("rating_charge", import_id=target.pk)),
             ("Rating exceptions", marks.list_url("rating_ratingexception", import_id=target.pk)),
             ("Left out", marks.list_url("ingestion_leftoutrecord", usage_import=target.pk)),
-            ("Audit history", reverse("admin:ingestion_usageimport_history", args=[target.pk])),
             ("Compare with another version", address_for(usage_import=target.pk)),
             ("Download the original", reverse("admin:ingestion_usageimport_payload", args=[target.pk])),
         ]

@@ -86,7 +86,9 @@ def pace_of(usage_import: UsageImport, now: datetime) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """A stretch of time in its two largest units: `2 h 5 min`, `40 s`, `0.4 s`."""
+    """A stretch of time in its two largest units: `2 h 5 min`, `40 s`, `0.4 s`, `< 0.1 s`."""
+    if seconds < 0.05:
+        return "< 0.1 s"
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     whole = round(seconds)

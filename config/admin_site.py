@@ -108,10 +108,11 @@ class SluiceAdminSite(admin.AdminSite):
         """The pages that belong to no list, beside those of Django."""
         from config.fixing import record_pages, usage_pages
         from config.personal import time_zones
+        from config.reconciliation import pages as reconciliation
         from config.tracing import pages
 
         own = [path("time-zone/", self.admin_view(time_zones.time_zone_view), name="time_zone")]
-        for more in (pages, record_pages, usage_pages):
+        for more in (pages, record_pages, usage_pages, reconciliation):
             own += more.urls(self)
         return [*own, *super().get_urls()]
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from config import exporting
+from config import exporting, reconciliation
 from config.dashboard import figures, noticing
 from ingestion import selectors as ingestion_selectors
 from ingestion import services as ingestion_services
@@ -53,7 +53,7 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
             rating_selectors.exception_rerates_waiting(),
             rating_selectors.rating_exceptions_due(now=now),
         ],
-        "export": [exporting.jobs_waiting(now=now)],
+        "export": [exporting.jobs_waiting(now=now), reconciliation.months_waiting(now=now)],
     }
 
 
@@ -76,10 +76,10 @@ def poll_pickups() -> None:
 
 
 def make_exports() -> None:
-    """Make the files that somebody asked for; the next bell goes on where there are many."""
+    """Count the months and make the files that somebody asked for; the next bell goes on where there are many."""
     started_at = timezone.now()
     mediation_services.answer(name="export", now=started_at)
-    while exporting.make_next_export(now=timezone.now()):
+    while reconciliation.reconcile_next_month(now=timezone.now()) or exporting.make_next_export(now=timezone.now()):
         if timezone.now() - started_at > EXPORTING:
             mediation_services.ring(name="export", now=timezone.now())
             return

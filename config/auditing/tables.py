@@ -110,7 +110,8 @@ AUDITED = (
         operations=frozenset({"update"}),
         when="OLD.acknowledged_at IS DISTINCT FROM NEW.acknowledged_at",
     ),
-    # Who may
+    # Who may, and who agreed
+    Audited("config.Approval", silent=("arguments", "fingerprint", "request_hash")),
     Audited("auth.User", silent=("last_login",), hidden=("password",)),
     Audited("auth.Group"),
     Audited("auth.User_groups", part_of="user"),
@@ -128,6 +129,7 @@ NOT_AUDITED = {
     "config.FigureRun": "how far the figures are counted",
     "config.OpenFigure": "counted anew from what it is a figure of",
     "config.Preference": "what a person likes to see",
+    "config.Reconciliation": "counted from other tables; says itself who asked and when",
     "config.ExportJob": "made once by who asked; says itself who and when",
     "ingestion.ImportBody": "what was received; never changed",
     "ingestion.ImportChunk": "work and its ledger; the imports' history tells it",

@@ -1,13 +1,16 @@
 """The tables that belong to no single room."""
 
+from .approvals import Approval
 from .audit import AuditEntry
 from .exports import ExportJob
 from .figures import AccountFigure, ArrivalFigure, ChargeEstimate, ChargeFigure, FigureRun, OpenFigure
 from .notices import Notice
 from .preferences import Preference
+from .reconciliations import Reconciliation
 
 __all__ = [
     "AccountFigure",
+    "Approval",
     "ArrivalFigure",
     "AuditEntry",
     "ChargeEstimate",
@@ -17,4 +20,5 @@ __all__ = [
     "Notice",
     "OpenFigure",
     "Preference",
+    "Reconciliation",
 ]

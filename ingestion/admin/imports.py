@@ -212,6 +212,12 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
     def offers(self, action: str, target: Any) -> bool:
         return action != "retry_errored" or target.status == Status.ERRORED
 
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """To the page of the roof that tells by feed and day what became of it all."""
+        if not kit.person(request).has_perm("config.view_reconciliation"):
+            return []
+        return [("Reconcile a month…", reverse("admin:reconciliation"))]
+
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         return [
             ("Exceptions", marks.list_url("ingestion_importexception", usage_import=target.pk)),

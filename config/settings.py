@@ -9,7 +9,9 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
+from config.approving.policy import read_policy
 from config.database import embedded
 from config.logging import logging_settings
 
@@ -185,6 +187,12 @@ REST_KNOX = {
     "TOKEN_TTL": timedelta(days=env.int("SLUICE_TOKEN_DAYS", 365)),
     "AUTO_REFRESH": False,  # ingestion remembers when a token ends
 }
+
+# What needs a second person: by the environment alone, so that nobody can turn it off on a screen.
+try:
+    FOUR_EYES = read_policy(env.str("SLUICE_FOUR_EYES", ""))
+except ValueError as fault:
+    raise ImproperlyConfigured(str(fault)) from None
 
 # What browsers are told. The admin carries no inline script or style.
 CONTENT_SECURITY_POLICY = {

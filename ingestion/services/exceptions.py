@@ -115,10 +115,28 @@ def write_off_exceptions(*, exceptions: QuerySet[ImportException], reason: str, 
     mediation.require_permission(by, "ingestion.writeoff_importexception")
     if not reason.strip():
         raise UnableToWriteOff("Say why these records are given up: a write-off needs a reason.")
-    ids = mediation.seen(exceptions, by).filter(status=ImportException.Status.OPEN).order_by().values("pk")
+    chosen = mediation.seen(exceptions, by).filter(status=ImportException.Status.OPEN)
+    _require_second_person(chosen, reason, by)
+    ids = chosen.order_by().values("pk")
     return ImportException.objects.filter(pk__in=ids, status=ImportException.Status.OPEN).update(
         status=ImportException.Status.WRITTEN_OFF, close_reason=reason, closed_by=by, closed_at=now, next_try_at=None
     )
+
+
+def _require_second_person(chosen: QuerySet[ImportException], reason: str, by: User | None) -> None:
+    if not mediation.asks_for_second_person("write_off", by):
+        return
+    ids = list(chosen.order_by("pk").values_list("pk", flat=True))
+    if ids:
+        mediation.require_second_person(
+            kind="write_off",
+            act="write_off_import_exceptions",
+            by=by,
+            subject=("ingestion.ImportException", str(ids[0]) if len(ids) == 1 else ""),
+            arguments={"ids": ids, "reason": reason},
+            summary=f"Write off {len(ids):,} import exception{'s' if len(ids) > 1 else ''}: {reason}",
+            value=lambda: mediation.value_of(chosen),
+        )
 
 
 @acts(why="reason")

@@ -199,7 +199,10 @@ class _Wizard:
             self.refusal = "You may not add usage classes. Leave them out, and ask somebody who may."
             return None
         added = f" {kit.counted(len(classes), 'usage class')} added." if classes else ""
-        state = "active" if is_activated else "a draft; activate it once it reads as you want"
+        state = "a draft; activate it once it reads as you want"
+        if is_activated:
+            is_active = version.status == ProfileVersion.Status.ACTIVE
+            state = "active" if is_active else "a draft: to activate it needs a second person, asked for on its page"
         model_admin.message_user(request, f"{version} is {state}.{added}")
         return version
 

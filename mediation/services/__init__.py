@@ -14,6 +14,7 @@ work is ready ─► ring ─► answer                bells         wakes a wor
 
 from mediation.core.reading import UnreadableError
 from mediation.services.acting import acting, acts, coming_by, note_reason, tell_database, teller
+from mediation.services.approving import NeedsSecondPerson, asks_for_second_person, require_second_person, value_of
 from mediation.services.batches import (
     NEVER_RATED,
     make_partitions_ahead,
@@ -34,6 +35,7 @@ __all__ = [
     "NEVER_RATED",
     "Combination",
     "LineFault",
+    "NeedsSecondPerson",
     "Outcome",
     "UnableToActivate",
     "UnableToLoad",
@@ -42,6 +44,7 @@ __all__ = [
     "activate_version",
     "acts",
     "answer",
+    "asks_for_second_person",
     "combine_parts",
     "coming_by",
     "create_draft",
@@ -56,6 +59,7 @@ __all__ = [
     "read_rows",
     "require_feeds",
     "require_permission",
+    "require_second_person",
     "ring",
     "ring_now",
     "scan_file",
@@ -67,6 +71,7 @@ __all__ = [
     "tell_database",
     "teller",
     "update_draft",
+    "value_of",
     "window_of",
     "withdraw_batches",
     "write_out",

@@ -28,10 +28,11 @@ R = TypeVar("R")
 
 @dataclass
 class Deed:
-    """What somebody is at: who (asked only when something is written), why, by which request or task, by which door."""
+    """What somebody is at: who (asked only when something is written), why, who agreed, by which request and door."""
 
     who: Who = lambda: None
     why: str = ""
+    agreed: str = ""
     request_id: str = ""
     source: str = COMMAND_LINE
 
@@ -40,14 +41,15 @@ _deed: ContextVar[Deed | None] = ContextVar("deed", default=None)
 
 
 @contextmanager
-def acting(*, by: User | None, why: str = "") -> Iterator[None]:
+def acting(*, by: User | None, why: str = "", agreed: str = "") -> Iterator[None]:
     """Have what is written inside entered as the deed of `by`, for this reason; deeds nest, the inner one counts.
 
     by: None is whoever acts already, or else the house. why: empty keeps the reason that was given outside.
+    agreed: who agreed to it, said beside whatever reason is given inside.
     """
     around = _deed.get() or Deed()
     who = around.who if by is None else lambda: by
-    with _at(replace(around, who=who, why=why or around.why)):
+    with _at(replace(around, who=who, why=why or around.why, agreed=agreed or around.agreed)):
         yield
 
 
@@ -96,7 +98,7 @@ def settings_of_deed() -> dict[str, str]:
     return {
         "sluice.actor": str(user.pk) if user is not None and is_known else "",
         "sluice.actor_name": user.get_username() if user is not None and is_known else HOUSE,
-        "sluice.why": deed.why,
+        "sluice.why": " ".join(filter(None, (deed.why, deed.agreed))),
         "sluice.request": deed.request_id,
         "sluice.source": deed.source,
     }

@@ -10,6 +10,7 @@ from django.db.models import Max
 from mediation.core.spec import Fault, FaultySpecError, parse_spec
 from mediation.models import DataProfile, ProfileVersion
 from mediation.services.acting import acts
+from mediation.services.approving import require_second_person
 from mediation.services.golden_samples import check_golden_samples
 from mediation.services.lookups import faults_of_tables
 from mediation.services.permissions import require_permission
@@ -60,6 +61,14 @@ def activate_version(*, version: ProfileVersion, by: User | None, now: datetime)
         raise UnableToActivate(missing)
     if broken := check_golden_samples(profile=version.profile, spec=version.spec):
         raise UnableToActivate(broken)
+    require_second_person(
+        kind="activate_profile",
+        act="activate_profile",
+        by=by,
+        subject=("mediation.ProfileVersion", str(version.pk)),
+        arguments={"version": version.pk},
+        summary=f"Activate {version}: imports from then on are read by it.",
+    )
     version.profile.versions.filter(status=ProfileVersion.Status.ACTIVE).update(status=ProfileVersion.Status.RETIRED)
     version.status, version.activated_at = ProfileVersion.Status.ACTIVE, now
     version.save(update_fields=["status", "activated_at"])

@@ -12,6 +12,7 @@ from mediation.core.spec import Fault
 from mediation.models import DataProfile, GoldenSample, ProfileVersion, UsageClass, UsageClassType
 from mediation.services import lookup_documents
 from mediation.services.acting import acts
+from mediation.services.approving import asks_for_second_person
 from mediation.services.lookup_documents import lookups_named_by
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import activate_version, create_draft
@@ -136,7 +137,8 @@ def import_profile(
     """A draft (or active) version of what `parse_document` gave: of a new profile, or of the one with that name.
 
     Usage classes, lookup tables and golden samples that are missing are added; a golden sample that differs is refused,
-    since it is changed only on purpose. Raises UnableToImportProfile, and UnableToActivate where it is to be activated.
+    since it is changed only on purpose. It stays a draft where activating needs a second person.
+    Raises UnableToImportProfile, and UnableToActivate where it is to be activated.
     """
     profile = _profile(name.strip() or document["name"].strip(), document.get("description", ""), by)
     add_usage_classes(classes=document.get("usage_classes", []), by=by)
@@ -144,7 +146,7 @@ def import_profile(
         raise UnableToImportProfile(faults)
     _add_samples(profile, document.get("golden_samples", []), by, now)
     version = create_draft(profile=profile, spec=document["spec"], note=document.get("note", ""), by=by)
-    if activate:
+    if activate and not asks_for_second_person("activate_profile", by):
         activate_version(version=version, by=by, now=now)
     return version
 

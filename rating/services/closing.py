@@ -43,7 +43,9 @@ def close_period(*, period: BillingPeriod, by: User | None, now: datetime) -> St
     Its lock waits for the workers that charge in it. Raises UnableToClosePeriod where something is still to come.
     """
     require_permission(by, "rating.close_billingperiod")
-    _require_closable(BillingPeriod.objects.select_related("account").get(pk=period.pk), now)
+    known = BillingPeriod.objects.select_related("account").get(pk=period.pk)
+    _require_closable(known, now)
+    _require_second_person([period.pk], f"Close the period {known} of account {known.account}.", by)
     _put_in_order([period.pk], now)
     locked = BillingPeriod.objects.select_related("account").get(pk=period.pk)
     _require_closable(locked, now)
@@ -69,11 +71,23 @@ def ask_to_close(*, periods: QuerySet[BillingPeriod], by: User | None, now: date
     asked = list(over.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
     if not asked:
         raise UnableToClosePeriod("None of these periods is open, over and not asked for already. Choose others.")
+    _require_second_person(asked, f"Close {len(asked):,} billing period{'s' if len(asked) > 1 else ''}.", by)
     BillingPeriod.objects.filter(pk__in=asked).update(
         close_asked_at=now, close_asked_by=by, close_refusal="", work_attempts=0
     )
     mediation.ring(name="rate", now=now)
     return len(asked)
+
+
+def _require_second_person(asked: Sequence[int], summary: str, by: User | None) -> None:
+    mediation.require_second_person(
+        kind="close_period",
+        act="close_periods",
+        by=by,
+        subject=("rating.BillingPeriod", str(asked[0]) if len(asked) == 1 else ""),
+        arguments={"ids": list(asked)},
+        summary=f"{summary} Each gets its numbered statement, which never changes.",
+    )
 
 
 def close_asked(*, now: datetime) -> int:

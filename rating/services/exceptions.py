@@ -111,9 +111,26 @@ def write_off_rating_exceptions(
     if not reason.strip():
         raise UnableToWriteOff("A write-off needs a reason. Say why this usage is not charged.")
     opened = mediation.seen(exceptions, by).filter(status=RatingException.Status.OPEN)
+    _require_second_person(opened, reason.strip(), by)
     count = opened.update(
         status=RatingException.Status.WRITTEN_OFF, closed_at=now, closed_by=by, close_reason=reason.strip()
     )
     if not count:
         raise UnableToWriteOff("None of these rating exceptions is open. Choose open ones.")
     return count
+
+
+def _require_second_person(opened: QuerySet[RatingException], reason: str, by: User | None) -> None:
+    if not mediation.asks_for_second_person("write_off", by):
+        return
+    ids = list(opened.order_by("pk").values_list("pk", flat=True))
+    if ids:
+        mediation.require_second_person(
+            kind="write_off",
+            act="write_off_rating_exceptions",
+            by=by,
+            subject=("rating.RatingException", str(ids[0]) if len(ids) == 1 else ""),
+            arguments={"ids": ids, "reason": reason},
+            summary=f"Write off {len(ids):,} rating exception{'s' if len(ids) > 1 else ''}: {reason}",
+            value=lambda: mediation.value_of(opened),
+        )

@@ -136,6 +136,14 @@ def apply_rerate(*, asked: Repricing, by: User | None, now: datetime) -> None:
     if not changed:
         asked.refresh_from_db()
         raise UnableToRerate(f"{asked} is {asked.get_status_display()}: only what is worked out can be applied.")
+    mediation.require_second_person(
+        kind="void",
+        act="apply_rerate",
+        by=by,
+        subject=("rating.Repricing", str(asked.pk)),
+        arguments={"repricing": asked.pk},
+        summary=f"Apply {asked}: charges are taken back and made anew. Its reason: {asked.reason}",
+    )
     RepricedAccount.objects.filter(repricing=asked).update(
         is_done=False, before=None, after=None, changed_count=None, refused_count=None
     )

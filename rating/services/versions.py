@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from mediation.core.spec import Fault, FaultySpecError
 from mediation.models import UsageClass
-from mediation.services import acts, require_permission
+from mediation.services import acts, require_permission, require_second_person
 from rating.core.plans.document import CURRENCY, read_plan
 from rating.core.plans.spec import Plan
 from rating.models import Bucket, PlanVersion, Rate, RatePlan
@@ -100,6 +100,14 @@ def activate_version(*, version: PlanVersion, starts_at: datetime, by: User | No
         )
     if faults := faults_of(document=version.document, plan=plan):
         raise UnableToActivatePlan(faults)
+    require_second_person(
+        kind="activate_plan",
+        act="activate_plan",
+        by=by,
+        subject=("rating.PlanVersion", str(version.pk)),
+        arguments={"version": version.pk, "starts_at": starts_at.isoformat()},
+        summary=f"Activate {version}: it prices usage from {starts_at.isoformat()} on.",
+    )
     name_parts(plan=plan, said=read_plan(version.document))
     version.status, version.starts_at = PlanVersion.Status.ACTIVE, starts_at
     version.activated_at, version.activated_by = now, by

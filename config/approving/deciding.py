@@ -1,0 +1,175 @@
+"""Asking for a second person, and deciding: approved acts are done at once, as the person who asked, in one go."""
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from config.approving.acts import ACTS, Act
+from config.models import Approval
+from ingestion import services as ingestion
+from mediation import services as mediation
+from mediation.services.approving import Asked, in_force
+from rating import services as rating
+
+LIFETIME = timedelta(days=7)
+DECIDE = "config.decide_approval"
+Status = Approval.Status
+REFUSALS = (
+    ingestion.UnableToReprocess,
+    ingestion.UnableToWriteOff,
+    mediation.UnableToActivate,
+    rating.UnableToActivatePlan,
+    rating.UnableToClosePeriod,
+    rating.UnableToRerate,
+    rating.UnableToWriteOff,
+)
+
+
+class UnableToDecide(Exception):
+    """What was asked for cannot be decided like this, by this person, or any more."""
+
+
+def ask_for_approval(*, asked: Asked, why: str, now: datetime) -> Approval:
+    """Keep what needs a second person until somebody decides; what waits already is not asked for twice."""
+    request_hash = _hash([asked.act, asked.arguments])
+    Approval.objects.filter(request_hash=request_hash, status=Status.WAITING, expires_at__lte=now).update(
+        status=Status.EXPIRED
+    )
+    fingerprint = _hash(ACTS[asked.act].state(asked.arguments))
+    waiting = Approval.objects.filter(request_hash=request_hash, status=Status.WAITING)
+    try:
+        with transaction.atomic():
+            # What changed since somebody asked is asked for anew, by whoever asks now.
+            waiting.exclude(fingerprint=fingerprint).update(status=Status.EXPIRED)
+            known = waiting.first()
+            return known or _keep(asked, request_hash, fingerprint, why, now)
+    except IntegrityError:  # its twin was faster
+        return waiting.get()
+
+
+def _keep(asked: Asked, request_hash: str, fingerprint: str, why: str, now: datetime) -> Approval:
+    label, key = asked.subject
+    return Approval.objects.create(
+        act=asked.act,
+        summary=asked.summary,
+        arguments=dict(asked.arguments),
+        value=asked.value,
+        subject_label=label,
+        subject_id=key,
+        request_hash=request_hash,
+        fingerprint=fingerprint,
+        asked_at=now,
+        asked_by=asked.by,
+        why=why.strip(),
+        expires_at=now + LIFETIME,
+    )
+
+
+def approve(*, approval: Approval, by: User, now: datetime, why: str = "") -> str:
+    """Carry out what was asked for, once, as the person who asked; returns what was done. Raises UnableToDecide."""
+    _expire(approval, now)
+    with transaction.atomic():
+        locked = _decidable(approval, by, now)
+        act = ACTS[locked.act]
+        if _has_changed(locked, act):
+            raise UnableToDecide(
+                "What this is about has changed since it was asked for. Refuse it, and have it asked for anew."
+            )
+        agreed = f"Approved by {by.get_username()} (approval {locked.pk})."
+        with mediation.acting(by=locked.asked_by, why=locked.why, agreed=agreed), in_force(act.kind):
+            locked.outcome = _carry_out(locked, act, now)
+        _decide(locked, Status.APPROVED, by, why, now)
+    return locked.outcome
+
+
+def _carry_out(approval: Approval, act: Act, now: datetime) -> str:
+    try:
+        return act.run(approval.arguments, approval.asked_by, now)
+    except PermissionDenied:
+        refusal = f"{approval.asked_by}, who asked for this, may not do it any more. Refuse it."
+        raise UnableToDecide(refusal) from None
+    except REFUSALS as refused:
+        raise UnableToDecide(str(refused)) from None
+
+
+def refuse(*, approval: Approval, by: User, why: str, now: datetime) -> None:
+    """Decide against it, with a reason. Raises UnableToDecide."""
+    if not why.strip():
+        raise UnableToDecide("Say why it is refused: the person who asked reads it.")
+    _expire(approval, now)
+    with transaction.atomic():
+        _decide(_decidable(approval, by, now), Status.REFUSED, by, why, now)
+
+
+def withdraw(*, approval: Approval, by: User, now: datetime) -> None:
+    """Take back what one asked for oneself. Raises UnableToDecide."""
+    with transaction.atomic():
+        locked = _open(approval, now)
+        if locked.asked_by_id != by.pk:
+            raise UnableToDecide(f"{locked.asked_by} asked for this, who alone can withdraw it. You can refuse it.")
+        _decide(locked, Status.WITHDRAWN, by, "", now)
+
+
+def _decidable(approval: Approval, by: User, now: datetime) -> Approval:
+    """The approval under lock, where `by` may decide it."""
+    mediation.require_permission(by, DECIDE)
+    locked = _open(approval, now)
+    if locked.asked_by_id == by.pk:
+        raise UnableToDecide("Nobody approves their own: another person has to decide this.")
+    act = ACTS[locked.act]
+    mediation.require_permission(by, act.permission)
+    mediation.require_feeds(by, act.feeds(locked.arguments))
+    return locked
+
+
+def _open(approval: Approval, now: datetime) -> Approval:
+    rows = Approval.objects.select_for_update(of=("self",)).select_related("asked_by")
+    locked = rows.get(pk=approval.pk)
+    if not locked.is_open(now):
+        state = "expired" if locked.status == Status.WAITING else locked.get_status_display()
+        raise UnableToDecide(f"It is {state} already, so there is nothing to decide.")
+    return locked
+
+
+def _expire(approval: Approval, now: datetime) -> None:
+    """Kept even though the decision is refused: so it is not part of that transaction."""
+    late = Approval.objects.filter(pk=approval.pk, status=Status.WAITING, expires_at__lte=now)
+    late.update(status=Status.EXPIRED)
+
+
+def _decide(locked: Approval, status: str, by: User, why: str, now: datetime) -> None:
+    locked.status, locked.decided_by, locked.decided_at, locked.decision = status, by, now, why.strip()
+    locked.save(update_fields=["status", "decided_by", "decided_at", "decision", "outcome"])
+
+
+def _has_changed(approval: Approval, act: Act) -> bool:
+    try:
+        return _hash(act.state(approval.arguments)) != approval.fingerprint
+    except ObjectDoesNotExist:
+        return True
+
+
+def _hash(document: Any) -> str:
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def approvals_waiting(user: User, now: datetime) -> QuerySet[Approval]:
+    """What waits for this person: asked for by others, and of the acts that the person may do too."""
+    acts = [name for name, act in ACTS.items() if user.has_perm(DECIDE) and user.has_perm(act.permission)]
+    waiting = Approval.objects.filter(status=Status.WAITING, expires_at__gt=now, act__in=acts)
+    return waiting.exclude(asked_by=user).order_by("pk")
+
+
+def waiting_for(label: str, key: Any, now: datetime) -> QuerySet[Approval]:
+    """What waits for a decision about this very row."""
+    waiting = Approval.objects.filter(
+        subject_label=label, subject_id=str(key), status=Status.WAITING, expires_at__gt=now
+    )
+    return waiting.select_related("asked_by").order_by("pk")

@@ -301,6 +301,9 @@ class ImportException(models.Model):
         return f"{self.code} in record {self.record_number}"
 
 
+ANY_VALUE = "None: whatever the value."
+
+
 class GroupCorrection(models.Model):
     """One rule for all the open exceptions of a group: what was asked, and how far workers have come.
 
@@ -318,7 +321,7 @@ class GroupCorrection(models.Model):
     feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+")
     code = models.CharField(max_length=40)
     field = models.CharField(max_length=200, blank=True)
-    value = models.CharField("offending value", max_length=200, blank=True)
+    value = models.CharField("offending value", max_length=200, null=True, blank=True, help_text=ANY_VALUE)  # noqa: DJ001
     rule = models.JSONField(help_text="As `parse_rule` takes it.")
     reason = models.TextField()
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
@@ -377,7 +380,7 @@ class ExceptionComment(models.Model):
     feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+", db_index=False)
     code = models.CharField(max_length=40)
     field = models.CharField(max_length=200, blank=True)
-    value = models.CharField("offending value", max_length=200, blank=True)
+    value = models.CharField("offending value", max_length=200, null=True, blank=True, help_text=ANY_VALUE)  # noqa: DJ001
     text = models.TextField()
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")

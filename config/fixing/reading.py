@@ -121,7 +121,7 @@ def unit_named(sample: Sample) -> str:
 def _commonest(sample: Sample, mapping: FieldMapping) -> str:
     """The commonest text of a field under a mapping that ends early; what was met if they cannot be read alone."""
     if not sample.is_readable:
-        return sample.group.value
+        return sample.group.value or ""
     fields = tuple(mapping if one.name == mapping.name else one for one in sample.spec.fields)
     spec = replace(sample.spec, fields=fields)
     with reading_only():

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Q
 
 from ingestion.models import Feed, GroupCorrection
 from ingestion.selectors import Group, exceptions_of_group
@@ -34,14 +34,17 @@ def ask_correction(*, group: Group, rule: Any, reason: str, by: User | None, now
     # Locked, so that two people who ask at once are told of each other.
     feed = Feed.objects.select_for_update(no_key=True).get(pk=group.feed_id)
     parse_rule(rule=rule, feed=feed)
-    key = {"feed": feed, "code": group.code, "field": group.field, "value": group.value}
-    if other := GroupCorrection.objects.filter(**key, status__in=UNDER_WAY).first():
+    key = {"feed": feed, "code": group.code, "field": group.field}
+    # Of the same value, or of any: the two share exceptions.
+    alike = Q() if group.value is None else Q(value=group.value) | Q(value=None)
+    if other := GroupCorrection.objects.filter(alike, **key, status__in=UNDER_WAY).first():
         raise UnableToFix(f"This group is being corrected already, by correction {other.pk}. Wait for it to end.")
     found = exceptions_of_group(group).aggregate(count=Count("pk"), last=Max("pk"))
     if not found["count"]:
         raise UnableToFix("The group has no open exceptions any more.")
     correction = GroupCorrection.objects.create(
         **key,
+        value=group.value,
         rule=rule,
         reason=reason.strip(),
         created_at=now,

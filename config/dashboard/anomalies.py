@@ -212,7 +212,7 @@ def judge_value(feed_id: int, currency: str, days: Mapping[date, Decimal], now: 
         return None
     usual = median(before)
     spread = max(_deviation(before), usual / 5)
-    if seen < TIMES * usual or seen <= usual + SPREADS * spread or seen <= WORSE * _second(before):
+    if usual <= 0 or seen < TIMES * usual or seen <= usual + SPREADS * spread or seen <= WORSE * _second(before):
         return None
     return Finding(
         "value",

@@ -9,7 +9,7 @@ from django.db.models import Max, QuerySet, Sum
 
 from config.dashboard.charts import Column, Series, sparkline, stacked_columns
 from config.dashboard.figures import midnight
-from config.dashboard.showing import Table
+from config.dashboard.showing import Table, whole
 from config.models import ArrivalFigure, Notice
 from ingestion import selectors
 from ingestion.admin.imports import not_rated
@@ -59,22 +59,22 @@ def _outcomes(
     for start, label, day in labels:
         row = counted.get(start, {})
         values = tuple(int(row.get(f"sum_{count}", 0)) for count in COUNTS)
-        columns.append(Column(label, values, tuple(map(marks.number, values)), _addresses(day)))
-    totals = [sum(column.values[number] for column in columns) for number in range(len(OUTCOMES))]
+        columns.append(Column(label, values, tuple(map(whole, values)), _addresses(day)))
+    totals = [sum(int(column.values[number]) for column in columns) for number in range(len(OUTCOMES))]
     if not sum(totals):
         return None
     return {
         "picture": stacked_columns(columns, OUTCOMES, name=name, title=title, description=_said(columns, totals)),
-        "most": marks.number(max(int(column.total) for column in columns)),
+        "most": whole(max(column.total for column in columns)),
         "first": columns[0].label,
         "last": columns[-1].label,
-        "records": marks.number(sum(totals)),
-        "counts": [(one.name, marks.number(total)) for one, total in zip(OUTCOMES, totals, strict=True)],
+        "records": whole(sum(totals)),
+        "counts": [(one.name, whole(total)) for one, total in zip(OUTCOMES, totals, strict=True)],
         "table": Table(
             title,
             ["", *(one.name for one in OUTCOMES)],
             [(column.label, column.urls[0], list(column.texts)) for column in columns if column.total],
-            ["in all", *map(marks.number, totals)],
+            ["in all", *map(whole, totals)],
         ),
     }
 
@@ -98,11 +98,14 @@ def feeds(by: User, notices: list[Notice], *, first: date, last: date) -> dict[s
     known = dict(rows.values_list("pk", "name"))
     figures = ArrivalFigure.objects.filter(span=ArrivalFigure.Span.DAY, starts_at__gte=midnight(first))
     sums = figures.filter(feed_id__in=known).values("feed_id").order_by()
-    totals = {row["feed_id"]: row for row in sums.annotate(records=Sum("record_count"), at=Max("last_at"))}
+    totals: dict[int, Any] = {
+        row["feed_id"]: row for row in sums.annotate(records=Sum("record_count"), at=Max("last_at"))
+    }
     unusual: dict[int, list[Notice]] = {}
     for notice in notices:
-        if notice.feed_id in known:
+        if notice.feed_id is not None:
             unusual.setdefault(notice.feed_id, []).append(notice)
+    unusual = {pk: of_feed for pk, of_feed in unusual.items() if pk in known}
     ordered = sorted(known, key=lambda pk: (pk not in unusual, -int(totals.get(pk, {}).get("records", 0)), known[pk]))
     shown = ordered[:MOST_FEEDS]
     lines = _lines(shown, last)

@@ -26,7 +26,7 @@ def by_class(by: User, *, first: date, last: date) -> dict[str, Any]:
     """Usage and charges by class, largest first, for each currency, that of most records first; and by day."""
     figures = _figures(by).filter(day__gte=first, day__lte=last)
     sums = figures.filter(usage_class_id__isnull=False).values("currency", "usage_class_id").order_by()
-    rows = list(sums.annotate(records=Sum("record_count"), used=Sum("quantity"), total=Sum("amount")))
+    rows: list[Any] = list(sums.annotate(records=Sum("record_count"), used=Sum("quantity"), total=Sum("amount")))
     records: dict[str, int] = {}
     for row in rows:
         records[row["currency"]] = records.get(row["currency"], 0) + row["records"]
@@ -47,7 +47,7 @@ def _figures(by: User) -> QuerySet[ChargeFigure]:
     return ChargeFigure.objects.filter(**({"feed_id__isnull": True} if feeds is None else {"feed_id__in": feeds}))
 
 
-def _largest(rows: list[dict[str, Any]], currency: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _largest(rows: list[Any], currency: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     mine = [row for row in rows if row["currency"] == currency]
     return largest(sorted(mine, key=lambda row: (-row["total"], row["usage_class_id"])), MOST_CLASSES)
 
@@ -102,15 +102,17 @@ def _days(
         values = [amounts.get((day, pk), NOTHING) for pk in parts]
         values.append(totals.get(day, NOTHING) - sum(values, NOTHING))
         urls = (marks.list_url("rating_charge", rated_at__from=day, rated_at__to=day),) * len(values)
-        columns.append(Column(f"{day}", tuple(values), tuple(money(value, currency) for value in values), urls))
+        columns.append(
+            Column(f"{day}", tuple(values), tuple(money(Decimal(value), currency) for value in values), urls)
+        )
     series = [Series(_name(classes, pk), f"series-{number}") for number, pk in enumerate(parts, 1)]
     series.append(Series("all others", "series-others"))
-    sums = [sum((column.values[number] for column in columns), NOTHING) for number in range(len(series))]
+    sums = [sum((Decimal(column.values[number]) for column in columns), NOTHING) for number in range(len(series))]
     title = f"Charges by day they were rated, {first} to {last}, {currency}"
     said = f"{money(sum(sums, NOTHING), currency)} in all; the table beneath has the days."
     return {
         "picture": stacked_columns(columns, series, name="charges-days", title=title, description=said),
-        "most": money(max(Decimal(column.total) for column in columns), currency),
+        "most": money(max(column.total for column in columns), currency),
         "first": columns[0].label,
         "last": columns[-1].label,
         "legend": [(one.tone, one.name) for one, total in zip(series, sums, strict=True) if total],
@@ -129,13 +131,14 @@ def _each_day(first: date, last: date) -> Iterator[date]:
 
 def by_account(*, since: date) -> dict[str, Any] | None:
     """The accounts that were charged most from a month on, in the currency of most records; None where none was."""
-    figures = AccountFigure.objects.filter(month__gte=since)
-    currencies = figures.values_list("currency").order_by()
+    # What all accounts were charged is what all feeds came to: a few rows, where the months have one for each account.
+    whole = ChargeFigure.objects.filter(day__gte=since, feed_id__isnull=True, usage_class_id__isnull=True)
+    currencies = whole.values_list("currency").order_by()
     main = currencies.annotate(n=Sum("record_count"), total=Sum("amount")).order_by("-n", "currency").first()
     if main is None:
         return None
     currency, _, total = main
-    sums = figures.filter(currency=currency).values("account_id").order_by()
+    sums = AccountFigure.objects.filter(month__gte=since, currency=currency).values("account_id").order_by()
     top = list(
         sums.annotate(n=Sum("record_count"), total=Sum("amount")).order_by("-total", "account_id")[:MOST_ACCOUNTS]
     )

@@ -36,8 +36,9 @@ class Column:
     urls: tuple[str, ...]
 
     @property
-    def total(self) -> Number:
-        return sum(value for value in self.values if value > 0)
+    def total(self) -> Decimal:
+        """How high it is: what is below zero takes no room."""
+        return sum((Decimal(value) for value in self.values if value > 0), Decimal(0))
 
 
 def stacked_columns(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -16,7 +17,7 @@ from config.models import ArrivalFigure, ChargeFigure, FigureRun, Notice
 from ingestion.models import Feed
 from mediation.services import feeds_seen, require_feeds, require_permission
 
-MOST_ACCOUNTS = 200
+MOST_ACCOUNTS = 50
 MONTHS_BEFORE = 3
 
 # Accounts that are far above each of the months before; the core decides in the end.
@@ -108,7 +109,7 @@ def of_accounts(now: datetime) -> list[Finding]:
     first = month
     for _ in range(MONTHS_BEFORE):
         first = (first - timedelta(days=1)).replace(day=1)
-    values = {"first": first, "month": month, "times": anomalies.TIMES, "limit": MOST_ACCOUNTS}
+    values: dict[str, Any] = {"first": first, "month": month, "times": anomalies.TIMES, "limit": MOST_ACCOUNTS}
     with connection.cursor() as cursor:
         cursor.execute(RISEN, values)
         rows = cursor.fetchall()
@@ -125,14 +126,14 @@ def renew_notices(*, findings: Iterable[Finding], now: datetime) -> None:
     standing = {(row.kind, row.feed_id, row.account_id): row for row in Notice.objects.filter(closed_at__isnull=True)}
     opened, renewed = [], []
     for finding in findings:
-        seen = {"text": finding.text, "numbers": dict(finding.numbers), "last_seen_at": now}
         notice = standing.pop((finding.kind, finding.feed_id, finding.account_id), None)
         if notice is None:
-            subject = {"kind": finding.kind, "feed_id": finding.feed_id, "account_id": finding.account_id}
-            opened.append(Notice(**subject, **seen, opened_at=now))
-            continue
-        notice.text, notice.numbers, notice.last_seen_at = seen["text"], seen["numbers"], now
-        renewed.append(notice)
+            subject: dict[str, Any] = {"feed_id": finding.feed_id, "account_id": finding.account_id}
+            notice = Notice(kind=finding.kind, opened_at=now, **subject)
+            opened.append(notice)
+        else:
+            renewed.append(notice)
+        notice.text, notice.numbers, notice.last_seen_at = finding.text, dict(finding.numbers), now
     Notice.objects.bulk_create(opened)
     Notice.objects.bulk_update(renewed, ["text", "numbers", "last_seen_at"], batch_size=500)
     Notice.objects.filter(pk__in=[row.pk for row in standing.values()]).update(closed_at=now)

@@ -15,7 +15,7 @@ from config.dashboard.showing import Bar, age, largest, money
 from config.dashboard.value_at_risk import Estimates
 from config.models import OpenFigure
 from ingestion.models import ImportChunk, ImportException, UsageImport, WaitingPart
-from mediation.admin import filters, marks
+from mediation.admin import marks
 from mediation.models import UdrBatch
 from mediation.services import seen
 from rating.models import RatingException
@@ -24,8 +24,11 @@ MOST = 8
 Counts = Mapping[int, int]
 
 
-def import_exceptions(by: User, known: Estimates, now: datetime) -> dict[str, Any]:
-    """Open import exceptions by code and by feed, with what they may be worth and how old the oldest is."""
+def import_exceptions(by: User, known: Estimates, names: Mapping[int, str], now: datetime) -> dict[str, Any]:
+    """Open import exceptions by code and by feed, with what they may be worth and how old the oldest is.
+
+    names: of the feeds.
+    """
     rows = list(_open(by, OpenFigure.Kind.IMPORT).values_list("reason", "feed_id", "count", "oldest_at"))
     by_code: dict[Any, dict[int, int]] = {}
     by_feed: dict[Any, dict[int, int]] = {}
@@ -34,7 +37,6 @@ def import_exceptions(by: User, known: Estimates, now: datetime) -> dict[str, An
         of_feed = by_feed.setdefault(feed_id, {feed_id: 0})
         of_feed[feed_id] += count
     oldest = min(rows, key=lambda row: row[3], default=None)
-    names = filters.NAMINGS["feed_id"].names()
     all_counts = _together(by_feed.values())
     return {
         "count": marks.number(sum(all_counts.values())),
@@ -91,7 +93,7 @@ def rating_exceptions(by: User, known: Estimates, now: datetime) -> dict[str, An
     by_cause: dict[str, dict[int, tuple[int, Decimal]]] = {}
     oldest: tuple[datetime, str] | None = None
     for row in rows.annotate(n=Sum("count"), used=Sum("quantity"), at=Min("oldest_at")):
-        by_cause.setdefault(row["reason"], {})[row["usage_class_id"]] = (row["n"], row["used"])
+        by_cause.setdefault(row["reason"], {})[row["usage_class_id"] or 0] = (row["n"], row["used"])
         oldest = min(oldest or (row["at"], row["reason"]), (row["at"], row["reason"]))
     counts = {cause: sum(count for count, _ in usage.values()) for cause, usage in by_cause.items()}
     values = {cause: known.value_of_usage(usage) for cause, usage in by_cause.items()}

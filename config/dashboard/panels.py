@@ -1,6 +1,6 @@
 """The front page put together: the panels that a person may see, over the days that were chosen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ def panels(user: AbstractBaseUser | AnonymousUser, *, days: int, now: datetime) 
     first = today - timedelta(days=days - 1)
     sees = by.has_perm
     known = estimates() if sees("ingestion.view_importexception") or sees("rating.view_ratingexception") else None
+    names = filters.NAMINGS["feed_id"].names()
     shown = {
         "spans": [(span, f"?days={span}", span == days) for span in SPANS],
         "days": days,
@@ -38,8 +39,8 @@ def panels(user: AbstractBaseUser | AnonymousUser, *, days: int, now: datetime) 
         "class_headers": ["records", "quantity", "charged"],
         "account_headers": ["records", "charged"],
         "counting": [FigureRun.Key(key).label for key, at in counted.items() if at is None],
-        **_arrived(by, first, today),
-        **_outstanding(by, known, now),
+        **_arrived(by, names, first, today),
+        **_outstanding(by, known, names, now),
         **_charged(by, days, first, today),
     }
     shown["first_steps"] = _first_steps(by) if not _has_usage(shown) else None
@@ -51,7 +52,7 @@ def span_asked(text: str | None) -> int:
     return next((span for span in SPANS if text == f"{span}"), USUAL_SPAN)
 
 
-def _arrived(by: User, first: date, today: date) -> dict[str, Any]:
+def _arrived(by: User, names: Mapping[int, str], first: date, today: date) -> dict[str, Any]:
     notices = list(noticing.notices_open(by)) if by.has_perm("config.view_notice") else None
     imports = by.has_perm("ingestion.view_usageimport")
     return {
@@ -60,14 +61,13 @@ def _arrived(by: User, first: date, today: date) -> dict[str, Any]:
         "sees_imports": imports,
         "feeds": arrived.feeds(by, notices or [], first=first, last=today) if imports else None,
         "last_imports": arrived.last_imports(by) if imports else None,
-        "notices": None if notices is None else _notices(notices),
+        "notices": None if notices is None else _notices(notices, names),
     }
 
 
-def _notices(notices: list[Notice]) -> dict[str, Any]:
+def _notices(notices: list[Notice], names: Mapping[int, str]) -> dict[str, Any]:
     """Those that nobody has acknowledged come first; the others are told by their number alone."""
     fresh = [notice for notice in notices if notice.acknowledged_at is None]
-    names = filters.NAMINGS["feed_id"].names()
     accounts = Account.objects.in_bulk([each.account_id for each in fresh[:MOST_NOTICES] if each.account_id])
     return {
         "rows": [
@@ -89,12 +89,12 @@ def _notices(notices: list[Notice]) -> dict[str, Any]:
     }
 
 
-def _outstanding(by: User, known: Estimates | None, now: datetime) -> dict[str, Any]:
+def _outstanding(by: User, known: Estimates | None, names: Mapping[int, str], now: datetime) -> dict[str, Any]:
     def seen_with(permission: str, asked: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         return asked() if known is not None and by.has_perm(permission) else None
 
     known = known or Estimates({}, {})
-    refused = seen_with("ingestion.view_importexception", lambda: outstanding.import_exceptions(by, known, now))
+    refused = seen_with("ingestion.view_importexception", lambda: outstanding.import_exceptions(by, known, names, now))
     uncharged = seen_with("rating.view_ratingexception", lambda: outstanding.rating_exceptions(by, known, now))
     unrated = seen_with("mediation.view_udrbatch", lambda: outstanding.unrated(by, known))
     parts = {

@@ -34,6 +34,11 @@ class Bar:
     figures: Sequence[str]
 
 
+def whole(count: Decimal | int) -> str:
+    """A count that a chart has as a number of any kind."""
+    return marks.number(int(count))
+
+
 def money(amount: Decimal | None, currency: str | None) -> str:
     """An amount to the cent with its currency; a dash where there is none."""
     return marks.NOTHING if amount is None else f"{amount:,.2f} {currency or ''}".strip()

@@ -12,7 +12,7 @@ Cause = RatingException.Cause
 class Mend(StrEnum):
     """What can be mended at the source, each named as in the address of its form."""
 
-    VALUE_MAP = "value-map"  # an entry in the value map of the field
+    VALUE_MAP = "value-map"  # an entry in the value map of the field, or in a map that keeps what it does not know
     MAP_ENTRY = "map-entry"  # an entry in the map among the field's transforms
     LOOKUP_ROW = "lookup-row"
     USAGE_CLASS = "usage-class"
@@ -30,7 +30,7 @@ FOR_CODES: Mapping[Code, tuple[Mend, ...]] = {
     Code.USAGE_CLASS_TYPE_MISMATCH: (Mend.VALUE_MAP,),
     Code.UNKNOWN_IDENTIFIER_TYPE: (Mend.VALUE_MAP, Mend.IDENTIFIER_TYPE),
     Code.UNKNOWN_UNIT: (Mend.USAGE_UNIT,),
-    Code.UNMAPPED_VALUE: (Mend.MAP_ENTRY,),
+    Code.UNMAPPED_VALUE: (Mend.MAP_ENTRY, Mend.VALUE_MAP),
     Code.LOOKUP_FAILED: (Mend.LOOKUP_ROW,),
     Code.BAD_DATE: (Mend.VALUE_MAP,),
     Code.BAD_NUMBER: (Mend.VALUE_MAP,),

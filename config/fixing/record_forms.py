@@ -49,7 +49,8 @@ class EntryForm(forms.Form):
 
 def _entry_form(mend: Mend) -> Callable[[Sample, Any], forms.Form | None]:
     def form(sample: Sample, sent: Any) -> forms.Form | None:
-        if not value_maps.can_be_mapped(sample, mend) or not (key := value_maps.key_of(sample, mend)):
+        key = value_maps.key_of(sample, mend)
+        if not key:
             return None
         shown = EntryForm(sent, initial={"key": key})
         if names := _names_for(sample.group.field):
@@ -141,8 +142,10 @@ def _named_form(form_class: type[forms.ModelForm], name_of: Callable[[Sample], s
 def _name_left(sample: Sample) -> str:
     """The name that is not set up: the text as the value map leaves it."""
     mapping = sample.mapping
-    text = text_before_map(sample)
-    return (mapping.value_map or {}).get(text, text) if mapping else ""
+    if mapping is None:
+        return ""
+    text = mapping.literal or text_before_map(sample)
+    return (mapping.value_map or {}).get(text, text)
 
 
 def _save(permission: str, model: str) -> Callable[[Sample, forms.Form, User, datetime], SafeString]:

@@ -20,8 +20,10 @@ from config.fixing.reading import (
 from ingestion.selectors import exceptions_of_group
 from ingestion.services import reprocess_exceptions
 from mediation import services as mediation
+from mediation.core.codes import Code
 from mediation.core.differences import Difference, differences
 from mediation.core.previewing import Preview
+from mediation.core.transforms.parsing import MAX_TRANSFORMS
 from mediation.core.transforms.tables import Map
 from mediation.models import ProfileVersion
 from mediation.services.golden_samples import check_golden_samples
@@ -39,19 +41,44 @@ class Proposal:
     broken: list[str]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an entry goes: into the field's value map, or into the map at a place of its transforms.
+
+    is_new: that map is still to be made, as the last transform; it keeps every text that it has no entry for, where a
+    value map would refuse it.
+    """
+
+    transform: int | None
+    is_new: bool = False
+
+
+def place_of_entry(sample: Sample, mend: Mend) -> Place | None:
+    """Where the group's entry would go; None where the field at fault takes none."""
+    mapping = sample.mapping
+    if mapping is None or mapping.literal is not None:
+        return None
+    if mend == Mend.MAP_ENTRY:
+        found = transform_asked(sample, Map)
+        asked = mapping.transforms[found] if found is not None else None
+        lacks = isinstance(asked, Map) and text_before_transform(sample, found or 0) not in asked.values
+        return Place(found) if lacks else None
+    if mapping.value_map is not None:
+        return Place(None)
+    if sample.group.code == Code.UNMAPPED_VALUE:
+        return None  # what refuses is a map among the transforms
+    last = mapping.transforms[-1] if mapping.transforms else None
+    if isinstance(last, Map) and last.otherwise.kind == "keep":
+        return Place(len(mapping.transforms) - 1)
+    return Place(len(mapping.transforms), is_new=True) if len(mapping.transforms) < MAX_TRANSFORMS else None
+
+
 def key_of(sample: Sample, mend: Mend) -> str:
-    """The text that the new entry is for."""
-    if mend == Mend.VALUE_MAP:
-        return text_before_map(sample)
-    place = transform_asked(sample, Map)
-    return text_before_transform(sample, place) if place is not None else ""
-
-
-def can_be_mapped(sample: Sample, mend: Mend) -> bool:
-    """Whether the faulted field is one whose map can take an entry."""
-    if sample.mapping is None or sample.mapping.literal is not None:
-        return False
-    return mend == Mend.VALUE_MAP or transform_asked(sample, Map) is not None
+    """The text that the new entry is for; "" where none can be made."""
+    place = place_of_entry(sample, mend)
+    if place is None:
+        return ""
+    return text_before_map(sample) if place.transform is None else text_before_transform(sample, place.transform)
 
 
 def propose_entry(*, sample: Sample, mend: Mend, key: str, to: str) -> Proposal:
@@ -85,14 +112,17 @@ def activate_and_reprocess(*, version: ProfileVersion, sample: Sample, by: User 
 
 
 def _with_entry(sample: Sample, mend: Mend, key: str, to: str) -> Any:
+    place = place_of_entry(sample, mend)
+    if place is None:
+        raise UnableToMend(f"{sample.version} has no map for {sample.group.field} that an entry could be added to.")
     document = deepcopy(sample.version.spec)
     field = document["fields"][document_name(sample)]
-    if mend == Mend.VALUE_MAP:
-        field["value_map"] = {**(field.get("value_map") or {}), key: to}
-        return document
-    place = transform_asked(sample, Map)
-    if place is None:
-        raise UnableToMend(f"{sample.group.field} has no map among its transforms.")
-    options = field["transforms"][place]["map"]
-    options["values"] = {**options["values"], key: to}
+    if place.transform is None:
+        field["value_map"] = {**field["value_map"], key: to}
+    elif place.is_new:
+        made = {"map": {"values": {key: to}, "otherwise": "keep"}}
+        field["transforms"] = [*(field.get("transforms") or []), made]
+    else:
+        options = field["transforms"][place.transform]["map"]
+        options["values"] = {**options["values"], key: to}
     return document

@@ -223,13 +223,14 @@ def judge_value(feed_id: int, currency: str, days: Mapping[date, Decimal], now: 
 
 
 def judge_account(
-    account_id: int, currency: str, seen: Decimal, before: Sequence[Decimal], floor: Decimal
+    account_id: int, currency: str, seen: Decimal, records: int, before: Sequence[Decimal], floor: Decimal
 ) -> Finding | None:
     """Whether an account was charged far more this month than in any of the months before it.
 
-    before: amounts of those of the last months in which it was charged. floor: what is worth a look, by itself.
+    records: of this month. before: amounts of those of the last months in which it was charged. floor: the rise that is
+    worth a look, such as what an account is charged in a month on average.
     """
-    if len(before) < LEAST_MONTHS:
+    if len(before) < LEAST_MONTHS or records < FEWEST_FAULTS:
         return None
     most = max(before)
     if most <= 0 or seen <= TIMES * most or seen - most < floor:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet, Sum
 
 from config.dashboard.charts import Column, Series, bar, stacked_columns
-from config.dashboard.showing import Bar, Table, largest, money
+from config.dashboard.showing import NO_BAR, Bar, Table, largest, money
 from config.models import AccountFigure, ChargeFigure
 from mediation.admin import marks
 from mediation.models import UsageClass
@@ -56,7 +56,7 @@ def _told(
     currency: str, first: list[dict[str, Any]], others: list[dict[str, Any]], classes: dict[int, UsageClass]
 ) -> dict[str, Any]:
     rest = sum((row["total"] for row in others), NOTHING)
-    most = max([*(row["total"] for row in first), rest])
+    most = max(row["total"] for row in first)
     bars = [
         Bar(
             _name(classes, row["usage_class_id"]),
@@ -69,7 +69,7 @@ def _told(
     if others:
         count = marks.number(sum(row["records"] for row in others))
         url = marks.list_url("rating_charge")
-        bars.append(Bar(f"{len(others):,} others", url, bar(rest, most), (count, marks.NOTHING, money(rest, currency))))
+        bars.append(Bar(f"{len(others):,} others", url, NO_BAR, (count, marks.NOTHING, money(rest, currency))))
     total = rest + sum((row["total"] for row in first), NOTHING)
     return {"currency": currency, "bars": bars, "total": money(total, currency)}
 

@@ -23,18 +23,20 @@ MONTHS_BEFORE = 3
 # Accounts that are far above each of the months before; the core decides in the end.
 RISEN = """
 WITH months AS (
-    SELECT account_id, currency, month, sum(amount) AS amount FROM config_accountfigure
+    SELECT account_id, currency, month, sum(amount) AS amount, sum(record_count)::bigint AS records
+    FROM config_accountfigure
     WHERE month >= %(first)s GROUP BY 1, 2, 3
 ), risen AS (
     SELECT account_id, currency, sum(amount) FILTER (WHERE month = %(month)s) AS seen,
+        sum(records) FILTER (WHERE month = %(month)s)::bigint AS records,
         array_agg(amount) FILTER (WHERE month < %(month)s AND amount > 0) AS before,
         max(amount) FILTER (WHERE month < %(month)s) AS most
     FROM months GROUP BY 1, 2
 )
-SELECT r.account_id, r.currency, r.seen, r.before, f.usual
+SELECT r.account_id, r.currency, r.seen, r.records, r.before, f.usual
 FROM risen r JOIN (SELECT currency, avg(amount) AS usual FROM months WHERE month < %(month)s GROUP BY 1) f
     USING (currency)
-WHERE r.most > 0 AND r.seen > %(times)s * r.most
+WHERE r.most > 0 AND r.seen > %(times)s * r.most AND r.records >= %(records)s
 ORDER BY r.seen - r.most DESC LIMIT %(limit)s
 """
 
@@ -110,12 +112,13 @@ def of_accounts(now: datetime) -> list[Finding]:
     for _ in range(MONTHS_BEFORE):
         first = (first - timedelta(days=1)).replace(day=1)
     values: dict[str, Any] = {"first": first, "month": month, "times": anomalies.TIMES, "limit": MOST_ACCOUNTS}
+    values["records"] = anomalies.FEWEST_FAULTS
     with connection.cursor() as cursor:
         cursor.execute(RISEN, values)
         rows = cursor.fetchall()
     judged = {
-        account_id: anomalies.judge_account(account_id, currency, seen, before or [], usual)
-        for account_id, currency, seen, before, usual in rows
+        account_id: anomalies.judge_account(account_id, currency, seen, records, before or [], usual)
+        for account_id, currency, seen, records, before, usual in rows
     }
     return [finding for finding in judged.values() if finding is not None]
 

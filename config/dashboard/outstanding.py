@@ -11,7 +11,7 @@ from django.db.models import Count, Min, QuerySet, Sum
 
 from config.dashboard import value_at_risk
 from config.dashboard.charts import bar
-from config.dashboard.showing import Bar, age, largest, money
+from config.dashboard.showing import NO_BAR, Bar, age, largest, money, whole
 from config.dashboard.value_at_risk import Estimates
 from config.models import OpenFigure
 from ingestion.models import ImportChunk, ImportException, UsageImport, WaitingPart
@@ -70,13 +70,14 @@ def _bars(groups: Mapping[Any, Counts], known: Estimates, told: Callable[[Any], 
     ordered = sorted(groups, key=lambda key: (-sum(groups[key].values()), str(key)))
     first, others = largest(ordered, MOST)
     counted = [(*told(key), groups[key]) for key in first]
+    most = max((sum(counts.values()) for _, _, counts in counted), default=0)
     if others:
         counted.append((f"{len(others):,} others", _import_url(), _together(groups[key] for key in others)))
-    most = max((sum(counts.values()) for _, _, counts in counted), default=0)
+    # The others have no bar: all of them together would make the largest one look small.
+    drawn = [*(bar(sum(counts.values()), most) for _, _, counts in counted[: len(first)]), NO_BAR]
     return [
-        Bar(name, url, bar(count, most), (marks.number(count), money(known.value_of_records(counts), known.currency)))
-        for name, url, counts in counted
-        for count in [sum(counts.values())]
+        Bar(name, url, line, (whole(sum(counts.values())), money(known.value_of_records(counts), known.currency)))
+        for (name, url, counts), line in zip(counted, drawn, strict=False)
     ]
 
 

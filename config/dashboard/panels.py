@@ -19,6 +19,7 @@ from rating.models import Account, RatePlan
 SPANS = (7, 30, 90)
 USUAL_SPAN = 30
 MOST_NOTICES = 8
+KINDS = Notice.Kind.values  # a silent feed first: what does not come is what nobody sees
 
 
 def panels(user: AbstractBaseUser | AnonymousUser, *, days: int, now: datetime) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def _arrived(by: User, names: Mapping[int, str], first: date, today: date) -> di
 def _notices(notices: list[Notice], names: Mapping[int, str]) -> dict[str, Any]:
     """Those that nobody has acknowledged come first; the others are told by their number alone."""
     fresh = [notice for notice in notices if notice.acknowledged_at is None]
+    fresh.sort(key=lambda notice: KINDS.index(notice.kind))
     accounts = Account.objects.in_bulk([each.account_id for each in fresh[:MOST_NOTICES] if each.account_id])
     return {
         "rows": [

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from mediation.admin import marks
 
-CENT = Decimal("0.01")
+NO_BAR = SafeString("")
 Row = TypeVar("Row")
 
 

@@ -275,12 +275,15 @@ def _standing(record: Record) -> Iterator[tuple[str, str]]:
         yield _money(record)
         return
     current = record.usage_import.attempt
-    last = [one for one in (*record.exceptions, *record.left_out) if one.attempt == current]
-    for one in last[:1]:
-        is_exception = isinstance(one, ImportException)
-        yield ("exception", f"exception, {one.get_status_display()}") if is_exception else (one.outcome, one.outcome)
-    if not last:
-        yield "waiting", "not mediated yet"
+    for exception in record.exceptions:
+        if exception.attempt == current:
+            yield "exception", f"exception, {exception.get_status_display()}"
+            return
+    for row in record.left_out:
+        if row.attempt == current:
+            yield row.outcome, row.outcome
+            return
+    yield "waiting", "not mediated yet"
 
 
 def _money(record: Record) -> tuple[str, str]:

@@ -258,17 +258,21 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         usage_import = get_object_or_404(self.get_queryset(request), pk=pk)
-        if usage_import.payload:
-            name = usage_import.file_name.rsplit("/", 1)[-1] or f"{usage_import.tracking_id}.txt"
-            try:
-                stream = usage_import.payload.open("rb")
-            except FileNotFoundError as lost:
-                raise Http404("The original is not in the file storage any more.") from lost
-        else:
+        name = usage_import.file_name.rsplit("/", 1)[-1] or f"{usage_import.tracking_id}.txt"
+        if not usage_import.payload:
             name = f"{usage_import.tracking_id}.json"
-            stream = io.BytesIO(get_object_or_404(ImportBody, pk=pk).content)
         kind = PLAIN_TYPES.get(PurePath(name).suffix.lower(), "application/octet-stream")
-        return FileResponse(stream, as_attachment=True, filename=name, content_type=kind)
+        return FileResponse(_original(usage_import), as_attachment=True, filename=name, content_type=kind)
+
+
+def _original(usage_import: UsageImport) -> Any:
+    """The bytes as they came, as an open file."""
+    if not usage_import.payload:
+        return io.BytesIO(get_object_or_404(ImportBody, pk=usage_import.pk).content)
+    try:
+        return usage_import.payload.open("rb")
+    except FileNotFoundError as lost:
+        raise Http404("The original is not in the file storage any more.") from lost
 
 
 def told_of_reprocessing(imports: QuerySet[UsageImport]) -> list[str]:

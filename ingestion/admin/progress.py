@@ -93,7 +93,7 @@ def lasting(seconds: float) -> str:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     whole = round(seconds)
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    parts = []
+    parts: list[str] = []
     for name, size in units:
         count, whole = divmod(whole, size)
         if count or parts:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any
 
 import polars as pl
 from django.contrib.auth.models import User
@@ -26,7 +26,8 @@ MOST_CHARGED = 500_000  # UDRs whose charges are added up in a request
 PLANNED = Q(byte_start__isnull=False) | Q(number=1)
 
 
-class Charged(NamedTuple):
+@dataclass(frozen=True)
+class Charged:
     """What the UDRs of an attempt were charged while it counted, of one class in one currency."""
 
     usage_class: str
@@ -104,7 +105,7 @@ def attempts_of(usage_import: UsageImport) -> list[Attempt]:
     return [_attempt(usage_import, row, versions.get(row["version"]), counting) for row in rows]
 
 
-def _attempt(usage_import: UsageImport, row: dict, version: ProfileVersion | None, counting: int) -> Attempt:
+def _attempt(usage_import: UsageImport, row: Any, version: ProfileVersion | None, counting: int) -> Attempt:
     outcomes = ("imported", "exceptions", "skipped", "duplicates", "waiting")
     moments = _batches_of(usage_import, row["attempt"]).aggregate(
         began_at=Min("mediated_at"),

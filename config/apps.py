@@ -27,6 +27,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
     def ready(self) -> None:
         super().ready()
         from config.admin import put_on_site
+        from config.approving.hooks import tie_in
         from config.auditing import screens
         from config.dashboard.benches import IMPORT_VALUES, RATING_VALUES
         from config.exporting.screens import send_to_background
@@ -43,6 +44,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
 
         user_logged_in.connect(remember_time_zone)
         kit.HISTORIES[:] = [(screens.MAY_READ, screens.history_page)]
+        tie_in()
         put_on_site()  # now that the packages have registered their own screens, which ours replace
         seeing.GRANTED[:] = [granted_feeds]
         export.IN_BACKGROUND[:] = [send_to_background]

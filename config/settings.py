@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "config.auditing.middleware.ActingMiddleware",
+    "config.approving.middleware.SecondPersonMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"

@@ -22,6 +22,7 @@ from rest_framework.views import exception_handler, set_rollback
 
 from mediation import selectors, services
 from mediation.models import Udr
+from mediation.services.approving import ASKERS, NeedsSecondPerson
 from mediation.services.exporting import Export, Kind
 
 TYPE = "application/problem+json"
@@ -49,10 +50,21 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         set_rollback()
         errors = [{"pointer": fault.pointer, "code": fault.code, "detail": fault.detail} for fault in error.faults]
         return _answer(error.status_code, error.code, str(error.detail), errors=errors, links=error.links)
+    if isinstance(error, NeedsSecondPerson):
+        set_rollback()
+        return _asked(error, context["request"])
     answer = exception_handler(error, context)
     if answer is None:
         return None
     return _from_rest_framework(error, answer)
+
+
+def _asked(error: NeedsSecondPerson, request: Request) -> Response:
+    """What its person may not do alone is asked for at once: a program cannot be asked whether it wants that."""
+    number, address = ASKERS[0](error)
+    detail = f"{error.asked.summary} That needs a second person: it waits for one as approval {number}."
+    links = {"approval": request.build_absolute_uri(address)}
+    return _answer(http.HTTP_409_CONFLICT, "needs_second_person", detail, links=links)
 
 
 def _from_rest_framework(error: Exception, answer: Response) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from config.approving.acts import ACTS, Act
 from config.models import Approval
@@ -62,6 +62,7 @@ def _keep(asked: Asked, request_hash: str, fingerprint: str, why: str, now: date
         value=asked.value,
         subject_label=label,
         subject_id=key,
+        feeds=sorted(ACTS[asked.act].feeds(asked.arguments)),
         request_hash=request_hash,
         fingerprint=fingerprint,
         asked_at=now,
@@ -164,7 +165,15 @@ def approvals_waiting(user: User, now: datetime) -> QuerySet[Approval]:
     """What waits for this person: asked for by others, and of the acts that the person may do too."""
     acts = [name for name, act in ACTS.items() if user.has_perm(DECIDE) and user.has_perm(act.permission)]
     waiting = Approval.objects.filter(status=Status.WAITING, expires_at__gt=now, act__in=acts)
-    return waiting.exclude(asked_by=user).order_by("pk")
+    return seen_approvals(waiting.exclude(asked_by=user), user).order_by("pk")
+
+
+def seen_approvals(approvals: QuerySet[Approval], user: User) -> QuerySet[Approval]:
+    """Those about feeds that the person may see, and what the person asked for."""
+    feeds = mediation.feeds_seen(user)
+    if feeds is None:
+        return approvals
+    return approvals.filter(Q(feeds__contained_by=sorted(feeds)) | Q(asked_by=user))
 
 
 def waiting_for(label: str, key: Any, now: datetime) -> QuerySet[Approval]:

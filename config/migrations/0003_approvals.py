@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                 ('value', models.DecimalField(decimal_places=11, help_text='What it may be worth. Empty: nobody knows.', max_digits=38, null=True)),
                 ('subject_label', models.CharField(help_text='The model of what it is about.', max_length=100)),
                 ('subject_id', models.CharField(blank=True, help_text='Empty: of many.', max_length=40)),
+                ('feeds', models.JSONField(default=list, help_text='The feeds whose usage it is about, by their numbers.')),
                 ('request_hash', models.CharField(help_text='Of the act and its arguments.', max_length=64)),
                 ('fingerprint', models.CharField(max_length=64)),
                 ('asked_at', models.DateTimeField()),

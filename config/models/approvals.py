@@ -29,6 +29,7 @@ class Approval(models.Model):
     )
     subject_label = models.CharField(max_length=100, help_text="The model of what it is about.")
     subject_id = models.CharField(max_length=40, blank=True, help_text="Empty: of many.")
+    feeds = models.JSONField(default=list, help_text="The feeds whose usage it is about, by their numbers.")
     request_hash = models.CharField(max_length=64, help_text="Of the act and its arguments.")
     fingerprint = models.CharField(max_length=64)
     asked_at = models.DateTimeField()

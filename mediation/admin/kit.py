@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from mediation.admin import export, marks
@@ -24,6 +25,9 @@ from mediation.services.seeing import seen
 
 # What tells what became of one object, and the permission to read it; set by the roof, which keeps the audit.
 HISTORIES: list[tuple[str, Callable[["ModelAdmin", HttpRequest, str], HttpResponse]]] = []
+
+# Sentences that stand above the page of one object, of what belongs to no room: set by the roof.
+NOTES: list[Callable[[HttpRequest, models.Model], list[SafeString]]] = []
 
 
 class ModelAdmin(admin.ModelAdmin):
@@ -84,6 +88,7 @@ class ModelAdmin(admin.ModelAdmin):
                 if name != "delete_selected" and self.offers(name, target)
             ]
             context["object_links"] = [*self.object_links(request, target), *self._history_link(request, target)]
+            context["object_notes"] = [note for notes in NOTES for note in notes(request, target)]
             context["title"], context["subtitle"] = str(target), capfirst(str(self.opts.verbose_name))
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -82,10 +82,10 @@ ORDER BY day, feed_id
 """
 
 SIZE = """
-WITH some AS (SELECT id FROM ingestion_usageimport WHERE received_at >= %(start)s AND received_at < %(end)s
+WITH few AS (SELECT id FROM ingestion_usageimport WHERE received_at >= %(start)s AND received_at < %(end)s
     LIMIT %(most)s)
-SELECT (SELECT count(*) FROM some), coalesce(sum(udr_count), 0)
-FROM mediation_udrbatch WHERE import_id IN (SELECT id FROM some)
+SELECT (SELECT count(*) FROM few), coalesce(sum(udr_count), 0)
+FROM mediation_udrbatch WHERE import_id IN (SELECT id FROM few)
 """
 
 

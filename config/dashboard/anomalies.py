@@ -19,6 +19,7 @@ WORSE = Decimal("1.25")  # than the past, but for its worst episode
 SPREADS = 6  # from the median; a spread is the standard deviation, as the median deviation estimates it
 FEWEST_RECORDS = 100
 QUIET_HOURS = 2
+FEWER_SPREADS, FEWER_TIMES = 4, 5  # nothing can lie further below the median than all of it
 TIMES = 3  # the median: less is not worth a person's time however steady the feed is
 LAST_DAYS, LEAST_DAYS = 28, 7
 LEAST_SHARE = Decimal("0.02")
@@ -120,9 +121,9 @@ def judge_volume(feed_id: int, series: Mapping[int, Arrivals], now: datetime) ->
         return None
     usual = median(like)
     kind: str
-    if seen >= TIMES * usual and seen - usual >= FEWEST_RECORDS and _stands_out(surplus, hour, first):
+    if seen >= TIMES * usual and seen - usual >= FEWEST_RECORDS and _stands_out(surplus, SPREADS, hour, first):
         kind = "spike"
-    elif usual >= FEWEST_RECORDS and seen * TIMES <= usual and _stands_out(lack, hour, first):
+    elif usual >= FEWEST_RECORDS and seen * FEWER_TIMES <= usual and _stands_out(lack, FEWER_SPREADS, hour, first):
         kind = "drop"
     else:
         return None
@@ -144,9 +145,9 @@ def _like(counts: Mapping[int, Decimal], hour: int, first: int) -> list[Decimal]
     return found if 3 * sum(1 for count in found if count) >= 2 * len(found) else []
 
 
-def _stands_out(score: Callable[[int], Decimal | None], hour: int, first: int) -> bool:
+def _stands_out(score: Callable[[int], Decimal | None], least: int, hour: int, first: int) -> bool:
     seen = score(hour)
-    return seen is not None and seen > SPREADS and seen > _worst_but_one(score, hour, first)
+    return seen is not None and seen >= least and seen > _worst_but_one(score, hour, first)
 
 
 def _worst_but_one(score: Callable[[int], Decimal | int | None], hour: int, first: int) -> Decimal:

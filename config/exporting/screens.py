@@ -43,7 +43,7 @@ class ExportJobAdmin(kit.ReadOnlyAdmin):
     list_filter = ("status",)
     list_select_related = ("created_by",)
     export_without = ("file_name",)
-    export_also: ClassVar[Any] = {"asked_by": "created_by__username"}
+    export_also = {"asked_by": "created_by__username"}
     empty_text = "No export yet. Open a list, filter it, and press Export…; what is large is made here."
     fields: ClassVar[Any] = (
         ("list_link", "kind_text"),

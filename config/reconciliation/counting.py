@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from django.db import connection
 
-from config.reconciliation.lines import Line
+from config.reconciliation.lines import COUNTS, Line
 from mediation.models import UDR_ID_BITS
 from rating.core.frames import ENTRY_BITS
 
@@ -72,6 +72,7 @@ WITH import AS MATERIALIZED (
     FROM import i JOIN rating_ratingexception e ON e.import_id = i.id
     JOIN batch b ON b.id = e.udr_id >> %(udr_bits)s AND b.place <> 'replaced' GROUP BY 1, 2
 )
+-- In the order of the fields of a Line
 SELECT feed_id, day, imports, received, coalesce(imported, 0), coalesce(exceptions, 0), coalesce(skipped, 0),
     coalesce(duplicates, 0), waiting, coalesce(earlier, 0), coalesce(charged, 0), coalesce(unrated, 0),
     coalesce(written_off, 0), coalesce(not_rated, 0), coalesce(taking_back, 0), coalesce(amounts, '{{}}')
@@ -112,7 +113,7 @@ def count_month(month: date, *, is_small: bool) -> list[Line]:
     with connection.cursor() as cursor:
         cursor.execute(query, {"start": start, "end": end, "bits": bits, "udr_bits": UDR_ID_BITS})
         return [
-            Line(feed_id, day, *map(int, counts), amounts=_amounts(amounts))
+            Line(feed_id, day, **dict(zip(COUNTS, map(int, counts), strict=True)), amounts=_amounts(amounts))
             for feed_id, day, *counts, amounts in cursor.fetchall()
         ]
 

@@ -109,7 +109,7 @@ def shown_to(request: HttpRequest) -> Shown:
     names = {
         pk: name for pk, name in Feed.objects.values_list("pk", "name").order_by("name") if seen is None or pk in seen
     }
-    asked = None
+    asked, as_of = None, None
     if is_small(month):
         lines, as_of = count_month(month, is_small=True), timezone.now()
     else:

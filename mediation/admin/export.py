@@ -268,8 +268,8 @@ def told_filters(changelist: Any) -> Iterator[tuple[str, str]]:
     for spec in changelist.filter_specs:
         if isinstance(spec, DayRangeFilter):
             if spec.from_text or spec.to_text:
-                yield spec.title, f"{spec.from_text or '…'} to {spec.to_text or '…'}"
+                yield str(spec.title), f"{spec.from_text or '…'} to {spec.to_text or '…'}"
             continue
         chosen = [choice["display"] for choice in list(spec.choices(changelist))[1:] if choice.get("selected")]
         if chosen:
-            yield spec.title, ", ".join(map(str, chosen))
+            yield str(spec.title), ", ".join(map(str, chosen))

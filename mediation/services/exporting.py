@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from django.db.models import QuerySet, TextChoices
 
@@ -65,7 +65,7 @@ class Written:
 
 
 def write_export(
-    export: Export, target: BinaryIO, *, kind: Kind, told: Callable[[Written], None] = lambda so_far: None
+    export: Export, target: IO[bytes], *, kind: Kind, told: Callable[[Written], None] = lambda so_far: None
 ) -> Written:
     """Write a whole file; `told` hears every few thousand rows how far it is.
 
@@ -87,7 +87,7 @@ def write_export(
     return written
 
 
-def _write_workbook(export: Export, target: BinaryIO, written: Written, told: Callable[[Written], None]) -> None:
+def _write_workbook(export: Export, target: IO[bytes], written: Written, told: Callable[[Written], None]) -> None:
     if written.row_total > MOST_ROWS_OF_A_WORKBOOK:
         raise UnableToExport(
             f"A workbook takes {MOST_ROWS_OF_A_WORKBOOK:,} rows, and these are {written.row_total:,}. "

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from mediation.admin import kit
+from mediation.services import asks_for_second_person
 from rating import selectors, services
 from rating.admin.statements import month_of
 from rating.models import BillingPeriod
@@ -28,7 +29,9 @@ def close_periods(
         )
     waiting = chosen.filter(status=BillingPeriod.Status.OPEN).select_related("account").order_by("starts_at", "pk")
     now = timezone.now()
-    if waiting.filter(ends_at__lte=now).count() > MOST_AT_ONCE:
+    # What a second person has to agree to is asked for together, not period by period.
+    is_asked = asks_for_second_person("close_period", kit.person(request))
+    if is_asked or waiting.filter(ends_at__lte=now).count() > MOST_AT_ONCE:
         _leave_to_workers(model_admin, request, waiting)
         return None
     closed, refused = [], defaultdict(list)

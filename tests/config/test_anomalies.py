@@ -93,7 +93,7 @@ def test_the_text_of_a_silence_says_since_when_and_what_is_usual():
     assert (finding.feed_id, finding.numbers["quiet_hours"]) == (7, "6")
 
 
-@pytest.mark.parametrize(("times", "kind"), [(10, "spike"), (0.1, "drop")])
+@pytest.mark.parametrize(("times", "kind"), [(10, "spike"), (0.02, "drop")])
 def test_far_more_or_fewer_records_than_usual_are_noticed(times, kind):
     hours = busy(random.Random(3))
     last = NOW.replace(minute=0) - timedelta(hours=1)

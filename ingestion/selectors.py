@@ -158,6 +158,7 @@ def exception_groups(
     feeds: frozenset[int] | None,
     feed: int | None = None,
     code: str | None = None,
+    field: str | None = None,
     assigned_to: int | None = None,
     before: datetime | None = None,
     any_value: bool = False,
@@ -172,6 +173,7 @@ def exception_groups(
     rows = rows if feeds is None else rows.filter(feed_id__in=feeds)
     rows = rows if feed is None else rows.filter(feed_id=feed)
     rows = rows if code is None else rows.filter(code=code)
+    rows = rows if field is None else rows.filter(field=field)
     rows = rows if before is None else rows.filter(created_at__lt=before)
     if assigned_to is not None:
         rows = rows.filter(assigned_to=assigned_to or None)

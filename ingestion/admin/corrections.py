@@ -2,8 +2,9 @@
 
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -20,6 +21,7 @@ from mediation.admin import filters, kit, marks, workbench
 Status = GroupCorrection.Status
 AT_WORK = (Status.WAITING, Status.RUNNING)
 MOST_PAIRS = 5
+MOST_TRIED = 100
 PROGRESS = "admin/workbench/progress.html"
 
 
@@ -66,6 +68,7 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
         "created_by",
         kit.moment("created_at", "asked for"),
     )
+    actions = ("try_again",)
     list_filter = ("status", ("feed", filters.FeedFilter), ("created_at", filters.DayRangeFilter))
     list_select_related = ("feed", "created_by")
     export_also = {"feed": "feed__name", "created_by": "created_by__username"}
@@ -97,6 +100,24 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
 
     def has_undo_permission(self, request: HttpRequest) -> bool:
         return kit.person(request).has_perm("ingestion.correct_importexception")
+
+    has_correct_permission = has_undo_permission
+
+    @admin.action(description="Try again", permissions=["correct"])
+    def try_again(self, request: HttpRequest, corrections: QuerySet[GroupCorrection]) -> None:
+        """Those that crashed too often go on where they stopped."""
+        count, by, now = 0, kit.person(request), timezone.now()
+        for correction in corrections.filter(status=Status.ERRORED)[:MOST_TRIED]:
+            try:
+                services.try_correction_again(correction=correction, by=by, now=now)
+            except services.UnableToFix as refusal:
+                self.message_user(request, str(refusal), messages.WARNING)
+            else:
+                count += 1
+        kit.tell(self, request, count, "correction", "will go on")
+
+    def offers(self, action: str, target: Any) -> bool:
+        return target.status == Status.ERRORED
 
     @admin.display(description="rule")
     def rule_text(self, correction: GroupCorrection) -> Any:

@@ -1,6 +1,7 @@
 """One exception at the desk: the record beside what was read from it, corrected by form or in the raw text."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -14,6 +15,7 @@ from django.utils.html import format_html
 from ingestion import selectors, services
 from ingestion.admin.groups import crumbs, group_of, group_url, named, words_of
 from ingestion.models import ImportException
+from ingestion.selectors import Group
 from mediation.admin import kit, marks, workbench
 from mediation.admin.meanings import meaning_of
 
@@ -21,6 +23,7 @@ MOST_FIELDS = 400
 RAW_SHOWN = 8_000
 INPUT = "source:"
 BY_FORM, IN_RAW = "form", "raw"
+OF, ANY = "of", "any"
 LONG_TEXT = 120
 NO_VERSION = "Its Data Profile has no active version, so nothing is read. Activate one."
 
@@ -77,7 +80,7 @@ def desk_of(
     reading = services.read_of(exception=exception)
     way = way_of(request, reading)
     sent = request.POST if request.method == "POST" else {}
-    group = group_of(exception)
+    group = group_at(request, exception)
     return {
         "exception": exception,
         "meaning": meaning_of(exception.code),
@@ -91,15 +94,21 @@ def desk_of(
         "unread": "" if reading.version else NO_VERSION,
         "may_correct": may_correct,
         "has_inputs": may_correct and way == BY_FORM,
-        "tabs": _tabs(way),
+        "tabs": _tabs(request, way),
         "form": (form or form_of(way, reading)) if may_correct else None,
-        "correct_url": _correct_url(exception, way),
+        "correct_url": _correct_url(request, exception, way),
         "preview": _previewed(preview) if preview else None,
         "refusal": refusal,
-        "steps": _steps(exception) if is_open else None,
+        "steps": _steps(request, exception) if is_open else None,
         "group_url": group_url(group),
         "group_words": words_of(group),
     }
+
+
+def group_at(request: HttpRequest, exception: ImportException) -> Group:
+    """The group that a person works through: of the record's value, or of any, whichever the way here was."""
+    group = group_of(exception)
+    return replace(group, value=None) if request.GET.get(OF) == ANY else group
 
 
 def way_of(request: HttpRequest, reading: services.Reading) -> str:
@@ -122,18 +131,26 @@ def _raw_shown(exception: ImportException, reading: services.Reading) -> Any:
     return format_html('<div class="raw-whole">{}</div><p class="quiet">{}{}</p>', shown, told, whole)
 
 
-def _correct_url(exception: ImportException, way: str) -> str:
+def _correct_url(request: HttpRequest, exception: ImportException, way: str) -> str:
     address = reverse("admin:ingestion_importexception_correct", args=[exception.pk])
-    return f"{address}?as={way}" if way == IN_RAW else address
+    return address + workbench.query_with(request, **{"as": IN_RAW if way == IN_RAW else ""})
 
 
-def _tabs(way: str) -> list[tuple[str, str, bool]]:
-    return [("Field by field", "?", way == BY_FORM), ("In the raw text", f"?as={IN_RAW}", way == IN_RAW)]
+def _tabs(request: HttpRequest, way: str) -> list[tuple[str, str, bool]]:
+    return [
+        ("Field by field", workbench.query_with(request, **{"as": ""}), way == BY_FORM),
+        ("In the raw text", workbench.query_with(request, **{"as": IN_RAW}), way == IN_RAW),
+    ]
 
 
-def _steps(exception: ImportException) -> workbench.Steps:
-    rows = selectors.exceptions_of_group(group_of(exception))
-    return workbench.steps_of(exception, rows, lambda pk: reverse("admin:ingestion_importexception_change", args=[pk]))
+def _steps(request: HttpRequest, exception: ImportException) -> workbench.Steps:
+    rows = selectors.exceptions_of_group(group_at(request, exception))
+    query = workbench.query_with(request)
+
+    def url_for(pk: int) -> str:
+        return reverse("admin:ingestion_importexception_change", args=[pk]) + query
+
+    return workbench.steps_of(exception, rows, url_for)
 
 
 def _row(
@@ -210,7 +227,7 @@ def correct_view(model_admin: kit.ModelAdmin, request: HttpRequest, pk: int) -> 
         request,
         "admin/ingestion/importexception/correct.html",
         title=f"Correct record {exception.record_number:,}",
-        crumbs=[*crumbs(group_of(exception)), (str(exception), model_admin.object_url(pk))],
+        crumbs=[*crumbs(group_at(request, exception)), (str(exception), model_admin.object_url(pk))],
         context={"desk": desk},
     )
 
@@ -239,7 +256,7 @@ def _correct(
     form: forms.Form,
     reading: services.Reading,
 ) -> HttpResponse:
-    steps = _steps(exception)
+    steps = _steps(request, exception)
     services.correct_exception(
         exception=exception,
         reason=form.cleaned_data["reason"],

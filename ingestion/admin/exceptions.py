@@ -88,14 +88,14 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     export_also = {"feed": "feed__name"}
     empty_text = "No record has been refused. Records that cannot become a UDR appear here with the reason."
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": (("status_mark", "assigned_to"), ("code", "field"), "message")}),
+        (None, {"fields": (("status_mark", "assigned_to"),)}),
         ("Where it came from", {"fields": (("feed", "import_link"), ("record_number", "attempt"))}),
         (
             "What became of it",
             {
                 "fields": (
                     (kit.moment("created_at"), kit.moment("last_tried_at")),
-                    (kit.moment("next_try_at", "tried again by itself"), "retry_round"),
+                    "retry_text",
                     (kit.moment("closed_at"), "closed_by"),
                     ("corrected_by", "udrs_link"),
                     "close_reason",
@@ -157,6 +157,12 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="status")
     def status_mark(self, exception: ImportException) -> Any:
         return marks.badge(exception.status, exception.get_status_display())
+
+    @admin.display(description="tried again by itself")
+    def retry_text(self, exception: ImportException) -> Any:
+        if exception.next_try_at is None:
+            return marks.NOTHING
+        return format_html("{}; tries so far: {}", marks.moment(exception.next_try_at), exception.retry_round)
 
     @admin.display(description="corrected last by")
     def corrected_by(self, exception: ImportException) -> Any:

@@ -1,7 +1,7 @@
 """The workbench of import exceptions: all groups, one group with its records, and what is done with all of a group."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,9 @@ from mediation.admin.workbench import IMPORT_BENCH, Action, url_of
 from mediation.core.codes import Code
 
 RAW_SHOWN = 240
-NO_VALUE = "no value"
+MOST_VALUES = 10
+NO_VALUE, ANY_VALUE = "no value", "any value"
+BY_VALUE, BY_FIELD = "value", "field"
 AGES = {"1": "a day and older", "7": "a week and older", "30": "30 days and older"}
 GROUPS = "ingestion_importexception_groups"
 GROUP = "ingestion_importexception_group"
@@ -32,7 +34,8 @@ GROUP = "ingestion_importexception_group"
 
 def group_url(group: Group, name: str = GROUP, *args: Any) -> str:
     """The address of a group's page, or of another page about the group."""
-    return url_of(name, *args, feed=group.feed_id, code=group.code, field=group.field, value=group.value)
+    value = {} if group.value is None else {"value": group.value}
+    return url_of(name, *args, feed=group.feed_id, code=group.code, field=group.field, **value)
 
 
 def group_of(exception: ImportException) -> Group:
@@ -47,13 +50,14 @@ def asked_group(request: HttpRequest) -> tuple[Group, Feed]:
     feed = feeds.filter(pk=number).first() if number.isdecimal() and len(number) < 18 else None
     if feed is None or not asked.get("code") or any("\0" in text for text in asked.values()):
         raise Http404("There is no such group.")
-    return Group(feed.pk, asked["code"], asked.get("field", ""), asked.get("value", "")), feed
+    return Group(feed.pk, asked["code"], asked.get("field", ""), asked.get("value")), feed
 
 
 def words_of(group: Group) -> str:
     """A group in a few words, for headings and links."""
     where = f" in {group.field}" if group.field else ""
-    return f"{named(group.code)}{where}" + (f": “{group.value}”" if group.value else "")
+    value = ", any value" if group.value is None and group.field else ""
+    return f"{named(group.code)}{where}" + (f": “{workbench.visible(group.value)}”" if group.value else value)
 
 
 def named(code: str) -> str:
@@ -73,16 +77,18 @@ def groups_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespon
     """The table of groups of open exceptions, the largest first."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    feeds = feed_names(kit.person(request))
-    found = selectors.exception_groups(feeds=mediation.feeds_seen(kit.person(request)), **_asked(request))
+    person = kit.person(request)
+    feeds, seen = feed_names(person), mediation.feeds_seen(person)
+    any_value = request.GET.get("by") == BY_FIELD
+    found = selectors.exception_groups(feeds=seen, any_value=any_value, **_asked(request))
+    holders = selectors.holders_of_groups(seen, any_value=any_value)
     return workbench.groups_page(
         model_admin,
         request,
-        title="Exceptions by group",
-        lead="Records that failed for the same reason in the same field with the same text: mend one group, and all of "
-        "its records go through. Open exceptions only.",
+        title="Import exceptions by group",
+        lead="Records that failed for the same reason: mend one group, and all of its records go through.",
         columns=("why", "feed", "offending value"),
-        rows=_rows(found.groups, feeds),
+        rows=_rows(found.groups, feeds, holders),
         more=found.more_count,
         choices=[
             workbench.choice(request, "feed", "feed", {str(pk): name for pk, name in feeds.items()}),
@@ -94,8 +100,13 @@ def groups_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespon
         "that one correction clears them all.",
         links=[
             Action("One by one", marks.list_url("ingestion_importexception", status__exact="open")),
-            Action("Corrections by rule", marks.list_url("ingestion_groupcorrection")),
+            Action("Corrections by a rule", marks.list_url("ingestion_groupcorrection")),
         ],
+        context={
+            "tabs": workbench.tabs(
+                request, "by", {BY_VALUE: "Each offending value apart", BY_FIELD: "All values of a field together"}
+            )
+        },
     )
 
 
@@ -116,7 +127,9 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _rows(groups: Sequence[Any], feeds: dict[int, str]) -> list[workbench.GroupRow]:
+def _rows(
+    groups: Sequence[selectors.CountedGroup], feeds: dict[int, str], holders: dict[Group, str]
+) -> list[workbench.GroupRow]:
     values = _values([(counted.group.feed_id, counted.count) for counted in groups])
     return [
         workbench.GroupRow(
@@ -130,7 +143,7 @@ def _rows(groups: Sequence[Any], feeds: dict[int, str]) -> list[workbench.GroupR
             first_at=counted.first_created_at,
             last_at=counted.last_created_at,
             value=value,
-            assigned=getattr(counted, "assigned", ""),
+            assigned=holders.get(counted.group, ""),
         )
         for counted, value in zip(groups, values, strict=True)
     ]
@@ -147,7 +160,7 @@ def _why(group: Group) -> str:
 
 def value_shown(group: Group) -> Any:
     if not group.value:
-        return format_html('<span class="quiet">{}</span>', NO_VALUE)
+        return format_html('<span class="quiet">{}</span>', ANY_VALUE if group.value is None else NO_VALUE)
     return format_html('<span class="value value-cell">{}</span>', workbench.visible(group.value))
 
 
@@ -164,11 +177,13 @@ def group_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespons
     context = {
         "words": _told(group, feed),
         "meaning": meaning_of(group.code),
+        "wider_url": group_url(replace(group, value=None)) if group.value is not None and group.field else "",
+        "values": _values_of(group) if group.value is None and group.field else [],
         "facts": _facts(rows, group),
-        "actions": actions_for(model_admin, request, group) if pages.rows else [],
+        "actions": actions_for(request, group) if pages.rows else [],
         "panels": [panel(request, group) for panel in IMPORT_BENCH.panels],
         "pages": pages,
-        "records": [_record(exception) for exception in pages.rows],
+        "records": [_record(exception, group) for exception in pages.rows],
         "shows_rest": bool(pages.before_url or pages.after_url),
     }
     return workbench.page(
@@ -187,14 +202,24 @@ def _told(group: Group, feed: Feed) -> Any:
     means = meaning_of(group.code)[0]
     if not group.field:
         return format_html("Each of these records of {} {}.", link, means)
-    said = format_html(", which reads {}", value_shown(group)) if group.value else ""
+    said = format_html(", which reads <code>“{}”</code>", workbench.visible(group.value)) if group.value else ""
     return format_html(
         "Each of these records of {} {}; the field is <strong>{}</strong>{}.", link, means, group.field, said
     )
 
 
+def _values_of(group: Group) -> list[tuple[Any, str, str]]:
+    """The commonest values of a group of any value: each with the group of its own, and how many it has."""
+    found = selectors.exception_groups(
+        feeds=frozenset([group.feed_id]), code=group.code, field=group.field, most=MOST_VALUES
+    )
+    return [(value_shown(one.group), group_url(one.group), marks.number(one.count)) for one in found.groups]
+
+
 def _facts(rows: QuerySet[ImportException], group: Group) -> list[tuple[str, Any]]:
-    counted = rows.order_by().aggregate(count=Count("pk"), first=Min("created_at"), last=Max("created_at"))
+    counted = rows.order_by().aggregate(
+        count=Count("pk"), first=Min("created_at"), last=Max("created_at"), retried=Count("next_try_at")
+    )
     of_feed = ImportException.objects.filter(feed_id=group.feed_id, status=ImportException.Status.OPEN).count()
     share = f"{100 * counted['count'] / of_feed:.0f} % of {of_feed:,}" if of_feed else marks.NOTHING
     facts = [
@@ -204,15 +229,19 @@ def _facts(rows: QuerySet[ImportException], group: Group) -> list[tuple[str, Any
         ("last seen", marks.moment(counted["last"])),
     ]
     value = _values([(group.feed_id, counted["count"])])[0] if counted["count"] else ""
-    return [*facts, ("value at risk, estimated", value)] if value else facts
+    more = (("value at risk, estimated", value), ("tried again by themselves", marks.number(counted["retried"])))
+    return [*facts, *((name, said) for name, said in more if said not in ("", "0"))]
 
 
-def _record(exception: ImportException) -> dict[str, Any]:
+def _record(exception: ImportException, group: Group) -> dict[str, Any]:
     """A line of the group's table: the text around the first place of the offending value."""
     at = exception.raw.find(exception.value) if exception.value else -1
     span = (at, at + len(exception.value)) if at >= 0 else None
+    of = {"of": "any"} if group.value is None else {}
     return {
-        "link": marks.row_link(f"record {exception.record_number:,}", "ingestion_importexception", exception.pk),
+        "link": marks.link(
+            f"record {exception.record_number:,}", url_of("ingestion_importexception_change", exception.pk, **of)
+        ),
         "import": marks.row_link(
             exception.usage_import.file_name or f"import {exception.usage_import_id}",
             "ingestion_usageimport",
@@ -225,7 +254,7 @@ def _record(exception: ImportException) -> dict[str, Any]:
     }
 
 
-def actions_for(model_admin: kit.ModelAdmin, request: HttpRequest, group: Group) -> list[Action]:
+def actions_for(request: HttpRequest, group: Group) -> list[Action]:
     """What this person may do with all of a group; what others add stands after the correction by a rule."""
     has = kit.person(request).has_perm
     offered: list[Action] = []
@@ -234,10 +263,12 @@ def actions_for(model_admin: kit.ModelAdmin, request: HttpRequest, group: Group)
         offered.append(Action("Correct all by a rule…", group_url(group, f"{GROUP}_rule"), hint, is_main=True))
     for others in IMPORT_BENCH.actions:
         offered += others(request, group)
+    is_on_schedule = selectors.exceptions_of_group(group).filter(next_try_at__isnull=False).exists()
+    left_out = set() if is_on_schedule else {"stop-retrying"}
     return offered + [
         Action(act.text, group_url(group, f"{GROUP}_act", verb), act.hint)
         for verb, act in ACTS.items()
-        if has(act.permission)
+        if has(act.permission) and verb not in left_out
     ]
 
 

@@ -101,7 +101,7 @@ class SubstituteForm(RuleForm):
         required=False,
         strip=False,
         widget=forms.TextInput(attrs=CODE),
-        help_text="$1 stands for what the first group (…) matched.",
+        help_text="\\1 stands for what the first group (…) of the pattern matched, \\& for all of it.",
     )
 
     def offered(self, sources: Sequence[str]) -> list[tuple[str, str]]:

@@ -73,7 +73,7 @@ def rule_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpResponse
 
 def _form(kind: str, request: HttpRequest, group: Group, reading: services.Reading, sources: list[str]) -> RuleForm:
     """The form as sent, or begun with what the group is about."""
-    begun = {"field": next(iter(reading.faulted_sources), None), "from_0": group.value}
+    begun = {"field": next(iter(reading.faulted_sources), None), "from_0": group.value or ""}
     return FORMS[kind](request.POST or None, sources=sources, initial=begun)
 
 

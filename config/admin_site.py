@@ -106,13 +106,14 @@ class SluiceAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[Any]:
         """The pages that belong to no list, beside those of Django."""
+        from config.filters import pages as filter_pages
         from config.fixing import record_pages, usage_pages
         from config.personal import time_zones
         from config.reconciliation import pages as reconciliation
         from config.tracing import pages
 
         own = [path("time-zone/", self.admin_view(time_zones.time_zone_view), name="time_zone")]
-        for more in (pages, record_pages, usage_pages, reconciliation):
+        for more in (pages, record_pages, usage_pages, reconciliation, filter_pages):
             own += more.urls(self)
         return [*own, *super().get_urls()]
 

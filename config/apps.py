@@ -31,6 +31,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from config.auditing import screens
         from config.dashboard.benches import IMPORT_VALUES, RATING_VALUES
         from config.exporting.screens import send_to_background
+        from config.filters import pages as filter_pages
         from config.fixing import record_pages, usage_pages
         from config.personal.time_zones import remember_time_zone
         from config.previewing import price_udrs
@@ -50,6 +51,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         export.IN_BACKGROUND[:] = [send_to_background]
         previews.PRICING[:] = [price_udrs]
         workbench.IMPORT_BENCH.values, workbench.RATING_BENCH.values = IMPORT_VALUES, RATING_VALUES
+        kit.SAVED_FILTERS[:] = [filter_pages.panel]
         workbench.IMPORT_BENCH.actions.insert(0, record_pages.actions)
         workbench.RATING_BENCH.actions.insert(0, usage_pages.actions)
         explaining.TRACERS[:] = [trace_udr]

@@ -7,6 +7,7 @@ from .figures import AccountFigure, ArrivalFigure, ChargeEstimate, ChargeFigure,
 from .notices import Notice
 from .preferences import Preference
 from .reconciliations import Reconciliation
+from .saved_filters import SavedFilter
 
 __all__ = [
     "AccountFigure",
@@ -21,4 +22,5 @@ __all__ = [
     "OpenFigure",
     "Preference",
     "Reconciliation",
+    "SavedFilter",
 ]

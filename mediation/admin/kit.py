@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from mediation.admin import export, marks
@@ -28,6 +28,16 @@ HISTORIES: list[tuple[str, Callable[["ModelAdmin", HttpRequest, str], HttpRespon
 
 # Sentences that stand above the page of one object, of what belongs to no room: set by the roof.
 NOTES: list[Callable[[HttpRequest, models.Model], list[SafeString]]] = []
+
+
+# Set by the roof, which keeps them: what stands above a list of the filters that were kept of it. Called with the
+# request and the name of the list's address.
+SAVED_FILTERS: list[Callable[[HttpRequest, str], str]] = []
+
+
+def saved_filters(request: HttpRequest, page: str) -> str:
+    """The filters that were kept of a page, as safe text."""
+    return mark_safe("".join(kept(request, page) for kept in SAVED_FILTERS))  # noqa: S308 - each is safe already
 
 
 class ModelAdmin(admin.ModelAdmin):
@@ -72,6 +82,7 @@ class ModelAdmin(admin.ModelAdmin):
             "title": capfirst(str(self.opts.verbose_name_plural)),
             "empty_text": self.empty_text,
             "list_links": self.list_links(request),
+            "saved_filters": saved_filters(request, f"{self.opts.app_label}_{self.opts.model_name}_changelist"),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)

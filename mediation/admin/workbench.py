@@ -135,6 +135,9 @@ def groups_page(
         "links": links,
         "has_values": any(row.value for row in rows),
         "has_assigned": any(row.assigned for row in rows),
+        "saved_filters": kit.saved_filters(
+            request, f"{model_admin.opts.app_label}_{model_admin.opts.model_name}_groups"
+        ),
     }
     return page(model_admin, request, "admin/workbench/groups.html", title=title, context=told | dict(context or {}))
 

@@ -1,7 +1,7 @@
 """Mending records: rules for many at once, corrections laid over what is read, and where a value stands in its text."""
 
 from ingestion.core.fixing.laying import Corrected, fold, lay_over
-from ingestion.core.fixing.placing import span_of
+from ingestion.core.fixing.placing import in_order, span_of
 from ingestion.core.fixing.rules import (
     APPLIED,
     Compute,
@@ -27,6 +27,7 @@ __all__ = [
     "Substitute",
     "apply_rule",
     "fold",
+    "in_order",
     "lay_over",
     "parse_rule",
     "span_of",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from mediation.core.spec import CloudEvents, Delimited, FixedWidth, Json, Nem, ProfileSpec, Xlsx
+from mediation.core.spec.formats import names_of
 
 Place = tuple[int, int]  # characters [start, end) of the text
 MAX_SEARCHED = 200_000  # characters of a text that is looked through
@@ -32,6 +33,18 @@ def span_of(
             return _of_member(raw, source, text) or _first(raw, text)
         case _:
             return _first(raw, text)
+
+
+def in_order(sources: Sequence[str], *, raw: str, spec: ProfileSpec, header: Sequence[str] | None) -> list[str]:
+    """Source fields in the order in which they stand in a record; those that it does not hold last, as they came."""
+    names = list(header or names_of(spec.format))
+    if names:
+        places = {name: place for place, name in enumerate(names)}
+    else:
+        searched = raw[:MAX_SEARCHED]
+        found = {name: searched.find(name.replace("/", ".").rpartition(".")[2]) for name in sources}
+        places = {name: place for name, place in found.items() if place >= 0}
+    return sorted(sources, key=lambda name: places.get(name, len(raw) + len(names)))
 
 
 def _of_column(raw: str, format_: Delimited, place: int) -> Place | None:

@@ -70,7 +70,8 @@ class MapValue:
 
     def made(self, records: pl.DataFrame) -> pl.Series:
         texts = records[source_column(self.field)]
-        return texts.replace_strict(
+        found = texts.fill_null("") if "" in self.values else texts
+        return found.replace_strict(
             list(self.values), list(self.values.values()), default=texts, return_dtype=pl.String
         )
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from ingestion import store
-from ingestion.core.fixing import Corrected, apply_rule, span_of
+from ingestion.core.fixing import Corrected, apply_rule, in_order, span_of
 from ingestion.core.fixing.laying import Changes
 from ingestion.models import Feed, ImportException, UsageImport
 from ingestion.selectors import Group, exceptions_of_group
@@ -98,7 +98,7 @@ def read_of(*, exception: ImportException) -> Reading:
     with reading_only():
         told, _ = _told(exception, version, {_place(exception): own})
     origins = {mapping.name: tuple(mapping.sources) for mapping in spec.fields}
-    sources = tuple(told.sources.items()) if told else ()
+    sources = _ordered(told, raw, spec, exception)
     faulted = origins.get(exception.field, ())
     return Reading(
         raw=raw,
@@ -112,6 +112,15 @@ def read_of(*, exception: ImportException) -> Reading:
         origins=origins,
         **fault,
     )
+
+
+def _ordered(
+    told: PreviewedRecord | None, raw: str, spec: ProfileSpec, exception: ImportException
+) -> tuple[tuple[str, str | None], ...]:
+    """The source fields of a record with their texts, in the order in which they stand in it."""
+    sources = told.sources if told else {}
+    names = in_order(list(sources), raw=raw, spec=spec, header=exception.usage_import.header)
+    return tuple((name, sources[name]) for name in names)
 
 
 def _place(exception: ImportException) -> tuple[int, int]:
@@ -185,13 +194,14 @@ def preview_correction(
     with reading_only():
         told, foreseen = _told(exception, version, {_place(exception): corrected})
     end = foreseen.ends.row(0, named=True)
+    read_from = exception.raw if corrected.raw is None else corrected.raw
     return CorrectionPreview(
         outcome=end["outcome"],
         code=end["code"],
         field=end["field"],
         message=end["message"] or (told.message if told else ""),
-        raw=exception.raw if corrected.raw is None else corrected.raw,
-        sources=tuple(told.sources.items()) if told else (),
+        raw=read_from,
+        sources=_ordered(told, read_from, mediation.spec_of(version), exception),
         fields=told.fields if told else (),
         version=version,
     )

@@ -16,6 +16,7 @@ from knox.models import AuthToken
 from knox.settings import knox_settings
 
 from config.dashboard import notice_screens  # noqa: F401 - its screen registers itself
+from config.exporting import screens as export_screens  # noqa: F401 - its screen registers itself
 from mediation.admin import kit, marks
 
 User = get_user_model()

@@ -25,6 +25,7 @@ Status = ExportJob.Status
 AT_WORK = (Status.WAITING, Status.RUNNING)
 
 
+@admin.register(ExportJob)
 class ExportJobAdmin(kit.ReadOnlyAdmin):
     """Everybody's own exports; those of others for who may see all."""
 

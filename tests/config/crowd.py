@@ -11,7 +11,7 @@ from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 from knox.models import AuthToken
 
-from config.models import ExportJob
+from config.models import Approval, ExportJob
 from ingestion.models import (
     ExceptionRevision,
     Feed,

@@ -146,6 +146,17 @@ def operate(number: int, owner: User) -> None:
     ExportJob.objects.create(
         screen="rating.Charge", columns=["id"], kind="csv", created_at=MAY, created_by=owner, row_total=number
     )
+    Approval.objects.create(
+        act="close_periods",
+        summary=f"Close {number} billing periods.",
+        arguments={"ids": [number]},
+        subject_label="rating.BillingPeriod",
+        request_hash=f"{number:064d}",
+        fingerprint="0" * 64,
+        asked_at=MAY,
+        asked_by=owner,
+        expires_at=JUNE,
+    )
     Group.objects.create(name=f"group-{number}")
     AuthToken.objects.create(user=owner)
     Schedule.objects.create(func="config.tasks.pulse", name=f"schedule-{number}")

@@ -141,7 +141,7 @@ def _make(job: ExportJob) -> None:
             {
                 "currency": total.currency,
                 "rows": total.row_count,
-                "sums": {name: None if found is None else str(found) for name, found in total.sums.items()},
+                "sums": [(name, None if found is None else str(found)) for name, found in total.sums.items()],
             }
             for total in written.totals
         ],

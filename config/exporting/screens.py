@@ -37,7 +37,7 @@ class ExportJobAdmin(kit.ReadOnlyAdmin):
         "rows_text",
         "size_text",
         kit.moment("created_at", "asked"),
-        "created_by",
+        "asked_by",
         kit.moment("expires_at", "kept until"),
         "download_link",
     )
@@ -50,7 +50,7 @@ class ExportJobAdmin(kit.ReadOnlyAdmin):
         ("list_link", "kind_text"),
         "filters_text",
         "columns_text",
-        (kit.moment("created_at", "asked"), "created_by"),
+        (kit.moment("created_at", "asked"), "asked_by"),
         (kit.moment("started_at"), kit.moment("ended_at"), "attempts"),
         ("size_text", "sha256"),
     )
@@ -73,7 +73,11 @@ class ExportJobAdmin(kit.ReadOnlyAdmin):
 
     @admin.display(description="what")
     def what(self, job: Any) -> Any:
-        return marks.clipped(f"{name_of(job)}: {_filters(job)}")
+        return marks.clipped(f"{name_of(job)} · {_filters(job)}")
+
+    @admin.display(description="asked by")
+    def asked_by(self, job: Any) -> str:
+        return str(job.created_by)
 
     @admin.display(description="as", ordering="kind")
     def kind_text(self, job: Any) -> str:
@@ -165,7 +169,7 @@ def _filters(job: ExportJob) -> str:
 def progress_of(job: ExportJob) -> dict[str, Any]:
     """What the panel of one export shows, on its page and in its updates."""
     share = min(100 * job.row_count // job.row_total, 100) if job.row_total else 0
-    summed = list(job.totals[0]["sums"]) if job.totals else []
+    summed = [name for name, _ in job.totals[0]["sums"]] if job.totals else []
     return {
         "badge": marks.badge(job.status, job.get_status_display()),
         "at_rest": job.status not in AT_WORK,
@@ -177,16 +181,14 @@ def progress_of(job: ExportJob) -> dict[str, Any]:
         "download_url": reverse("admin:config_exportjob_download", args=[job.pk]),
         "expires_at": marks.moment(job.expires_at) if job.expires_at else "",
         "header": [name.replace("_", " ") for name in ("currency", "rows", *summed)],
-        "totals": [
-            [total["currency"] or marks.NOTHING, marks.number(total["rows"]), *map(_exact, total["sums"].values())]
-            for total in job.totals
-        ],
+        "totals": [_told_total(total) for total in job.totals],
         "error": job.error,
     }
 
 
-def _exact(found: str | None) -> str:
-    return marks.exact(None if found is None else Decimal(found))
+def _told_total(total: dict[str, Any]) -> list[str]:
+    sums = (marks.exact(None if found is None else Decimal(found)) for _, found in total["sums"])
+    return [total["currency"] or marks.NOTHING, marks.number(total["rows"]), *sums]
 
 
 def send_to_background(model_admin: kit.ModelAdmin, request: HttpRequest, wish: Wish, row_total: int) -> str:

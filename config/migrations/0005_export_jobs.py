@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
                 ("ended_at", models.DateTimeField(null=True)),
                 ("row_total", models.BigIntegerField("rows", help_text="Estimated until it runs, then counted.")),
                 ("row_count", models.BigIntegerField("rows written", default=0)),
-                ("totals", models.JSONField(default=list, help_text="By currency: rows and exact sums, as texts.")),
+                ("totals", models.JSONField(default=list, help_text="By currency: rows, and pairs of column and exact sum, as texts.")),
                 (
                     "feeds",
                     models.JSONField(help_text="The feeds whose rows the file may hold; empty: every feed.", null=True),

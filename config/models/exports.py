@@ -31,7 +31,7 @@ class ExportJob(models.Model):
     ended_at = models.DateTimeField(null=True)
     row_total = models.BigIntegerField("rows", help_text="Estimated until it runs, then counted.")
     row_count = models.BigIntegerField("rows written", default=0)
-    totals = models.JSONField(default=list, help_text="By currency: rows and exact sums, as texts.")
+    totals = models.JSONField(default=list, help_text="By currency: rows, and pairs of column and exact sum, as texts.")
     feeds = models.JSONField(null=True, help_text="The feeds whose rows the file may hold; empty: every feed.")
     file_name = models.CharField(max_length=200, blank=True, help_text="In the file storage.")
     byte_size = models.BigIntegerField("bytes", null=True)

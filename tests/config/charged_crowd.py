@@ -14,6 +14,7 @@ from rating.models import (
     Charge,
     ClassTaxCategory,
     Counter,
+    ExceptionRerate,
     Jurisdiction,
     Package,
     PlanVersion,
@@ -177,6 +178,15 @@ def count(charge: Charge, bucket: Bucket) -> None:
 
 def refuse(udr: Udr) -> RatingException:
     UdrBatch.objects.filter(import_id=udr.import_id).update(uncharged_count=1)
+    group = {
+        "feed_id": udr.feed_id,
+        "cause": "no_rate_plan",
+        "usage_class_id": udr.usage_class_id,
+        "subject": "No plan.",
+    }
+    ExceptionRerate.objects.create(
+        status="completed", feed_id=udr.feed_id, group=group, exception_count=3, tried_count=3, created_at=MAY
+    )
     return RatingException.objects.create(
         udr_id=udr.pk,
         udr_date=udr.date,

@@ -16,6 +16,7 @@ from ingestion import selectors, services
 from ingestion.admin.groups import crumbs, group_of, group_url, named, words_of
 from ingestion.models import ImportException
 from ingestion.selectors import Group
+from mediation import services as mediation
 from mediation.admin import kit, marks, workbench
 from mediation.admin.meanings import meaning_of
 
@@ -25,6 +26,7 @@ INPUT = "source:"
 BY_FORM, IN_RAW = "form", "raw"
 OF, ANY = "of", "any"
 LONG_TEXT = 120
+UNREAD = "The row cannot be read, so there are no fields to show."
 NO_VERSION = "Its Data Profile has no active version, so nothing is read. Activate one."
 
 
@@ -88,13 +90,15 @@ def desk_of(
         "message": workbench.cut(exception.message, 1_000),
         "raw": _raw_shown(exception, reading),
         "is_corrected": reading.raw != exception.raw,
-        "rows": [_row(one, reading, exception, sent) for one in reading.sources[:MOST_FIELDS]],
+        "rows": [_row(one, reading, exception, sent) for one in reading.sources[:MOST_FIELDS]]
+        if reading.fields
+        else [],
         "fields_left": max(len(reading.sources) - MOST_FIELDS, 0),
         "others": _others(reading),
-        "unread": "" if reading.version else NO_VERSION,
+        "unread": UNREAD if reading.version else NO_VERSION,
         "may_correct": may_correct,
         "has_inputs": may_correct and way == BY_FORM,
-        "tabs": _tabs(request, way),
+        "tabs": _tabs(request, way) if takes_changes(reading) else [],
         "form": (form or form_of(way, reading)) if may_correct else None,
         "correct_url": _correct_url(request, exception, way),
         "preview": _previewed(preview) if preview else None,
@@ -114,7 +118,12 @@ def group_at(request: HttpRequest, exception: ImportException) -> Group:
 def way_of(request: HttpRequest, reading: services.Reading) -> str:
     """By form where there are fields to fill in; in the raw text where that was chosen, or is all that there is."""
     is_raw = request.GET.get("as") == IN_RAW or "raw" in request.POST
-    return IN_RAW if is_raw or not reading.sources else BY_FORM
+    return BY_FORM if takes_changes(reading) and not is_raw else IN_RAW
+
+
+def takes_changes(reading: services.Reading) -> bool:
+    """Whether single source fields can be corrected: the row can be read, and is a record by itself."""
+    return bool(reading.fields) and reading.version is not None and mediation.window_of(version=reading.version) is None
 
 
 def form_of(way: str, reading: services.Reading, posted: Any = None) -> forms.Form:

@@ -353,7 +353,7 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
         raise PermissionDenied
     group, feed = asked_group(request)
     rows = selectors.exceptions_of_group(group)
-    form = _form(act)(request.POST or None)
+    form = _form(act)(request.POST if request.method == "POST" else None)
     refusal = ""
     if request.method == "POST" and form.is_valid():
         try:

@@ -134,7 +134,7 @@ def told(shown: services.RulePreview, rule: dict[str, Any]) -> dict[str, Any]:
     """A preview as its page takes it."""
     parts = [(look, name, shown.outcomes.get(outcome, 0)) for outcome, look, name in LOOKS]
     if shown.sample_count == shown.group_count:
-        words = f"All {kit.counted(shown.group_count, 'record')} were looked at."
+        words = f"{kit.counted(shown.group_count, 'record')}, each looked at."
     else:
         words = (
             f"One of every {shown.every:,} was looked at: {shown.sample_count:,} of "

@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.urls import reverse
 
+from config.approving.deciding import approvals_waiting
 from config.dashboard import arrived, charged, figures, notice_screens, noticing, outstanding
 from config.dashboard.value_at_risk import Estimates, estimates
 from config.models import FigureRun, Notice
@@ -40,6 +41,7 @@ def panels(user: AbstractBaseUser | AnonymousUser, *, days: int, now: datetime) 
         "class_headers": ["records", "quantity", "charged"],
         "account_headers": ["records", "charged"],
         "counting": [FigureRun.Key(key).label for key, at in counted.items() if at is None],
+        "approvals": _approvals(by, now),
         **_arrived(by, names, first, today),
         **_outstanding(by, known, names, now),
         **_charged(by, days, first, today),
@@ -51,6 +53,14 @@ def panels(user: AbstractBaseUser | AnonymousUser, *, days: int, now: datetime) 
 def span_asked(text: str | None) -> int:
     """The span that an address asks for; the usual one where it asks for none that there is."""
     return next((span for span in SPANS if text == f"{span}"), USUAL_SPAN)
+
+
+def _approvals(by: User, now: datetime) -> dict[str, Any] | None:
+    """How many approvals wait for this person; None where none does."""
+    if not by.has_perm("config.decide_approval"):
+        return None
+    count = approvals_waiting(by, now).count()
+    return {"count": count, "url": marks.list_url("config_approval")} if count else None
 
 
 def _arrived(by: User, names: Mapping[int, str], first: date, today: date) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 from knox.models import AuthToken
 
-from config.models import Approval, ExportJob
+from config.models import Approval, ExportJob, Notice
 from ingestion.models import (
     ExceptionRevision,
     Feed,
@@ -138,6 +138,9 @@ def arrive(number: int, owner: User) -> UsageImport:
         reverse_rating=False,
     )
     UdrKey.objects.create(id=udr_id, feed_id=feed.pk, key=f"event-{number}", content_hash=uuid.uuid4())
+    Notice.objects.create(
+        kind="silence", feed_id=feed.pk, text="Nothing came.", numbers={}, opened_at=MAY, last_seen_at=MAY
+    )
     return usage_import
 
 

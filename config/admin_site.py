@@ -58,6 +58,8 @@ GROUPS = {
     ),
     "Operations": (
         "config.Notice",
+        "config.Approval",
+        "config.AuditEntry",
         "auth.User",
         "auth.Group",
         "knox.AuthToken",

@@ -10,6 +10,7 @@ from django_q.signals import post_execute_in_worker, pre_execute
 
 from config.auditing.triggers import audited_tables, set_triggers
 from mediation import services as mediation
+from mediation.store import copying
 
 # The task that this worker is at: django-q2 says when one begins and when it has ended.
 _at_work: list[AbstractContextManager[None]] = []
@@ -17,7 +18,9 @@ _at_work: list[AbstractContextManager[None]] = []
 
 def tie_in(roof: Any) -> None:
     """Tie the audit in, once every model is there. roof: the config app, whose migrations come last."""
-    tell = mediation.teller(audited_tables())
+    tables = audited_tables()
+    tell = mediation.teller(tables)
+    copying.BEFORE_COPY[:] = [lambda table: mediation.tell_database() if table in tables else None]
 
     def listen(connection: Any, **_: Any) -> None:
         if tell not in connection.execute_wrappers:

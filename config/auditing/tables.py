@@ -129,6 +129,7 @@ NOT_AUDITED = {
     "config.FigureRun": "how far the figures are counted",
     "config.OpenFigure": "counted anew from what it is a figure of",
     "config.Preference": "what a person likes to see",
+    "config.SavedFilter": "what a person likes to see",
     "config.Reconciliation": "counted from other tables; says itself who asked and when",
     "config.ExportJob": "made once by who asked; says itself who and when",
     "ingestion.ImportBody": "what was received; never changed",

@@ -18,7 +18,7 @@ from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from mediation.admin import export, marks
+from mediation.admin import export, labels, marks
 from mediation.admin.filters import NAMINGS
 from mediation.admin.paging import EstimatingPaginator
 from mediation.services.seeing import seen
@@ -120,13 +120,13 @@ class ModelAdmin(admin.ModelAdmin):
             return super().history_view(request, object_id, extra_context)
         return HISTORIES[0][1](self, request, object_id)
 
-    def log_addition(self, *args: Any) -> None:
+    def log_addition(self, *args: Any) -> Any:
         """Django's own log is not kept: the database's audit tells more, of whatever path a change came by."""
 
-    def log_change(self, *args: Any) -> None:
+    def log_change(self, *args: Any) -> Any:
         """As `log_addition`."""
 
-    def log_deletions(self, *args: Any) -> None:
+    def log_deletions(self, *args: Any) -> Any:
         """As `log_addition`."""
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -134,7 +134,7 @@ class ModelAdmin(admin.ModelAdmin):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, forms.Field) and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget.can_delete_related = False
-        return field
+        return labels.name_parts(field)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         page = super().get_changelist_instance(request)
@@ -210,13 +210,14 @@ def _refusal(rows: Iterable[models.Model]) -> str:
 
 class EditInline(admin.TabularInline):
     extra = 0
+    formset = labels.NamedFormSet
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Without the icons that open another object in a window: in a narrow row they crowd out the fields."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, forms.Field) and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
-        return field
+        return labels.name_cell(field)
 
 
 class ReadOnlyInline(admin.TabularInline):

@@ -105,7 +105,7 @@ def settings_of_deed() -> dict[str, str]:
 
 
 def tell_database() -> None:
-    """Say who acts for the rest of this transaction: before a COPY into an audited table, which is told by itself."""
+    """Say who acts, for the rest of this transaction: before a COPY, which `teller` does not see."""
     with connection.cursor() as cursor:
         cursor.execute(_telling())
 

@@ -19,7 +19,7 @@ from mediation.core.lookups import LOOKUP_ROWS, faults_of_rows
 from mediation.core.spec import Fault, ProfileSpec
 from mediation.core.transforms import units_of
 from mediation.models import LookupRow, LookupTable, UsageUnit
-from mediation.services.acting import acts, tell_database
+from mediation.services.acting import acts
 from mediation.services.permissions import require_permission
 
 if TYPE_CHECKING:
@@ -93,7 +93,6 @@ def load_lookup_rows(
         raise UnableToLoad(faults)
     if not keep_rows:
         LookupRow.objects.filter(table=table).delete()
-    tell_database()
     store.copy_in(_stored(rows, table), LookupRow._meta.db_table)
     LookupTable.objects.filter(pk=table.pk).update(version=F("version") + 1, row_count=together.height, changed_at=now)
     return rows.height

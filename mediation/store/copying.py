@@ -1,7 +1,7 @@
 """COPY in and COPY out, for every room's store."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 from django.db import connection
@@ -9,6 +9,8 @@ from psycopg import sql
 
 # The text of a whole frame beside the frame would double what a worker needs.
 SLICE_ROWS = 20_000
+# Called with a table's name before rows are copied into it. COPY passes by what tells the database who acts.
+BEFORE_COPY: list[Callable[[str], None]] = []
 
 
 class CopyMismatchError(RuntimeError):
@@ -22,6 +24,8 @@ def copy_in(frame: pl.DataFrame, table: str) -> int:
     """
     if frame.is_empty():
         return 0
+    for prepare in BEFORE_COPY:
+        prepare(table)
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
     )

@@ -1,5 +1,6 @@
 """The audit: whatever is changed is entered once, with before, after, who, when and why, by whatever path it came."""
 
+import io
 import time
 from decimal import Decimal
 
@@ -163,6 +164,15 @@ def test_secrets_are_never_told():
     assert digest not in told
     assert token not in told
     assert {entry.object_id for entry in entries("knox_authtoken")} == {issued.token_key}
+
+
+def test_rows_that_come_by_copy_are_told_of_too():
+    somebody = User.objects.create_superuser("operator")
+    table = LookupTable.objects.create(name="zones", columns=["zone"])
+    content = io.BytesIO(b"key,zone\n43,near\n44,far\n")
+    mediation.load_lookup_rows(table=table, stream=content, by=somebody, now=NOW, keep_rows=True)
+    told = entries("mediation_lookuprow")
+    assert [(entry.after["key"], entry.actor_name) for entry in told] == [("43", "operator"), ("44", "operator")]
 
 
 def test_signing_in_is_no_change():

@@ -107,11 +107,12 @@ def raw(text: str, limit: int | None = None) -> SafeString:
 def pretty_json(value: Any) -> SafeString | str:
     if value is None:
         return NOTHING
-    return format_html('<pre class="raw">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return format_html('<pre class="raw" tabindex="0">{}</pre>', text)
 
 
 def trace(text: str) -> SafeString | str:
-    return format_html('<pre class="raw trace">{}</pre>', text) if text else NOTHING
+    return format_html('<pre class="raw trace" tabindex="0">{}</pre>', text) if text else NOTHING
 
 
 def list_url(model: str, **filters: Any) -> str:

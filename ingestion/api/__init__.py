@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from ingestion.api.exceptions import ExceptionList, ImportExceptionList, correct, reprocess, write_off
+from ingestion.api.exceptions import ExceptionDetail, ExceptionList, ImportExceptionList, correct, reprocess, write_off
 from ingestion.api.imports import ImportDetail, ImportList, reprocess_import
 from ingestion.api.usage import SubmitUsage
 
@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern] = [
     path("imports/<uuid:tracking_id>/exceptions", ImportExceptionList.as_view(), name="import-exceptions"),
     path("imports/<uuid:tracking_id>/reprocess", reprocess_import, name="reprocess-import"),
     path("exceptions", ExceptionList.as_view(), name="exceptions"),
+    path("exceptions/<int:pk>", ExceptionDetail.as_view(), name="exception"),
     path("exceptions/<int:pk>/correct", correct, name="correct-exception"),
     path("exceptions/<int:pk>/write-off", write_off, name="write-off-exception"),
     path("exceptions/<int:pk>/reprocess", reprocess, name="reprocess-exception"),

@@ -1,5 +1,7 @@
 """Import exceptions over HTTP: what is wrong with which record, and the verbs that clear it."""
 
+from typing import Any
+
 import django_filters
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
@@ -7,22 +9,27 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.decorators import api_view
+from rest_framework.generics import RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ingestion import services
+from ingestion import selectors, services
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
-from ingestion.models import ExceptionRevision, ImportException, UsageImport
+from ingestion.models import ExceptionComment, ExceptionRevision, ImportException, UsageImport
+from ingestion.selectors import Group
 from mediation import services as mediation
 from mediation.api import Listed, NewestFirst, Problem
 
 
 class RevisionSerializer(serializers.ModelSerializer[ExceptionRevision]):
-    """A corrected text of a record."""
+    """A correction of a record: another text (raw), or changes of source fields; the other is null.
+
+    Revisions build on each other; one with withdrawn_at does not count.
+    """
 
     class Meta:
         model = ExceptionRevision
-        fields = ("number", "raw", "reason", "created_at")
+        fields = ("number", "raw", "changes", "reason", "created_at", "withdrawn_at")
 
 
 class ExceptionSerializer(serializers.ModelSerializer[ImportException]):
@@ -31,6 +38,9 @@ class ExceptionSerializer(serializers.ModelSerializer[ImportException]):
     tracking_id = serializers.UUIDField(source="usage_import.tracking_id")
     feed = serializers.CharField(source="feed.api_name")
     revisions = RevisionSerializer(many=True)
+    assigned_to = serializers.CharField(
+        source="assigned_to.username", default=None, allow_null=True, help_text="Who looks after it."
+    )
 
     class Meta:
         model = ImportException
@@ -41,14 +51,48 @@ class ExceptionSerializer(serializers.ModelSerializer[ImportException]):
             "record_number",
             "code",
             "field",
+            "value",
             "message",
             "raw",
             "revisions",
             "status",
             "created_at",
             "last_tried_at",
+            "next_try_at",
+            "assigned_to",
             "close_reason",
         )
+
+
+class CommentSerializer(serializers.ModelSerializer[ExceptionComment]):
+    """What somebody said, of this exception or of all that are alike."""
+
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    is_of_group = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ExceptionComment
+        fields = ("text", "created_at", "created_by", "is_of_group")
+
+    def get_is_of_group(self, comment: ExceptionComment) -> bool:
+        return comment.exception_id is None
+
+
+class ExceptionDetailSerializer(ExceptionSerializer):
+    """An exception with what was said about it, for those who may review exceptions."""
+
+    comments = serializers.SerializerMethodField()
+
+    class Meta(ExceptionSerializer.Meta):
+        fields = (*ExceptionSerializer.Meta.fields, "comments")
+
+    def get_comments(self, exception: ImportException) -> Any:
+        if not self.context["request"].user.has_perm("ingestion.review_importexception"):
+            return []
+        group = Group(exception.feed_id, exception.code, exception.field, exception.value)
+        own = exception.comments.select_related("created_by")
+        said = [*own, *selectors.comments_on_group(group)]
+        return CommentSerializer(sorted(said, key=lambda comment: comment.created_at), many=True).data
 
 
 class ExceptionFilter(django_filters.FilterSet):
@@ -62,10 +106,24 @@ class ExceptionFilter(django_filters.FilterSet):
         fields = ("code", "status")
 
 
+EXCEPTIONS = ImportException.objects.select_related("usage_import", "feed", "assigned_to").prefetch_related("revisions")
+
+
+class ExceptionDetail(RetrieveAPIView[ImportException]):
+    """One exception, with its comments."""
+
+    queryset = EXCEPTIONS
+    serializer_class = ExceptionDetailSerializer
+    permission_classes = (SendersSeeTheirOwn,)
+
+    def get_queryset(self) -> QuerySet[ImportException]:
+        return seen_exceptions(super().get_queryset(), self.request.user)
+
+
 class ExceptionList(Listed):
     """Exceptions of every import, newest first."""
 
-    queryset = ImportException.objects.select_related("usage_import", "feed").prefetch_related("revisions")
+    queryset = EXCEPTIONS
     serializer_class = ExceptionSerializer
     filter_backends = (django_filters.rest_framework.DjangoFilterBackend,)
     filterset_class = ExceptionFilter
@@ -86,10 +144,18 @@ class ImportExceptionList(ExceptionList):
 
 
 class CorrectionSerializer(serializers.Serializer[None]):
-    """The text of a record as it should have been."""
+    """A record as it should have been: its text, or those of its source fields that differ; null empties a field."""
 
-    raw = serializers.CharField(trim_whitespace=False)
+    raw = serializers.CharField(required=False, trim_whitespace=False)
+    changes = serializers.DictField(
+        child=serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False), required=False
+    )
     reason = serializers.CharField(required=False, default="", allow_blank=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "raw" not in attrs and not attrs.get("changes"):
+            raise serializers.ValidationError({"raw": "Send the corrected text, or changes of source fields."})
+        return attrs
 
 
 class ReasonSerializer(serializers.Serializer[None]):
@@ -111,14 +177,15 @@ def _answer(exception: ImportException) -> Response:
 
 @api_view(["POST"])
 def correct(request: Request, pk: int) -> Response:
-    """Keep a corrected text of the record and mediate it again."""
+    """Keep a corrected text of the record, or changes of its source fields, and mediate it again."""
     exception = _permitted(request, "correct_importexception", pk)
     form = CorrectionSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     try:
         services.correct_exception(
             exception=exception,
-            raw=form.validated_data["raw"],
+            raw=form.validated_data.get("raw"),
+            changes=form.validated_data.get("changes"),
             reason=form.validated_data["reason"],
             by=request.user,
             now=timezone.now(),

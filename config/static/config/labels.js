@@ -1,14 +1,21 @@
-// Gives a name to what Django's own scripts draw without one: search boxes of related rows, and icons that explain.
+// Gives a name to what Django's own scripts and widgets draw without one: search boxes of related rows, moments in two
+// inputs on screens that are not ours, icons that explain.
 "use strict";
 {
+  const textOf = (label) => label?.textContent.trim().replace(/:$/, "");
   const name = () => {
     for (const box of document.querySelectorAll(".select2-container")) {
       const select = box.previousElementSibling;
-      const label = select?.labels?.[0]?.textContent.trim().replace(/:$/, "") || select?.getAttribute("aria-label");
+      const label = textOf(select?.labels?.[0]) || select?.getAttribute("aria-label");
       if (label) box.querySelector(".select2-selection__rendered")?.setAttribute("aria-label", label);
+    }
+    for (const input of document.querySelectorAll(".datetime input:not([aria-label])")) {
+      const label = textOf(input.closest(".form-row, .fieldBox")?.querySelector("label, legend"));
+      if (label) input.setAttribute("aria-label", `${label}, ${input.classList.contains("vTimeField") ? "time" : "day"}`);
     }
     for (const icon of document.querySelectorAll("span.help-tooltip[aria-label]")) icon.setAttribute("role", "img");
   };
-  window.addEventListener("load", name);
+  window.django?.jQuery(name); // after the boxes are drawn, which the same event calls for
+  window.addEventListener("load", () => setTimeout(name)); // after the icons are
   document.addEventListener("formset:added", () => setTimeout(name));
 }

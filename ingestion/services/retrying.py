@@ -112,7 +112,8 @@ def _renew(
 ) -> frozenset[int]:
     """Close the exceptions that became something else, renew the reason of the others; returns these."""
     faults = {(row["import_id"], row["record_number"]): row for row in outcome.rejected.iter_rows(named=True)}
-    rows, still = [], set()
+    rows: list[tuple[int | str | None, ...]] = []
+    still = set()
     for exception in exceptions:
         fault = faults.get((exception.usage_import_id, exception.record_number))
         if fault is None:

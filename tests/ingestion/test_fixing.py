@@ -339,8 +339,8 @@ def test_a_claimed_correction_is_left_alone_until_its_worker_is_gone():
     assert correction.status == "completed"
 
 
-@pytest.mark.django_db(transaction=True)
-def test_workers_at_once_correct_each_record_once(request):
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_workers_at_once_correct_each_record_once():
     feed = feed_of()
     usage_import = posted(feed, *map(bad, range(30)))
     work()

@@ -17,7 +17,7 @@ from ingestion.services.comparing import compare_version
 from mediation.models import Udr
 from tests.mediation.profiles import JSON, document
 
-from .factories import EVENTS, NAMED, NOW, counts, event, feed_of, filed, posted, work
+from .factories import EVENTS, NAMED, NOW, counts, event, feed_of, filed, posted, user_with, work
 from .test_parts import CALLS, start
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("reconciled")]
@@ -311,3 +311,20 @@ def test_events_are_corrected_by_their_members():
     while services.correct_next_portion(now=LATER):
         pass
     assert counts(usage_import) == ("completed", 1, 0, 0, 0)
+
+
+# The API
+
+
+def test_a_client_corrects_fields_and_sees_what_was_corrected(client):
+    _, exception = the_exception()
+    client.force_login(user_with("ingestion.correct_importexception", "ingestion.view_importexception"))
+    address = f"/api/v1/exceptions/{exception.pk}/correct"
+    refused = client.post(address, {"reason": "why"}, content_type="application/json")
+    assert refused.status_code == 400
+    answer = client.post(address, {"changes": {"value": "7"}}, content_type="application/json")
+    assert answer.status_code == 202
+    work(LATER)
+    told = client.get("/api/v1/exceptions").json()["results"][0]
+    assert (told["status"], told["value"]) == ("resolved", "x")
+    assert [(one["raw"], one["changes"]) for one in told["revisions"]] == [(None, {"value": "7"})]

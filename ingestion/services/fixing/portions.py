@@ -105,7 +105,8 @@ def _next_ids(correction: GroupCorrection) -> tuple[list[int], int]:
         pk__gt=correction.last_exception_id, pk__lte=correction.max_exception_id
     )
     most = PORTION_RECORDS if correction.attempts <= 1 else min(PORTION_RECORDS, AFTER_CRASH)
-    ids, size = [], 0
+    ids: list[int] = []
+    size = 0
     for pk, chars in rest.order_by("pk").values_list("pk", Length("raw"))[:most]:
         size += chars
         if ids and size > PORTION_CHARS:

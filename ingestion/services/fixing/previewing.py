@@ -3,8 +3,9 @@
 Nothing here writes; the database refuses it meanwhile.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -55,12 +56,12 @@ class Reading:
     value: str
     message: str
     sources: tuple[tuple[str, str | None], ...] = ()
-    changes: Changes = field(default_factory=dict)
+    changes: Changes = dataclasses.field(default_factory=dict)
     fields: tuple[FieldTrace, ...] = ()
     faulted_sources: tuple[str, ...] = ()
     span: tuple[int, int] | None = None
     version: ProfileVersion | None = None
-    origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origins: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def fields_of(self, source: str) -> list[tuple[str, str | None]]:
         """The UDR fields that read a source field, each with its value."""
@@ -298,7 +299,8 @@ def _sample(rows: QuerySet[ImportException], every: int) -> list[ImportException
         )
         ids = [row[0] for row in cursor.fetchall()]
     found = ImportException.objects.filter(pk__in=ids).select_related("usage_import", "feed").order_by("pk")
-    chosen, chars = [], 0
+    chosen: list[ImportException] = []
+    chars = 0
     for one in found.iterator(chunk_size=50):
         chars += len(one.raw)
         if chosen and chars > MOST_CHARS:
@@ -329,11 +331,17 @@ def _ends(
 def _sampled(
     exception: ImportException, name: str | None, applied: dict[str, Any], end: dict[str, Any] | None
 ) -> Sampled:
-    about = {"exception_id": exception.pk, "record_number": exception.record_number, "field": name}
-    texts = {"before": applied["before"], "after": applied["text"]}
-    if end is None:
-        return Sampled(**about, **texts, outcome="unchanged", message=applied["fault"] or "")
-    return Sampled(**about, **texts, outcome=end["outcome"], code=end["code"], message=end["message"])
+    told = end or {"outcome": "unchanged", "code": "", "message": applied["fault"] or ""}
+    return Sampled(
+        exception_id=exception.pk,
+        record_number=exception.record_number,
+        field=name,
+        before=applied["before"],
+        after=applied["text"],
+        outcome=told["outcome"],
+        code=told["code"],
+        message=told["message"],
+    )
 
 
 def _counted(shown: Sequence[Sampled]) -> dict[str, int]:

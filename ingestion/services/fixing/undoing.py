@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Sum
 
 from ingestion import store
 from ingestion.models import ExceptionRevision, GroupCorrection, ImportChunk, UsageImport
@@ -78,31 +78,27 @@ def _lock_imports(correction: GroupCorrection, entries: Sequence[ImportChunk]) -
 
 def _counter_ledger(imports: Sequence[UsageImport], entries: Sequence[ImportChunk], now: datetime) -> None:
     """An entry for each import that takes back what the correction entered; the first stays as it is."""
-    last_numbers = last_chunk_numbers(imports)
-    fields = [*LEDGER_FIELDS, "repaired_count"]
-    sums = (
-        ImportChunk.objects.filter(pk__in=[entry.pk for entry in entries])
-        .order_by("usage_import_id")
-        .values("usage_import_id", "profile_version_id", "correction_id")
-        .annotate(**{f"sum_{name}": Sum(name) for name in fields})
-    )
-    attempts = {one.pk: one for one in imports}
+    last_numbers, of_import = last_chunk_numbers(imports), {one.pk: one for one in imports}
+    names = [*LEDGER_FIELDS, "repaired_count"]
     counters = []
-    for row in sums:
-        one = attempts[row["usage_import_id"]]
-        last_numbers[one.pk] += 1
+    for import_id, group in groupby(sorted(entries, key=_of_import), key=_of_import):
+        one, entered = of_import[import_id], list(group)
         counters.append(
             ImportChunk(
                 usage_import=one,
                 attempt=one.attempt,
-                number=last_numbers[one.pk],
+                number=last_numbers[import_id] + 1,
                 feed_id=one.feed_id,
-                profile_version_id=row["profile_version_id"],
+                profile_version_id=entered[-1].profile_version_id,
                 status=ImportChunk.Status.DONE,
                 ended_at=now,
-                correction_id=row["correction_id"],
-                **{name: -row[f"sum_{name}"] for name in fields},
+                correction_id=entered[-1].correction_id,
+                **{name: -sum(getattr(entry, name) for entry in entered) for name in names},
             )
         )
     ImportChunk.objects.bulk_create(counters)
     store.recount([one.pk for one in imports], now=now)
+
+
+def _of_import(entry: ImportChunk) -> int:
+    return entry.usage_import_id

@@ -200,8 +200,11 @@ def exceptions_of_group(group: Group) -> QuerySet[ImportException]:
 
 
 def comments_on_group(group: Group) -> QuerySet[ExceptionComment]:
-    """What was said about a group as a whole, the latest first."""
-    said = ExceptionComment.objects.filter(exception=None, **{name: getattr(group, name) for name in GROUP_FIELDS})
+    """What was said about a group as a whole, or about those with any value of its field, the latest first."""
+    of_value = Q(value=None) if group.value is None else Q(value=None) | Q(value=group.value)
+    said = ExceptionComment.objects.filter(
+        of_value, exception=None, feed_id=group.feed_id, code=group.code, field=group.field
+    )
     return said.select_related("created_by").order_by("-pk")
 
 

@@ -12,7 +12,7 @@ from mediation.admin import kit
 LIST = "_changelist"
 # Pages that list something and are no list of Django's: whose right to see them counts, and their parameters.
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ingestion_importexception_groups": ("ingestion_importexception", ("feed", "code", "assigned", "age")),
+    "ingestion_importexception_groups": ("ingestion_importexception", ("feed", "code", "assigned", "age", "by")),
     "rating_ratingexception_groups": (
         "rating_ratingexception",
         ("feed", "cause", "class", "assigned", "age"),
@@ -35,7 +35,7 @@ def understands(page: str, request: HttpRequest, query: str) -> bool:
     """Whether the page can be filtered like this, for the person at hand."""
     asked = QueryDict(query)
     if page in GROUPS:
-        return set(asked) <= set(GROUPS[page][1]) and "\0" not in "".join(asked.values())
+        return set(asked) <= set(GROUPS[page][1]) and "\0" not in query and "%00" not in query
     screen: Any = list_behind(page)
     as_if = _as_if(request, asked)
     try:
@@ -48,7 +48,7 @@ def understands(page: str, request: HttpRequest, query: str) -> bool:
 def _as_if(request: HttpRequest, asked: QueryDict) -> HttpRequest:
     """A request for the list with these parameters, by the same person."""
     as_if = HttpRequest()
-    as_if.method, as_if.GET, as_if.META = "GET", asked, request.META
+    as_if.method, as_if.GET, as_if.META = "GET", asked, request.META  # type: ignore[assignment]
     as_if.user, as_if.session = request.user, request.session
     as_if.path = as_if.path_info = request.path
     return as_if

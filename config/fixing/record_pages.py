@@ -40,7 +40,7 @@ def urls(site: admin.AdminSite) -> list[URLPattern]:
 def actions(request: HttpRequest, group: Group) -> list[Action]:
     """The way here from a group's page, where there is something to mend that the person may."""
     has = kit.person(request).has_perms
-    sections = [SECTIONS[mend] for mend in mends_for_code(group.code)]
+    sections = [SECTIONS[mend] for mend in _mends(group)]
     if not any(has((*section.permissions, MAY)) for section in sections):
         return []
     hint = "Change the profile, a lookup table or what is set up, so that no more records end here"
@@ -73,8 +73,13 @@ def records_page(request: HttpRequest) -> HttpResponse:
     return _page(request, group, sample, shown)
 
 
+def _mends(group: Group) -> tuple[Mend, ...]:
+    """Those for the group's code; one entry or row mends one value, so there are none for a group of any value."""
+    return mends_for_code(group.code) if group.value is not None else ()
+
+
 def _sections(group: Group, person: User) -> list[Section]:
-    sections = [SECTIONS[mend] for mend in mends_for_code(group.code)]
+    sections = [SECTIONS[mend] for mend in _mends(group)]
     return [section for section in sections if person.has_perms(section.permissions)]
 
 
@@ -169,4 +174,6 @@ def _facts(sample: Sample | None) -> list[tuple[str, Any]]:
 def _empty(sample: Sample | None) -> str:
     if sample is None:
         return "The feed's profile has no active version that can be read. Activate one, then reprocess the group."
+    if sample.group.value is None:
+        return "Each value is mended apart. Go back to the groups, and choose one with a single value."
     return "Nothing outside of these records would mend them. Correct them, or change the profile's document."

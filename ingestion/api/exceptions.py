@@ -84,7 +84,7 @@ class ExceptionDetailSerializer(ExceptionSerializer):
     comments = serializers.SerializerMethodField()
 
     class Meta(ExceptionSerializer.Meta):
-        fields = (*ExceptionSerializer.Meta.fields, "comments")
+        fields = (*ExceptionSerializer.Meta.fields, "comments")  # type: ignore[assignment]
 
     def get_comments(self, exception: ImportException) -> Any:
         if not self.context["request"].user.has_perm("ingestion.review_importexception"):

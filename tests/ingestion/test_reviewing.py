@@ -73,6 +73,16 @@ def test_comments_stay_as_they_were_written():
             change()
 
 
+def test_what_is_said_of_any_value_stands_with_each_value():
+    one = refused("x", "y").first()
+    every = selectors.Group(one.feed_id, one.code, one.field, None)
+    services.comment_group(group=every, text="the meter is broken", by=None, now=NOW)
+    services.comment_group(group=group_of(one), text="only this", by=None, now=NOW)
+    told = [said.text for said in selectors.comments_on_group(group_of(one))]
+    assert told == ["only this", "the meter is broken"]
+    assert [said.text for said in selectors.comments_on_group(every)] == ["the meter is broken"]
+
+
 def test_a_comment_says_something_and_not_too_much():
     one = refused("x").get()
     for text in (" ", "x" * 5_000):

@@ -100,13 +100,19 @@ def end_file(usage_import: UsageImport, *, now: datetime) -> list[int]:
     return batch_ids
 
 
+def with_envelope(imports: Sequence[UsageImport]) -> set[int]:
+    """Those of the imports, by their numbers, of which one bad record keeps others out."""
+    envelopes = {pk: selectors.envelope_of(pk) for pk in {one.profile_version_id for one in imports}}
+    return {one.pk for one in imports if envelopes[one.profile_version_id] != "record"}
+
+
 def reopen(imports: Sequence[UsageImport], version: ProfileVersion) -> list[UsageImport]:
     """Have imports with an envelope mediated again as a whole, instead of one record of them; returns those.
 
     A record that was corrected must not come in alone where the others were kept out for it.
     """
-    envelopes = {pk: selectors.envelope_of(pk) for pk in {one.profile_version_id for one in imports}}
-    whole = [one for one in imports if envelopes[one.profile_version_id] != "record"]
+    with_one = with_envelope(imports)
+    whole = [one for one in imports if one.pk in with_one]
     for one in whole:
         open_attempt(one, version)
     return whole

@@ -492,3 +492,21 @@ def test_a_write_off_is_taken_back_with_a_reason():
     assert count == 1
     assert dict(ALL.values_list("record_number", "status")) == {1: "open", 2: "written_off"}
     assert counts(usage_import) == ("completed", 0, 2, 0, 0)
+
+
+# Envelopes
+
+
+def test_an_import_with_an_envelope_is_mediated_again_once_all_of_its_records_are_corrected():
+    feed = feed_of(document(BY_EVENT, envelope="file"))
+    usage_import = posted(feed, event("a"), *map(bad, range(5)))
+    work()
+    assert counts(usage_import) == ("completed", 0, 5, 1, 0)
+    with patch.object(portions, "PORTION_RECORDS", 2):
+        correction = corrected(feed)
+    assert told(correction) == ("completed", 5, 0, 0, 0, 5)
+    assert correction.corrected_count == 5
+    work(LATER)
+    assert counts(usage_import) == ("completed", 6, 0, 0, 0)
+    with pytest.raises(services.UnableToUndo, match="mediated again since"):
+        undo(correction)

@@ -3,6 +3,7 @@
 import json
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -14,6 +15,7 @@ from django.db.models.functions import Coalesce, Length
 from ingestion import selectors, store
 from ingestion.core.fixing import Corrected, Rule, apply_rule
 from ingestion.models import Feed, GroupCorrection, ImportException, UsageImport
+from ingestion.services import envelopes
 from ingestion.services.exceptions import fault_of
 from ingestion.services.fixing.rules import rule_for
 from ingestion.services.retrying import Place, Retried, mediate_again, read_exceptions
@@ -116,13 +118,28 @@ def _next_ids(correction: GroupCorrection) -> tuple[list[int], int]:
 
 
 def _complete(correction: GroupCorrection, now: datetime) -> None:
-    """What was in the group when it was asked for and is decided nowhere has left it by another way."""
+    """What was in the group when it was asked for and is decided nowhere has left it by another way.
+
+    Only now, when all of their records are corrected, imports with an envelope are mediated again as a whole.
+    """
+    if reopened := _reopen_envelopes(correction):
+        log.info("imports_reopened", correction_id=correction.pk, count=reopened)
+        mediation.ring("mediate", now)
     correction.passed_count += max(correction.record_count - correction.done_count, 0)
     correction.record_count = correction.done_count
     correction.status, correction.ended_at = Status.COMPLETED, now
     correction.claimed_until, correction.attempts = None, 0
     correction.save()
     log.info("correction_completed", correction_id=correction.pk, resolved=correction.resolved_count)
+
+
+def _reopen_envelopes(correction: GroupCorrection) -> int:
+    version = mediation_selectors.active_version(correction.feed.profile_id)
+    revisions = correction.revisions.filter(has_resolved=False, exception__status=ImportException.Status.OPEN)
+    import_ids = revisions.values_list("exception__usage_import_id", flat=True).distinct()
+    imports = UsageImport.objects.filter(pk__in=set(import_ids), status=UsageImport.Status.COMPLETED)
+    found = list(imports.order_by("pk").select_for_update())
+    return len(envelopes.reopen(found, version)) if version else 0
 
 
 def _lock(ids: Sequence[int]) -> tuple[list[ImportException], list[UsageImport]]:
@@ -155,16 +172,23 @@ def _correct(
     changed = [one for one in exceptions if (one.usage_import_id, one.record_number) in made]
     if not changed:
         return None
-    concerned = {one.usage_import_id for one in changed}
-    retried = mediate_again(
-        exceptions=changed,
-        imports=[one for one in imports if one.pk in concerned],
-        feed=feed,
-        version=version,
-        corrections=corrected_by(made, before),
-        now=now,
-        correction_id=correction.pk,
-    )
+    whole = envelopes.with_envelope(imports)
+    alone = [one for one in changed if one.usage_import_id not in whole]
+    kept = frozenset(one.pk for one in changed if one.usage_import_id in whole)
+    store.open_again(sorted(kept), added_revisions=1, now=now)
+    retried = Retried(frozenset(), frozenset(), kept)
+    if alone:
+        concerned = {one.usage_import_id for one in alone}
+        decided = mediate_again(
+            exceptions=alone,
+            imports=[one for one in imports if one.pk in concerned],
+            feed=feed,
+            version=version,
+            corrections=corrected_by(made, before),
+            now=now,
+            correction_id=correction.pk,
+        )
+        retried = replace(decided, reopened=kept)
     store.copy_in_revisions(
         _revisions(changed, made, retried),
         correction_id=correction.pk,

@@ -44,7 +44,7 @@ def undo_correction(*, correction: GroupCorrection, by: User | None, now: dateti
     if locked.status not in ENDED:
         raise UnableToUndo(f"This correction is {locked.get_status_display()}; only one that has ended is undone.")
     entries = list(ImportChunk.objects.filter(correction_id=locked.pk).order_by("pk"))
-    imports = _lock_imports(locked, entries)
+    imports = _lock_imports(locked)
     batch_ids = [entry.batch_id for entry in entries if entry.batch_id is not None]
     if rated := mediation.take_back_batches(batch_ids=batch_ids):
         raise UnableToUndo(
@@ -59,19 +59,20 @@ def undo_correction(*, correction: GroupCorrection, by: User | None, now: dateti
     return locked
 
 
-def _lock_imports(correction: GroupCorrection, entries: Sequence[ImportChunk]) -> list[UsageImport]:
+def _lock_imports(correction: GroupCorrection) -> list[UsageImport]:
     """The imports that the correction concerned, at rest and in the attempt that it was made in."""
-    concerned = ExceptionRevision.objects.filter(correction=correction, has_resolved=True)
-    ids = set(concerned.values_list("exception__usage_import_id", flat=True).distinct())
-    imports = list(UsageImport.objects.filter(pk__in=ids).order_by("pk").select_for_update())
-    attempts = {entry.usage_import_id: entry.attempt for entry in entries}
+    concerned = ExceptionRevision.objects.filter(correction=correction)
+    made_in = set(concerned.values_list("exception__usage_import_id", "exception__attempt").distinct())
+    imports = list(
+        UsageImport.objects.filter(pk__in={import_id for import_id, _ in made_in}).order_by("pk").select_for_update()
+    )
     moved = [
-        one for one in imports if one.status != UsageImport.Status.COMPLETED or attempts.get(one.pk) != one.attempt
+        one for one in imports if one.status != UsageImport.Status.COMPLETED or (one.pk, one.attempt) not in made_in
     ]
     if moved:
         raise UnableToUndo(
             f"{len(moved):,} of its imports have been mediated again since, the first is {moved[0].tracking_id}:"
-            " the corrections went into that. Mediate single records again, or write them off."
+            " the corrections went into that. Correct single records again, or write them off."
         )
     return imports
 

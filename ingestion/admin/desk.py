@@ -132,12 +132,13 @@ def form_of(way: str, reading: services.Reading, posted: Any = None) -> forms.Fo
 
 def _raw_shown(exception: ImportException, reading: services.Reading) -> Any:
     raw = reading.raw
-    shown = workbench.marked(raw, reading.span, RAW_SHOWN)
+    record = workbench.marked(raw, reading.span, RAW_SHOWN)
+    shown = format_html('<div class="raw-whole" tabindex="0" role="region" aria-label="The record">{}</div>', record)
     if len(raw) <= RAW_SHOWN:
-        return format_html('<div class="raw-whole">{}</div>', shown)
+        return shown
     whole = marks.link("see the whole", reverse("admin:ingestion_importexception_raw", args=[exception.pk]))
     told = f"{RAW_SHOWN:,} of {len(raw):,} characters; "
-    return format_html('<div class="raw-whole">{}</div><p class="quiet">{}{}</p>', shown, told, whole)
+    return format_html('{}<p class="quiet">{}{}</p>', shown, told, whole)
 
 
 def _correct_url(request: HttpRequest, exception: ImportException, way: str) -> str:

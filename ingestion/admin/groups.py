@@ -87,7 +87,7 @@ def groups_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespon
         request,
         title="Import exceptions by group",
         lead="Records that failed for the same reason: mend one group, and all of its records go through.",
-        columns=("why", "feed", "offending value"),
+        columns=("why", "offending value", "feed"),
         rows=_rows(found.groups, feeds, holders),
         more=found.more_count,
         choices=[
@@ -136,8 +136,8 @@ def _rows(
             url=group_url(counted.group),
             cells=(
                 _why(counted.group),
-                marks.clipped(feeds.get(counted.group.feed_id, str(counted.group.feed_id))),
                 value_shown(counted.group),
+                marks.clipped(feeds.get(counted.group.feed_id, str(counted.group.feed_id))),
             ),
             count=counted.count,
             first_at=counted.first_created_at,
@@ -243,7 +243,7 @@ def _record(exception: ImportException, group: Group) -> dict[str, Any]:
             f"record {exception.record_number:,}", url_of("ingestion_importexception_change", exception.pk, **of)
         ),
         "import": marks.row_link(
-            exception.usage_import.file_name or f"import {exception.usage_import_id}",
+            marks.clipped(exception.usage_import.file_name or f"import {exception.usage_import_id}"),
             "ingestion_usageimport",
             exception.usage_import_id,
         ),

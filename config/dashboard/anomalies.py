@@ -219,7 +219,7 @@ def judge_value(feed_id: int, currency: str, days: Mapping[date, Decimal], now: 
         "value",
         f"{seen:,.2f} {currency} were charged for it today; {usual:,.2f} on a day are usual.",
         feed_id=feed_id,
-        numbers={"seen": f"{seen}", "usual": f"{usual}", "currency": currency},
+        numbers={"seen": _exact(seen), "usual": _exact(usual), "currency": currency},
     )
 
 
@@ -241,7 +241,7 @@ def judge_account(
         f"{seen:,.2f} {currency} were charged this month so far; in the {len(before)} months before it was {most:,.2f} "
         "at most.",
         account_id=account_id,
-        numbers={"seen": f"{seen}", "usual": f"{most}", "currency": currency},
+        numbers={"seen": _exact(seen), "usual": _exact(most), "currency": currency},
     )
 
 
@@ -282,6 +282,10 @@ def _told(moment: datetime) -> str:
 
 def _hours(count: int) -> str:
     return "less than an hour" if count == 0 else "1 hour" if count == 1 else f"{count} hours"
+
+
+def _exact(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
 
 
 def _percent(share: Decimal) -> str:

@@ -83,13 +83,14 @@ def count_due(*, now: datetime) -> list[str]:
     return [key for key in KINDS if count_figures(key=key, now=now)]
 
 
-def count_figures(*, key: str, now: datetime) -> bool:
-    """Count one kind, unless it is counted right now or rests; returns whether it was."""
+def count_figures(*, key: str, now: datetime, anew: bool = False) -> bool:
+    """Count one kind, unless it is counted right now or rests; returns whether it was. anew: all of it, rested or not."""
     FigureRun.objects.get_or_create(key=key)
     with transaction.atomic():
         run = FigureRun.objects.select_for_update(skip_locked=True).filter(key=key).first()
-        if run is None or rests(run, now):
+        if run is None or (rests(run, now) and not anew):
             return False
+        run.settled_until = None if anew else run.settled_until
         began = clock.monotonic()
         run.settled_until = KINDS[FigureRun.Key(key)].count(now, run)
         run.as_of, run.took_seconds = now, Decimal(f"{clock.monotonic() - began:.3f}")
@@ -99,8 +100,8 @@ def count_figures(*, key: str, now: datetime) -> bool:
 
 def count_anew(*, now: datetime) -> None:
     """Count everything from the ground up, once a night: what was missed by a hair does not stay missed."""
-    FigureRun.objects.filter(key__in=KINDS).update(as_of=None, settled_until=None)
-    count_due(now=now)
+    for key in KINDS:
+        count_figures(key=key, now=now, anew=True)
     counting.analyze()
 
 

@@ -35,12 +35,11 @@ class NoticeAdmin(kit.ReadOnlyAdmin):
     feed_path = "feed_id"
     named_numbers = ("feed_id",)
     list_display = (
+        "state",
         "kind_text",
         "subject",
         "said",
         kit.moment("opened_at", "since"),
-        kit.moment("last_seen_at", "last seen"),
-        "state",
         "acknowledged_by",
     )
     list_filter = (StateFilter, "kind", ("feed_id", filters.NamedNumberFilter), ("opened_at", filters.DayRangeFilter))

@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
             name='Notice',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('silence', 'silent feed'), ('spike', 'more records than usual'), ('drop', 'fewer records than usual'), ('duplicates', 'more duplicates than usual'), ('exceptions', 'more exceptions than usual'), ('value', 'more charged than usual'), ('account', 'an account is charged more than usual')], max_length=10)),
+                ('kind', models.CharField(choices=[('silence', 'silent feed'), ('spike', 'more records than usual'), ('drop', 'fewer records than usual'), ('duplicates', 'more duplicates than usual'), ('exceptions', 'more exceptions than usual'), ('value', 'more charged than usual'), ('account', 'account charged more than usual')], max_length=10)),
                 ('feed_id', models.BigIntegerField(null=True, verbose_name='feed')),
                 ('account_id', models.BigIntegerField(null=True, verbose_name='account')),
                 ('text', models.TextField(help_text='What was seen, and what is usual.')),

@@ -18,7 +18,7 @@ class Notice(models.Model):
         DUPLICATES = "duplicates", "more duplicates than usual"
         EXCEPTIONS = "exceptions", "more exceptions than usual"
         VALUE = "value", "more charged than usual"
-        ACCOUNT = "account", "an account is charged more than usual"
+        ACCOUNT = "account", "account charged more than usual"
 
     kind = models.CharField(max_length=10, choices=Kind)
     feed_id = models.BigIntegerField("feed", null=True)

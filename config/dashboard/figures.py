@@ -84,7 +84,7 @@ def count_due(*, now: datetime) -> list[str]:
 
 
 def count_figures(*, key: str, now: datetime, anew: bool = False) -> bool:
-    """Count one kind, unless it is counted right now or rests; returns whether it was. anew: all of it, rested or not."""
+    """Count one kind, unless it is counted right now or rests; returns whether it was. anew: whole and in any case."""
     FigureRun.objects.get_or_create(key=key)
     with transaction.atomic():
         run = FigureRun.objects.select_for_update(skip_locked=True).filter(key=key).first()

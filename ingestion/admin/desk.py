@@ -27,7 +27,7 @@ BY_FORM, IN_RAW = "form", "raw"
 OF, ANY = "of", "any"
 LONG_TEXT = 120
 UNREAD = "The row cannot be read, so there are no fields to show."
-NO_VERSION = "Its Data Profile has no active version, so nothing is read. Activate one."
+NO_VERSION = "Its Data Profile has no active version that can be read. Activate one."
 
 
 class ReasonForm(forms.Form):

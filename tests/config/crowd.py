@@ -16,6 +16,7 @@ from ingestion.models import (
     ExceptionRevision,
     Feed,
     FeedGrant,
+    GroupCorrection,
     IdempotencyKey,
     ImportChunk,
     ImportException,
@@ -109,6 +110,17 @@ def arrive(number: int, owner: User) -> UsageImport:
         last_tried_at=MAY,
     )
     ExceptionRevision.objects.create(exception=refused, number=1, raw="a,1", created_at=MAY, created_by=owner)
+    GroupCorrection.objects.create(
+        feed=feed,
+        code="bad_number",
+        field="Value",
+        value="x",
+        rule={"kind": "set", "field": "value", "text": "1"},
+        reason="why",
+        created_at=MAY,
+        created_by=owner,
+        max_exception_id=refused.pk,
+    )
     for place, outcome in ((3, "skipped"), (4, "duplicate")):
         LeftOutRecord.objects.create(
             usage_import=usage_import, attempt=1, record_number=place, outcome=outcome, reason="why", udr_id=udr_id

@@ -28,7 +28,7 @@ from mediation import services as mediation
 from mediation.core.frames import source_column
 from mediation.core.previewing import FieldTrace, PreviewedRecord
 from mediation.core.previewing import preview as preview_records
-from mediation.core.spec import ProfileSpec
+from mediation.core.spec import FaultySpecError, ProfileSpec
 from mediation.models import ProfileVersion
 from mediation.services.previewing import Foreseen, foresee
 from mediation.store import tables_of
@@ -46,7 +46,7 @@ class Reading:
     laid over. changes: those of them that were corrected. fields: the UDR fields as far as they were mapped; none where
     the record cannot be read. code, field, value, message: the fault, as it was met last. faulted_sources: the source
     fields behind the UDR field at fault. span: where the offending value stands in raw, characters [start, end).
-    version: None where the profile has no active one, and nothing can be read.
+    version: None where the profile has no active one that can be read.
     """
 
     raw: str
@@ -95,7 +95,10 @@ def read_of(*, exception: ImportException) -> Reading:
     version = mediation_selectors.active_version(exception.feed.profile_id)
     if version is None:
         return Reading(raw=raw, original=exception.raw, changes=own.changes, **fault)
-    spec = mediation.spec_of(version)
+    try:
+        spec = mediation.spec_of(version)
+    except FaultySpecError:  # of a version that a later release reads more strictly
+        return Reading(raw=raw, original=exception.raw, changes=own.changes, **fault)
     with reading_only():
         told, _ = _told(exception, version, {_place(exception): own})
     origins = {mapping.name: tuple(mapping.sources) for mapping in spec.fields}

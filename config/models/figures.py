@@ -2,10 +2,6 @@
 
 from django.db import models
 
-# Money sums to 38 digits, as in the totals of repricings.
-AMOUNT = {"max_digits": 38, "decimal_places": 11}
-QUANTITY = {"max_digits": 38, "decimal_places": 6}
-
 
 class FigureRun(models.Model):
     """When figures of a kind were counted last, and what that took; the next run keeps a distance of its length."""
@@ -69,8 +65,8 @@ class ChargeFigure(models.Model):
     usage_class_id = models.BigIntegerField(null=True)
     currency = models.CharField(max_length=3)
     record_count = models.BigIntegerField()
-    quantity = models.DecimalField(**QUANTITY)
-    amount = models.DecimalField(**AMOUNT)
+    quantity = models.DecimalField(max_digits=38, decimal_places=6)
+    amount = models.DecimalField(max_digits=38, decimal_places=11)
 
     class Meta:
         default_permissions = ()
@@ -103,7 +99,7 @@ class AccountFigure(models.Model):
     currency = models.CharField(max_length=3)
     is_settled = models.BooleanField()
     record_count = models.BigIntegerField()
-    amount = models.DecimalField(**AMOUNT)
+    amount = models.DecimalField(max_digits=38, decimal_places=11)
 
     class Meta:
         default_permissions = ()
@@ -129,7 +125,7 @@ class OpenFigure(models.Model):
     reason = models.CharField(max_length=40, help_text="The code or the cause.")
     usage_class_id = models.BigIntegerField(null=True)
     count = models.BigIntegerField()
-    quantity = models.DecimalField(null=True, **QUANTITY)
+    quantity = models.DecimalField(max_digits=38, decimal_places=6, null=True)
     oldest_at = models.DateTimeField()
 
     class Meta:
@@ -151,8 +147,8 @@ class ChargeEstimate(models.Model):
     usage_class_id = models.BigIntegerField(null=True, unique=True)
     currency = models.CharField(max_length=3)
     record_count = models.BigIntegerField()
-    quantity = models.DecimalField(**QUANTITY)
-    amount = models.DecimalField(**AMOUNT)
+    quantity = models.DecimalField(max_digits=38, decimal_places=6)
+    amount = models.DecimalField(max_digits=38, decimal_places=11)
 
     class Meta:
         default_permissions = ()

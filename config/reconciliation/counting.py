@@ -12,7 +12,7 @@ from rating.core.frames import ENTRY_BITS
 
 # What a reader may wait for; more is counted by a worker.
 MOST_IMPORTS_AT_ONCE = 2_000
-MOST_UDRS_AT_ONCE = 200_000
+MOST_UDRS_AT_ONCE = 50_000
 
 # The charges of a batch lie together in the key. Of a few batches each is looked up; of a whole month it is quicker
 # to read the charges once and ask of each which batch it is of.

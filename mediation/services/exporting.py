@@ -11,7 +11,7 @@ from mediation.services.workbooks import put, workbook, write_table
 from mediation.store.exporting import Piece, Source, Total
 
 # More than a few sheets of a workbook nobody can open, and its parts would fill the disk of temporary files.
-MOST_ROWS_OF_A_WORKBOOK = 5_000_000
+MOST_ROWS_OF_A_WORKBOOK = 3_000_000
 TOLD_EVERY = 5_000
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import xlsxwriter
@@ -53,12 +54,18 @@ def write_table(
             sheet, place = _sheet(book, title, count // (rows_of_a_sheet - 1), header, bold), 1
         for column, (text, is_number) in enumerate(zip(row, are_numbers, strict=True)):
             if text:
-                put(sheet, place, column, Decimal(text) if is_number else text)
+                _put_exact(sheet, place, column, _number(text) if is_number else text)
         place += 1
         count += 1
     if sheet is None:
         _sheet(book, title, 0, header, bold)
     return count
+
+
+@lru_cache(maxsize=50_000)
+def _number(text: str) -> Decimal | str:
+    """As `_exact`; ids and prices come again and again in the rows of one list."""
+    return _exact(Decimal(text))
 
 
 def _sheet(book: Workbook, title: str, number: int, header: Sequence[str], bold: Format) -> Worksheet:
@@ -75,17 +82,25 @@ def put(sheet: Worksheet, row: int, column: int, value: Any, style: Format | Non
     if value is None or value == "":
         return
     if isinstance(value, int | Decimal):
-        digits = plain(Decimal(value))
-        if len(digits.lstrip("-").replace(".", "").lstrip("0")) <= MOST_DIGITS:
-            # Given as a decimal it is written digit by digit; no double comes between.
-            sheet.write_number(row, column, Decimal(digits), style)  # type: ignore[arg-type]
-            return
-        value = digits
+        value = _exact(value)
+    _put_exact(sheet, row, column, value, style)
+
+
+def _put_exact(sheet: Worksheet, row: int, column: int, value: Decimal | str, style: Format | None = None) -> None:
+    if isinstance(value, Decimal):
+        sheet.write_number(row, column, value, style)  # type: ignore[arg-type]
+        return
     text = str(value)
     if len(text) > LETTERS_OF_A_CELL:
         told = CUT.format(len(text))
         text = text[: LETTERS_OF_A_CELL - len(told)] + told
     sheet.write_string(row, column, text, style)
+
+
+def _exact(number: int | Decimal) -> Decimal | str:
+    """A number that Excel keeps as it is, as a decimal, so that it is written digit by digit; else its digits."""
+    digits = plain(Decimal(number))
+    return Decimal(digits) if len(digits.lstrip("-").replace(".", "").lstrip("0")) <= MOST_DIGITS else digits
 
 
 def plain(number: Decimal) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, localcontext
 from typing import Any
 
-import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from mediation.services.workbooks import put, workbook
 from rating.core.costs import EXACT
 from rating.core.money import minor_unit_decimals
 from rating.core.quoting.values import moment_text, text_of
@@ -19,8 +19,6 @@ from rating.services import Sheet
 
 Row = dict[str, Any]
 
-# Excel keeps a number as a double and shows 15 digits of it: one of more would come out as another number.
-MOST_DIGITS = 15
 STARTS_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 QUANTITIES = ("quantity", "rated_quantity", "free_quantity", "bucket_quantity")
 
@@ -112,9 +110,7 @@ TAXES = ("line", "jurisdiction", "category", "code", "name", "percent", "base", 
 def workbook_of(sheet: Sheet) -> bytes:
     """The statement as an Excel workbook: its head and totals, its lines, its taxes."""
     out = io.BytesIO()
-    # Rows go to a temporary file as they are written, so that a long statement costs no memory.
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    with xlsxwriter.Workbook(out, options) as book:
+    with workbook(out) as book:
         bold = book.add_format({"bold": True})
         _put(book.add_worksheet("Statement"), _head(sheet), (24, 40), bold)
         lines = ([row[name] for name in HEADER] for row in rows_of(sheet))
@@ -154,17 +150,4 @@ def _put(worksheet: Worksheet, rows: Iterable[Sequence[Any]], widths: Sequence[i
         worksheet.freeze_panes(1, 0)
     for place, row in enumerate(rows):
         for column, value in enumerate(row):
-            _put_cell(worksheet, place, column, value, bold if (place if is_table else column) == 0 else None)
-
-
-def _put_cell(worksheet: Worksheet, row: int, column: int, value: Any, style: Format | None) -> None:
-    if value is None or value == "":
-        return
-    if isinstance(value, int | Decimal):
-        digits = text_of(Decimal(value)) or "0"
-        if len(digits.lstrip("-").replace(".", "").lstrip("0")) <= MOST_DIGITS:
-            # Given as a decimal it is written digit by digit; no double comes between.
-            worksheet.write_number(row, column, Decimal(digits), style)  # type: ignore[arg-type]
-            return
-        value = digits
-    worksheet.write_string(row, column, str(value), style)
+            put(worksheet, place, column, value, bold if (place if is_table else column) == 0 else None)

@@ -13,8 +13,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from mediation.services.workbooks import put
 from rating import services
-from rating.admin import closing, statement_files
+from rating.admin import closing
 from rating.models import (
     Account,
     BillingPeriod,
@@ -287,7 +288,7 @@ def test_a_workbook_keeps_numbers_of_more_than_15_digits_as_texts(rate, admin_cl
 def test_a_number_goes_into_a_workbook_with_all_its_digits(value, cell):
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"constant_memory": True}) as book:
-        statement_files._put_cell(book.add_worksheet(), 0, 0, Decimal(value), None)
+        put(book.add_worksheet(), 0, 0, Decimal(value), None)
     with zipfile.ZipFile(out) as unpacked:
         assert cell in unpacked.read("xl/worksheets/sheet1.xml").decode()
 

@@ -26,6 +26,9 @@ from mediation.models import ProfileVersion
 log = structlog.get_logger()
 
 LEASE = timedelta(seconds=20)
+# Before the second try and each after it. The first is at once, so that a crash holds up no neighbours; what is wrong
+# with a database or a disk is often over within minutes.
+TRY_GAPS = (timedelta(0), timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2))
 MAX_GROUP = 200  # submissions that are mediated together
 MAX_GROUP_RECORDS = 20_000
 
@@ -276,10 +279,15 @@ def mediate_repeats_again(batch_ids: Sequence[int], *, after: UsageImport | None
 
 @transaction.atomic
 def _park_or_release(chunk_ids: Sequence[int], trace: str, now: datetime) -> None:
-    """After a crash: let the chunks be tried again, or park those that crashed too often where people see them."""
+    """After a crash: let the chunks be tried again in a while, or park those that crashed too often for people to see.
+
+    Until then they are as claimed by nobody.
+    """
     claimed = ImportChunk.objects.filter(pk__in=chunk_ids, status=ImportChunk.Status.CLAIMED)
     _park(claimed.filter(attempts__gte=selectors.MAX_ATTEMPTS).values_list("pk", flat=True), trace, now)
-    claimed.update(status=ImportChunk.Status.WAITING, claimed_until=None, error=trace)
+    claimed.filter(attempts=1).update(status=ImportChunk.Status.WAITING, claimed_until=None, error=trace)
+    for tries, gap in enumerate(TRY_GAPS, start=1):
+        claimed.filter(attempts=tries).update(claimed_until=now + gap, error=trace)
 
 
 def _park(chunk_ids: Iterable[int], trace: str, now: datetime) -> None:

@@ -3,7 +3,7 @@
 import io
 import json
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import factory
 from django.contrib.auth.models import Permission, User
@@ -113,6 +113,12 @@ def work(now=NOW):
         or services.retry_next_exceptions(now=now)
     ):
         pass
+
+
+def work_through_tries(now=NOW):
+    """Do what waits, and what crashes as often as it is tried."""
+    for minutes in range(0, 15, 3):
+        work(now + timedelta(minutes=minutes))
 
 
 def counts(usage_import):

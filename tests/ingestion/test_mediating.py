@@ -14,7 +14,7 @@ from mediation.core.reading import delimited
 from mediation.models import UDR_ID_BITS, Udr, UdrBatch, UdrKey
 from tests.mediation.profiles import document
 
-from .factories import BY_EVENT, EVENTS, NAMED, NOW, counts, event, feed_of, filed, posted, work
+from .factories import BY_EVENT, EVENTS, NAMED, NOW, counts, event, feed_of, filed, posted, work, work_through_tries
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("reconciled")]
 
@@ -240,8 +240,10 @@ def test_work_that_crashes_takes_no_others_with_it_and_is_parked_with_its_trace(
     good, bad, fine = posted(feed, event("a")), posted(feed, event("poison")), posted(feed, event("b"))
     with poisoned("poison"):
         work()
-    assert counts(good) == ("completed", 1, 0, 0, 0)
-    assert counts(fine) == ("completed", 1, 0, 0, 0)
+        assert counts(good) == ("completed", 1, 0, 0, 0)
+        assert counts(fine) == ("completed", 1, 0, 0, 0)
+        assert bad.chunks.get().attempts == 2
+        work_through_tries()
     assert counts(bad)[0] == "errored"
     assert bad.waiting_count == bad.record_count == 1
     assert "Poison: poison" in bad.error
@@ -318,7 +320,7 @@ def test_a_stored_file_that_was_cut_short_is_parked():
     services.plan_next_import(now=NOW)
     with usage_import.payload.storage.open(usage_import.payload.name, "wb") as file:
         file.write(b"2026")
-    work()
+    work_through_tries()
     assert counts(usage_import)[0] == "errored"
     assert "the stored file was changed" in usage_import.error
 

@@ -30,6 +30,7 @@ from .factories import (
     posted,
     user_with,
     work,
+    work_through_tries,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("reconciled")]
@@ -237,7 +238,7 @@ def test_an_errored_import_can_be_replaced_by_a_new_attempt():
     feed = feed_of()
     usage_import = posted(feed, event("a"))
     with patch.object(mediation_services, "mediate", side_effect=RuntimeError):
-        work()
+        work_through_tries()
     assert counts(usage_import)[0] == "errored"
     reprocess(usage_import)
     work()

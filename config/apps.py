@@ -9,6 +9,7 @@ from django.utils.module_loading import import_string
 
 class RoofConfig(AppConfig):
     name = "config"
+    verbose_name = "Operations"
     default = True
     default_auto_field = "django.db.models.BigAutoField"
 
@@ -44,7 +45,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from rating.services import billing, explaining
 
         user_logged_in.connect(remember_time_zone)
-        kit.HISTORIES[:] = [(screens.MAY_READ, screens.history_page)]
+        kit.HISTORIES[:] = [screens.HISTORY]
         tie_in()
         put_on_site()  # now that the packages have registered their own screens, which ours replace
         seeing.GRANTED[:] = [granted_feeds]

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import DateTimeField, Model, QuerySet
+from django.utils.dateparse import parse_datetime
 from django.utils.text import capfirst
+from django.utils.timezone import localtime
 
 from config.auditing.tables import Audited
 from config.auditing.triggers import audited_models
@@ -18,6 +20,13 @@ from mediation.core.differences import MISSING, differences
 PAGE = 40
 MOST_DIFFERENCES = 60
 LONGEST = 600
+HOW = {
+    "screen": "on a screen",
+    "API": "through the API",
+    "worker": "by a worker",
+    "command line": "by a command",
+    "SQL": "by SQL",
+}
 Names = Mapping[tuple[type[Model], str], str]
 
 
@@ -45,7 +54,11 @@ class Deed:
     """Rows that one person changed in one transaction for one reason."""
 
     first: AuditEntry
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Part]
+
+    @property
+    def how(self) -> str:
+        return HOW.get(self.first.source, self.first.source)
 
 
 @cache
@@ -95,7 +108,7 @@ def changes_of(entry: AuditEntry, names: Names) -> Iterator[Change]:
     model, _ = models_by_table().get(entry.table_name, (None, None))
     fields = {each.column: each for each in model._meta.concrete_fields} if model else {}
     before, after = entry.before or {}, entry.after or {}
-    known = [column for column in fields if column in before or column in after]
+    known = [name for name, said in fields.items() if (name in before or name in after) and not said.primary_key]
     others = [column for column in {**before, **after} if column not in fields]
     for column in [*known, *others]:
         said = fields.get(column)
@@ -139,6 +152,8 @@ def _worded(said: Any, value: Any, names: Names) -> str:
         return f"{_short(value['begins'])} ({value['length']:,} characters, SHA-256 {value['sha256'][:12]}…)"
     if is_document(value):
         return _as_json(value)
+    if isinstance(said, DateTimeField) and (at := parse_datetime(str(value))):
+        return f"{localtime(at):%Y-%m-%d %H:%M:%S}"
     if said is not None and said.is_relation:
         return names.get((said.related_model, str(value)), f"{said.related_model._meta.verbose_name} {value}")
     choices = {str(choice): str(label) for choice, label in said.flatchoices} if said is not None else {}

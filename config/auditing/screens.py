@@ -6,14 +6,14 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
 
-from config.auditing.reading import PAGE, changes_of, deeds, entries_of, key_of, models_by_table
+from config.auditing.reading import HOW, PAGE, changes_of, deeds, entries_of, key_of, models_by_table
 from config.models import AuditEntry
 from mediation.admin import filters, kit, marks
 from mediation.services import feeds_seen
@@ -65,12 +65,11 @@ class AuditEntryAdmin(kit.ReadOnlyAdmin):
 
     list_display = (
         kit.moment("at", "when"),
-        "actor_name",
+        "who_text",
         "operation_mark",
         "what",
         "fields_text",
         "why_text",
-        "source",
     )
     list_filter = (
         TableFilter,
@@ -95,6 +94,11 @@ class AuditEntryAdmin(kit.ReadOnlyAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
+    @admin.display(description="who, how", ordering="actor_name")
+    def who_text(self, entry: AuditEntry) -> Any:
+        said = f"{entry.actor_name}, {HOW.get(entry.source, entry.source)}"
+        return marks.clipped(said)
+
     @admin.display(description="happened", ordering="operation")
     def operation_mark(self, entry: AuditEntry) -> Any:
         return marks.badge(TONES[entry.operation], entry.get_operation_display())
@@ -105,9 +109,9 @@ class AuditEntryAdmin(kit.ReadOnlyAdmin):
         model, _ = models_by_table().get(entry.table_name, (None, None))
         if model is None:
             return f"{entry.table_name} {entry.object_id}"
-        text = f"{model._meta.verbose_name} {entry.object_id}"
+        text = marks.clipped(f"{model._meta.verbose_name} {entry.object_id}")
         address = _history_of(entry)
-        return marks.link(text, address) if address else marks.clipped(text)
+        return marks.link(text, address) if address else text
 
     @admin.display(description="fields")
     def fields_text(self, entry: AuditEntry) -> Any:
@@ -169,3 +173,10 @@ def history_page(model_admin: kit.ModelAdmin, request: HttpRequest, object_id: s
         "is_first": not asked,
     }
     return TemplateResponse(request, "admin/config/history.html", context)
+
+
+def is_kept(model: type[Model]) -> bool:
+    return (model._meta.concrete_model or model)._meta.db_table in models_by_table()
+
+
+HISTORY = kit.History(permission=MAY_READ, is_kept=is_kept, page=history_page)

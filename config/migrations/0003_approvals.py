@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('act', models.CharField(max_length=40)),
-                ('status', models.CharField(choices=[('waiting', 'waits for a second person'), ('approved', 'approved and done'), ('refused', 'refused'), ('withdrawn', 'withdrawn'), ('expired', 'expired')], default='waiting', max_length=9)),
+                ('status', models.CharField(choices=[('waiting', 'waiting'), ('approved', 'approved'), ('refused', 'refused'), ('withdrawn', 'withdrawn'), ('expired', 'expired')], default='waiting', max_length=9)),
                 ('summary', models.TextField(verbose_name='what is asked for')),
                 ('arguments', models.JSONField(help_text='What the act is given; rows by their numbers.')),
                 ('value', models.DecimalField(decimal_places=11, help_text='What it may be worth. Empty: nobody knows.', max_digits=38, null=True)),

@@ -14,8 +14,8 @@ class Approval(models.Model):
     """
 
     class Status(models.TextChoices):
-        WAITING = "waiting", "waits for a second person"
-        APPROVED = "approved", "approved and done"
+        WAITING = "waiting", "waiting"
+        APPROVED = "approved", "approved"
         REFUSED = "refused", "refused"
         WITHDRAWN = "withdrawn", "withdrawn"
         EXPIRED = "expired", "expired"

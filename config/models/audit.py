@@ -48,4 +48,4 @@ class AuditEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_operation_display()} {self.table_name} {self.object_id}"
+        return f"{self.table_name} {self.object_id} {self.get_operation_display()}"

@@ -1,6 +1,7 @@
 """What every screen of the house stands on: lists that stay quick at any length, CSV export, read-only facts."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from django import forms
@@ -24,7 +25,17 @@ from mediation.admin.paging import EstimatingPaginator
 from mediation.services.seeing import seen
 
 # What tells what became of one object, and the permission to read it; set by the roof, which keeps the audit.
-HISTORIES: list[tuple[str, Callable[["ModelAdmin", HttpRequest, str], HttpResponse]]] = []
+HISTORIES: list["History"] = []
+
+
+@dataclass(frozen=True)
+class History:
+    """Who may read what became of objects, of which models that is kept, and the page that tells it."""
+
+    permission: str
+    is_kept: Callable[[type[models.Model]], bool]
+    page: Callable[["ModelAdmin", HttpRequest, str], HttpResponse]
+
 
 # Sentences that stand above the page of one object, of what belongs to no room: set by the roof.
 NOTES: list[Callable[[HttpRequest, models.Model], list[SafeString]]] = []
@@ -108,7 +119,8 @@ class ModelAdmin(admin.ModelAdmin):
         return seen(rows, person(request), self.feed_path) if self.feed_path else rows
 
     def _history_link(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
-        if not HISTORIES or not person(request).has_perm(HISTORIES[0][0]):
+        may = [each for each in HISTORIES if each.is_kept(self.model) and person(request).has_perm(each.permission)]
+        if not may:
             return []
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_history"
         return [("History", reverse(name, args=[quote(target.pk)]))]
@@ -118,7 +130,7 @@ class ModelAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         if not HISTORIES:
             return super().history_view(request, object_id, extra_context)
-        return HISTORIES[0][1](self, request, object_id)
+        return HISTORIES[0].page(self, request, object_id)
 
     def log_addition(self, *args: Any) -> Any:
         """Django's own log is not kept: the database's audit tells more, of whatever path a change came by."""

@@ -260,7 +260,7 @@ def test_what_one_asks_for_another_approves_and_it_is_done_once(case, four_eyes)
     assert (approval.status, approval.asked_by, approval.decided_by) == ("approved", first, second)
     told = AuditEntry.objects.filter(actor_id=first.pk, why__contains=f"Approved by {second.username}")
     assert told.exclude(table_name="config_approval").exists()
-    with pytest.raises(UnableToDecide, match="approved and done already"):
+    with pytest.raises(UnableToDecide, match="approved already"):
         approve(approval=approval, by=second, now=LATER)
 
 

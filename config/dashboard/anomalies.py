@@ -59,7 +59,7 @@ def judge_feed(
     series = {number_of(start): arrived for start, arrived in hours.items()}
     judged = [
         judge_silence(feed_id, series, now),
-        judge_volume(feed_id, series, now),
+        judge_volume(feed_id, series, now) or judge_days(feed_id, days, now),
         judge_share(feed_id, "duplicates", {day: (each.duplicates, each.records) for day, each in days.items()}, now),
         judge_share(feed_id, "exceptions", {day: (each.exceptions, each.records) for day, each in days.items()}, now),
     ]
@@ -243,6 +243,40 @@ def judge_account(
         account_id=account_id,
         numbers={"seen": _exact(seen), "usual": _exact(most), "currency": currency},
     )
+
+
+def judge_days(feed_id: int, days: Mapping[date, Arrivals], now: datetime) -> Finding | None:
+    """The same of today and yesterday against their weekday, for feeds that bring a file now and then.
+
+    Today may bring more, so only a spike of it is known already.
+    """
+    today = now.astimezone(UTC).date()
+    counts = {day: Decimal(arrived.records) for day, arrived in days.items()}
+    judged = (_judge_day(counts, day) for day in (today, today - timedelta(days=1)))
+    for day, (kind, usual) in zip((today, today - timedelta(days=1)), judged, strict=True):
+        if kind == "spike" or (kind == "drop" and day != today):
+            return Finding(
+                kind,
+                f"{counts[day]:,} records came on {day} (UTC); on this day of the week {usual:,.0f} are usual.",
+                feed_id=feed_id,
+                numbers={"seen": f"{counts[day]}", "usual": f"{usual:.0f}"},
+            )
+    return None
+
+
+def _judge_day(counts: Mapping[date, Decimal], day: date) -> tuple[str, Decimal]:
+    """("spike", "drop" or nothing, what is usual) of a day against the same days of the weeks before."""
+    past = [day - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
+    like = [counts.get(each, Decimal(0)) for each in past if each > min(counts, default=day)]
+    seen = counts.get(day, Decimal(0))
+    if not seen or len(like) < LEAST_WEEKS or 3 * sum(1 for count in like if count) < 2 * len(like):
+        return "", Decimal(0)
+    usual, before = median(like), [count for each, count in counts.items() if each < day and count]
+    far = _spreads(seen, like)
+    if seen >= TIMES * usual and seen - usual >= FEWEST_RECORDS and far > SPREADS and seen > WORSE * _second(before):
+        return "spike", usual
+    is_less = usual >= FEWEST_RECORDS and seen * FEWER_TIMES <= usual and -far >= FEWER_SPREADS
+    return ("drop", usual) if is_less and WORSE * seen < sorted(before)[1] else ("", usual)
 
 
 def _spreads(seen: Decimal, like: Sequence[Decimal]) -> Decimal:

@@ -128,7 +128,8 @@ def renew_notices(*, findings: Iterable[Finding], now: datetime) -> None:
     """Open a notice for each new finding, renew those that were open, close those that nothing was found for."""
     standing = {(row.kind, row.feed_id, row.account_id): row for row in Notice.objects.filter(closed_at__isnull=True)}
     opened, renewed = [], []
-    for finding in findings:
+    # One of a kind and subject, though two questions may have found it.
+    for finding in {(each.kind, each.feed_id, each.account_id): each for each in findings}.values():
         notice = standing.pop((finding.kind, finding.feed_id, finding.account_id), None)
         if notice is None:
             subject: dict[str, Any] = {"feed_id": finding.feed_id, "account_id": finding.account_id}

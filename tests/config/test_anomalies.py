@@ -56,8 +56,16 @@ def seldom(draw, now=NOW):
     }
 
 
-def kinds(hours, now=NOW, days=None):
-    return {finding.kind for finding in judge_feed(7, hours, days or {}, now)}
+def days_of(hours):
+    sums = {}
+    for hour, each in hours.items():
+        before = sums.get(hour.date(), Arrivals(0, 0))
+        sums[hour.date()] = Arrivals(before.imports + each.imports, before.records + each.records)
+    return sums
+
+
+def kinds(hours, now=NOW):
+    return {finding.kind for finding in judge_feed(7, hours, days_of(hours), now)}
 
 
 @pytest.mark.parametrize("feed", [busy, office, nightly], ids=lambda feed: feed.__name__)
@@ -101,6 +109,17 @@ def test_far_more_or_fewer_records_than_usual_are_noticed(times, kind):
     (finding,) = judge_feed(7, hours, {}, NOW)
     assert finding.kind == kind
     assert "2026-11-20 11:00 UTC" in finding.text
+
+
+@pytest.mark.parametrize(("times", "kind"), [(10, "spike"), (0.02, "drop")])
+@pytest.mark.parametrize("day", [NOW.date(), NOW.date() - timedelta(days=1)], ids=["today", "yesterday"])
+def test_a_file_of_far_more_or_fewer_records_is_noticed_by_its_day(times, kind, day):
+    hours = nightly(random.Random(3))
+    for hour, file in hours.items():
+        if hour.date() == day:
+            hours[hour] = Arrivals(imports=1, records=int(file.records * times))
+    expected = set() if (kind, day) == ("drop", NOW.date()) else {kind}  # today may bring more yet
+    assert kinds(hours) == expected
 
 
 def test_what_happens_every_day_is_no_spike():

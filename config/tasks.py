@@ -44,6 +44,7 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
             ingestion_selectors.exceptions_to_retry(),
             ingestion_selectors.exceptions_due(now=now),
             ingestion_selectors.corrections_to_work(now=now),
+            ingestion_selectors.corrections_to_undo(now=now),
         ],
         "rate": [
             rating_selectors.batches_waiting(now=now),

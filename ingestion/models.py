@@ -316,6 +316,7 @@ class GroupCorrection(models.Model):
         RUNNING = "running", "running"
         COMPLETED = "completed", "completed"
         ERRORED = "errored", "errored"  # crashed too often; `error` holds the trace
+        UNDOING = "undoing", "being undone"  # so many records that a worker does it
         UNDONE = "undone", "undone"
 
     feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="+")
@@ -358,7 +359,9 @@ class GroupCorrection(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["id"], condition=Q(status__in=["waiting", "running"]), name="group_correction_to_work"
+                fields=["id"],
+                condition=Q(status__in=["waiting", "running", "undoing"]),
+                name="group_correction_to_work",
             ),
         ]
 

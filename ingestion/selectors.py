@@ -119,6 +119,12 @@ def corrections_to_work(now: datetime) -> QuerySet[GroupCorrection]:
     return GroupCorrection.objects.filter(is_free, status__in=under_way)
 
 
+def corrections_to_undo(now: datetime) -> QuerySet[GroupCorrection]:
+    """Group corrections that a worker may take back."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    return GroupCorrection.objects.filter(is_free, status=GroupCorrection.Status.UNDOING)
+
+
 @dataclass(frozen=True)
 class Group:
     """Open exceptions alike: of a feed, with the same code, UDR field at fault and offending value (clipped).

@@ -27,6 +27,7 @@ def mediate_waiting() -> None:
             or services.retry_due(now=now)
             or services.retry_next_exceptions(now=now)
             or services.correct_next_portion(now=now)
+            or services.undo_next_correction(now=now)
         )
         if not worked:
             return

@@ -30,6 +30,7 @@ class Migration(migrations.Migration):
                             ("running", "running"),
                             ("completed", "completed"),
                             ("errored", "errored"),
+                            ("undoing", "being undone"),
                             ("undone", "undone"),
                         ],
                         default="waiting",
@@ -223,7 +224,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="groupcorrection",
             index=models.Index(
-                condition=models.Q(("status__in", ["waiting", "running"])),
+                condition=models.Q(("status__in", ["waiting", "running", "undoing"])),
                 fields=["id"],
                 name="group_correction_to_work",
             ),

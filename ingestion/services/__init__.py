@@ -43,6 +43,7 @@ from ingestion.services.fixing import (
     sources_of_feed,
     try_correction_again,
     undo_correction,
+    undo_next_correction,
 )
 from ingestion.services.later import UnableToRetryLater, retry_due, retry_later, stop_retrying
 from ingestion.services.mediating import mediate_next_chunks
@@ -101,5 +102,6 @@ __all__ = [
     "stop_retrying",
     "try_correction_again",
     "undo_correction",
+    "undo_next_correction",
     "write_off_exceptions",
 ]

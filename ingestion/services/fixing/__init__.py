@@ -19,7 +19,7 @@ from ingestion.services.fixing.previewing import (
     read_of,
 )
 from ingestion.services.fixing.rules import parse_rule, sources_of_feed
-from ingestion.services.fixing.undoing import UnableToUndo, can_undo, undo_correction
+from ingestion.services.fixing.undoing import UnableToUndo, can_undo, undo_correction, undo_next_correction
 
 __all__ = [
     "CorrectionPreview",
@@ -39,4 +39,5 @@ __all__ = [
     "sources_of_feed",
     "try_correction_again",
     "undo_correction",
+    "undo_next_correction",
 ]

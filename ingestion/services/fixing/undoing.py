@@ -1,13 +1,16 @@
 """Taking back the correction of a group, while nothing that it brought in has been rated."""
 
+import traceback
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 
+import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import F
 
-from ingestion import store
+from ingestion import selectors, store
 from ingestion.models import ExceptionRevision, GroupCorrection, ImportChunk, UsageImport
 from ingestion.services.mediating import LEDGER_FIELDS, mediate_repeats_again
 from ingestion.services.retrying import last_chunk_numbers
@@ -15,8 +18,15 @@ from mediation import services as mediation
 from mediation.models import UdrBatch
 from mediation.services import acts
 
+log = structlog.get_logger()
+
 Status = GroupCorrection.Status
 ENDED = (Status.COMPLETED, Status.ERRORED)
+
+
+AT_ONCE = 20_000  # records; three to five seconds
+LEASE = timedelta(seconds=20)
+INSTEAD = "What is charged is taken back by mediating the import again, or by voiding the statement."
 
 
 class UnableToUndo(Exception):
@@ -36,27 +46,81 @@ def can_undo(correction: GroupCorrection) -> bool:
 def undo_correction(*, correction: GroupCorrection, by: User | None, now: datetime) -> GroupCorrection:
     """Take a correction back: its UDRs count no more, its exceptions are open again, its revisions withdrawn but kept.
 
-    Records that were corrected again since keep all their corrections. Raises UnableToUndo.
+    Records that were corrected again since keep all their corrections. One of more than 20,000 records is left to
+    workers, its status undoing meanwhile. Raises UnableToUndo.
     """
     mediation.require_permission(by, "ingestion.correct_importexception")
     mediation.require_feeds(by, [correction.feed_id])
     locked = GroupCorrection.objects.select_for_update().get(pk=correction.pk)
     if locked.status not in ENDED:
         raise UnableToUndo(f"This correction is {locked.get_status_display()}; only one that has ended is undone.")
-    entries = list(ImportChunk.objects.filter(correction_id=locked.pk).order_by("pk"))
-    imports = _lock_imports(locked)
+    locked.undone_by = by
+    if locked.corrected_count <= AT_ONCE:
+        _take_back(locked, now)
+        return locked
+    if not can_undo(locked):
+        raise UnableToUndo(f"Some of its {locked.resolved_count:,} records are rated already. {INSTEAD}")
+    locked.status, locked.attempts, locked.claimed_until, locked.error = Status.UNDOING, 0, None, ""
+    locked.save(update_fields=["status", "attempts", "claimed_until", "error", "undone_by"])
+    mediation.ring("mediate", now)
+    return locked
+
+
+def undo_next_correction(*, now: datetime) -> bool:
+    """Take back the next correction of many records that somebody wants undone; False where none waits."""
+    correction = _claim(now)
+    if correction is None:
+        return False
+    try:
+        with mediation.acting(by=correction.undone_by, why=f"undone: {correction.reason}"), transaction.atomic():
+            locked = GroupCorrection.objects.select_for_update().get(pk=correction.pk)
+            if locked.status == Status.UNDOING:
+                _take_back(locked, now)
+    except UnableToUndo as refusal:
+        _let_stand(correction, str(refusal))
+    except Exception:
+        log.exception("undoing_crashed", correction_id=correction.pk)
+        GroupCorrection.objects.filter(pk=correction.pk, status=Status.UNDOING).update(
+            error=traceback.format_exc(), claimed_until=None
+        )
+    return True
+
+
+@transaction.atomic
+def _claim(now: datetime) -> GroupCorrection | None:
+    """Claim a correction and count the try; one whose undoing crashed too often stands."""
+    waiting = selectors.corrections_to_undo(now).select_for_update(skip_locked=True, of=("self",)).order_by("pk")
+    while (first := waiting.select_related("undone_by").first()) is not None:
+        if first.attempts < selectors.MAX_ATTEMPTS:
+            GroupCorrection.objects.filter(pk=first.pk).update(attempts=F("attempts") + 1, claimed_until=now + LEASE)
+            return first
+        _let_stand(first, first.error or "Its workers died while they took it back. Look at their log.")
+    return None
+
+
+def _let_stand(correction: GroupCorrection, error: str) -> None:
+    """The correction is what it was before somebody wanted it undone; `error` says why."""
+    ended = Status.COMPLETED if correction.done_count == correction.record_count else Status.ERRORED
+    GroupCorrection.objects.filter(pk=correction.pk, status=Status.UNDOING).update(
+        status=ended, error=error, claimed_until=None, attempts=0, undone_by=None
+    )
+
+
+def _take_back(correction: GroupCorrection, now: datetime) -> None:
+    """All of it in the caller's transaction, which holds the correction's row."""
+    entries = list(ImportChunk.objects.filter(correction_id=correction.pk).order_by("pk"))
+    imports = _lock_imports(correction)
     batch_ids = [entry.batch_id for entry in entries if entry.batch_id is not None]
     if rated := mediation.take_back_batches(batch_ids=batch_ids):
         raise UnableToUndo(
-            f"{rated:,} of its {locked.resolved_count:,} records are rated already, or are being rated right now."
-            " What is charged is taken back by mediating the import again, or by voiding the statement."
+            f"{rated:,} of its {correction.resolved_count:,} records are rated already, or are being rated right now."
+            f" {INSTEAD}"
         )
-    store.take_back_corrections(locked.pk, now=now)
+    store.take_back_corrections(correction.pk, now=now)
     _counter_ledger(imports, entries, now)
     mediate_repeats_again(batch_ids, after=None, now=now)
-    locked.status, locked.undone_at, locked.undone_by = Status.UNDONE, now, by
-    locked.save(update_fields=["status", "undone_at", "undone_by"])
-    return locked
+    correction.status, correction.undone_at, correction.claimed_until = Status.UNDONE, now, None
+    correction.save(update_fields=["status", "undone_at", "undone_by", "claimed_until"])
 
 
 def _lock_imports(correction: GroupCorrection) -> list[UsageImport]:

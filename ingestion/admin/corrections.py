@@ -19,7 +19,7 @@ from ingestion.selectors import Group
 from mediation.admin import filters, kit, marks, workbench
 
 Status = GroupCorrection.Status
-AT_WORK = (Status.WAITING, Status.RUNNING)
+AT_WORK = (Status.WAITING, Status.RUNNING, Status.UNDOING)
 MOST_PAIRS = 5
 MOST_TRIED = 100
 PROGRESS = "admin/workbench/progress.html"
@@ -61,7 +61,6 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
         "rule_text",
         kit.status_badge(),
         "group_text",
-        "feed",
         kit.count("record_count", "records"),
         kit.count("resolved_count", "resolved"),
         kit.count("still_count", "still exceptions"),
@@ -89,6 +88,9 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
             },
         ),
     )
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("config/workbench.css",)}
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -129,7 +131,8 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
 
     @admin.display(description="group")
     def group_text(self, correction: GroupCorrection) -> Any:
-        return marks.clipped(words_of(group_of_correction(correction)))
+        group = marks.clipped(words_of(group_of_correction(correction)))
+        return format_html('{}<br><span class="quiet">{}</span>', group, marks.clipped(correction.feed.name))
 
     @admin.display(description="group")
     def group_link(self, correction: GroupCorrection) -> Any:
@@ -186,6 +189,8 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
     def _undone(self, correction: GroupCorrection) -> SafeString:
         link = marks.link("See the group", group_url(group_of_correction(correction)))
         count = kit.counted(correction.resolved_count, "record")
+        if correction.status == Status.UNDOING:
+            return format_html("The correction is being undone: {} will be open again soon. {}.", count, link)
         return format_html(
             "The correction is undone: {} open again as before. {}.",
             f"{count} are" if correction.resolved_count != 1 else f"{count} is",

@@ -1,0 +1,21 @@
+"""The tables of ingestion: feeds, the import history, its chunks, and what did not become a UDR."""
+
+from .exceptions import ExceptionComment, ExceptionRevision, GroupCorrection, ImportException
+from .feeds import Feed, FeedGrant
+from .imports import IdempotencyKey, ImportBody, ImportChunk, UsageImport
+from .records import LeftOutRecord, WaitingPart
+
+__all__ = [
+    "ExceptionComment",
+    "ExceptionRevision",
+    "Feed",
+    "FeedGrant",
+    "GroupCorrection",
+    "IdempotencyKey",
+    "ImportBody",
+    "ImportChunk",
+    "ImportException",
+    "LeftOutRecord",
+    "UsageImport",
+    "WaitingPart",
+]

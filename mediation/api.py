@@ -62,7 +62,7 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
 def _asked(error: NeedsSecondPerson, request: Request) -> Response:
     """What its person may not do alone is asked for at once: a program cannot be asked whether it wants that."""
     number, address = ASKERS[0](error)
-    detail = f"{error.asked.summary} That needs a second person: it waits for one as approval {number}."
+    detail = f"{error.asked.summary.rstrip('.')} – that needs a second person: it waits for one as approval {number}."
     links = {"approval": request.build_absolute_uri(address)}
     return _answer(http.HTTP_409_CONFLICT, "needs_second_person", detail, links=links)
 

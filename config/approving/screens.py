@@ -219,7 +219,7 @@ def ask_page(request: HttpRequest, asked: Asked, form: AskForm | None = None) ->
         **admin.site.each_context(request),
         "title": "This needs a second person",
         "button": "Ask for approval",
-        "lead": f"{asked.summary} Nothing was done yet: another person has to agree.",
+        "lead": f"{asked.summary.rstrip('.')} – nothing was done yet: another person has to agree.",
         "form": form or AskForm(initial={"asked": _packed(asked), "why": reason}),
         "form_action": reverse("admin:config_approval_ask"),
     }
@@ -253,8 +253,8 @@ def notes_of(request: HttpRequest, target: Any) -> list[SafeString]:
     waiting = waiting_for(target._meta.label, target.pk, timezone.now())[:5] if target._meta.label in _LABELS else ()
     return [
         format_html(
-            '{} Asked for by {} at {}: <a href="{}">it waits for a second person</a>.',
-            approval.summary,
+            '{} – asked for by {} at {}: <a href="{}">it waits for a second person</a>.',
+            approval.summary.rstrip("."),
             approval.asked_by,
             marks.moment(approval.asked_at),
             reverse("admin:config_approval_change", args=[approval.pk]),

@@ -41,7 +41,7 @@ class NeedsSecondPerson(Exception):
     """An act that its person may not do alone; nothing of it was done."""
 
     def __init__(self, asked: Asked) -> None:
-        super().__init__(f"{asked.summary} That needs a second person: ask for approval.")
+        super().__init__(f"{asked.summary.rstrip('.')} – that needs a second person: ask for approval.")
         self.asked = asked
 
 

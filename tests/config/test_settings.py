@@ -51,3 +51,9 @@ def test_pages_allow_nothing_inline_and_nothing_from_elsewhere(client, db):
 def test_a_task_is_not_given_out_again_before_it_must_have_ended():
     queue = settings.Q_CLUSTER
     assert queue["retry"] >= queue["timeout"] * (1 + queue["queue_limit"] / queue["workers"]) + 60
+
+
+def test_a_faulty_setting_of_four_eyes_stops_the_start_and_says_what_is_wrong():
+    started = run("-c", "from config import settings", SLUICE_FOUR_EYES="write_off:100,close")
+    assert started.returncode != 0
+    assert "SLUICE_FOUR_EYES: 'close' is none of activate_profile" in started.stderr

@@ -293,7 +293,7 @@ def rating_exception_groups(
         exceptions.order_by()
         .values(*key)
         .annotate(
-            count=Count("pk"),
+            count=Count("*"),
             quantity=Sum("value"),
             first_at=Min("created_at"),
             last_at=Max("created_at"),

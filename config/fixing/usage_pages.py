@@ -21,7 +21,7 @@ from config.fixing.reading import UnableToMend
 from mediation.admin import kit, marks, workbench
 from mediation.admin.workbench import Action
 from mediation.models import UsageClass
-from rating.admin.groups import asked_group, crumbs, group_url, words_of
+from rating.admin.groups import asked_group, crumbs, facts_of, group_url, words_of
 from rating.models import Account, PlanVersion, RatePlan, RatingException, Service
 from rating.selectors import ExceptionGroup, exceptions_of_group
 from rating.services import UnableToRerate, ask_rerate
@@ -62,8 +62,12 @@ class GiveForm(forms.Form):
 
 
 def _service_told(service: Service) -> str:
+    return f"{service} of {service.account}, {_span_of(service)}"
+
+
+def _span_of(service: Service) -> str:
     until = f" to {timezone.localtime(service.ends_at):%Y-%m-%d}" if service.ends_at else ""
-    return f"{service} of {service.account}, since {timezone.localtime(service.starts_at):%Y-%m-%d}{until}"
+    return f"since {timezone.localtime(service.starts_at):%Y-%m-%d}{until}"
 
 
 def urls(site: admin.AdminSite) -> list[URLPattern]:
@@ -99,7 +103,7 @@ def usage_page(request: HttpRequest) -> HttpResponse:
     context = {
         "words": words_of(group),
         "count": marks.number(exceptions_of_group(group).count()),
-        "facts": [],
+        "facts": facts_of(exceptions_of_group(group)),
         "sections": told,
         "group_url": group_url(group),
         "empty": "Nothing that could be set up here would charge this usage. Look at the message of its exceptions.",
@@ -170,7 +174,7 @@ def _holders(request: HttpRequest, group: ExceptionGroup) -> list[Link]:
         until = timezone.localtime(one.ends_at).strftime("%Y-%m-%d %H:%M:%S") if one.ends_at else "no end"
         since = timezone.localtime(one.starts_at).strftime("%Y-%m-%d %H:%M:%S")
         link = marks.row_link(f"{one.service} of {one.service.account}", "rating_serviceidentifier", one.pk)
-        found.append((link, f"had it from {since} to {until}; the service {_service_told(one.service)}"))
+        found.append((link, f"had it from {since} to {until}; its service is there {_span_of(one.service)}"))
     return found
 
 

@@ -25,7 +25,7 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
         kit.named_number("feed_id", "feed"),
         "cause",
         "message_text",
-        "identifier",
+        "identifier_text",
         "usage_class",
         "value_text",
         kit.status_badge(),
@@ -106,6 +106,10 @@ class RatingExceptionAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="message")
     def message_text(self, exception: Any) -> Any:
         return marks.clipped(exception.message)
+
+    @admin.display(description="identifier")
+    def identifier_text(self, exception: Any) -> Any:
+        return marks.clipped(exception.identifier or marks.NOTHING)
 
     @admin.display(description="value")
     def value_text(self, exception: Any) -> str:

@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from mediation import services as mediation
 from mediation.admin import filters, kit, marks, reviewing, workbench
@@ -31,6 +32,8 @@ GROUPS = "rating_ratingexception_groups"
 GROUP = "rating_ratingexception_group"
 CAUSES = dict(RatingException.Cause.choices)
 NO_IDENTIFIER = "no identifier"
+RETRIED = "tried again by themselves"
+MOST_SUBJECT = 110  # characters in the table of groups; the group's page says it all
 
 
 def urls(model_admin: kit.ModelAdmin) -> list[URLPattern]:
@@ -157,10 +160,11 @@ def _rows(
 
 
 def _missing(group: ExceptionGroup) -> SafeString | str:
+    cause = CAUSES[group.cause]
     if group.cause in BY_IDENTIFIER:
-        subject = group.subject or NO_IDENTIFIER
-        return format_html('{}: <span class="value">{}</span>', CAUSES[group.cause], workbench.cut(subject))
-    return workbench.cut(group.subject) or CAUSES[group.cause]
+        subject = workbench.cut(group.subject or NO_IDENTIFIER, MOST_SUBJECT)
+        return format_html('<span class="lacking">{}: <span class="value">{}</span></span>', cause, subject)
+    return format_html('<span class="lacking">{}</span>', workbench.cut(group.subject or cause, MOST_SUBJECT))
 
 
 def _assigned(one: selectors.GroupFigures, people: dict[int, User]) -> str:
@@ -180,16 +184,18 @@ def group_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpRespons
     group = asked_group(request)
     rows = selectors.exceptions_of_group(group)
     pages = workbench.page_by_key(request, rows)
+    facts = facts_of(rows)
+    is_retried = any(name == RETRIED for name, _ in facts)
     context = {
         "words": _told(request, group, pages.rows),
-        "facts": _facts(rows),
-        "actions": actions_for(request, group) if pages.rows else [],
+        "facts": facts,
+        "actions": actions_for(request, group, is_retried=is_retried) if pages.rows else [],
         "panels": [panel(request, group) for panel in RATING_BENCH.panels],
         "pages": pages,
         "records": [_record(exception) for exception in pages.rows],
     }
     template = "admin/rating/ratingexception/group.html"
-    title = words_of(group)
+    title = capfirst(words_of(group))
     return workbench.page(model_admin, request, template, title=title, crumbs=crumbs(), context=context)
 
 
@@ -207,7 +213,8 @@ def _told(request: HttpRequest, group: ExceptionGroup, rows: Sequence[RatingExce
     )
 
 
-def _facts(rows: QuerySet[RatingException]) -> list[tuple[str, Any]]:
+def facts_of(rows: QuerySet[RatingException]) -> list[tuple[str, Any]]:
+    """How much usage waits, since when, and what it may be worth."""
     counted = rows.order_by().aggregate(
         count=Count("pk"),
         quantity=Sum("value"),
@@ -229,7 +236,7 @@ def _facts(rows: QuerySet[RatingException]) -> list[tuple[str, Any]]:
     value = RATING_BENCH.values.of_rows(rows) if RATING_BENCH.values and counted["count"] else ""
     more = (
         ("value at risk, estimated", value),
-        ("tried again by themselves", marks.number(counted["retried"]) if counted["retried"] else ""),
+        (RETRIED, marks.number(counted["retried"]) if counted["retried"] else ""),
         ("waiting for a rerate", marks.number(counted["asked"]) if counted["asked"] else ""),
     )
     return [*facts, *((name, said) for name, said in more if said)]
@@ -242,13 +249,13 @@ def _record(exception: RatingException) -> dict[str, Any]:
         "date": marks.moment(exception.udr_date),
         "identifier": exception.identifier or marks.NOTHING,
         "value": marks.exact(exception.value),
-        "message": workbench.cut(exception.message, 300),
+        "message": workbench.cut(exception.message, 160),
         "import": marks.row_link(f"import {exception.import_id}", "ingestion_usageimport", exception.import_id),
         "attempts": exception.attempts,
     }
 
 
-def actions_for(request: HttpRequest, group: ExceptionGroup) -> list[Action]:
+def actions_for(request: HttpRequest, group: ExceptionGroup, *, is_retried: bool) -> list[Action]:
     """What this person may do with all of a group; what others add stands first: it mends the cause."""
     has = kit.person(request).has_perm
     offered: list[Action] = []
@@ -257,7 +264,7 @@ def actions_for(request: HttpRequest, group: ExceptionGroup) -> list[Action]:
     offered += [
         Action(act.text, group_url(group, f"{GROUP}_act", verb), act.hint, is_main=verb == "rerate")
         for verb, act in ACTS.items()
-        if has(act.permission)
+        if has(act.permission) and (is_retried or verb != "stop-retrying")
     ]
     return offered + reviewing.group_actions(REVIEW, request, group)
 

@@ -204,6 +204,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="ratingexception",
             index=models.Index(
+                include=("value", "created_at", "assigned_to"),
                 condition=models.Q(("status", "open")),
                 fields=["feed_id", "cause", "usage_class", "subject"],
                 name="rating_exception_groups",

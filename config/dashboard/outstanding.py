@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db.models import Count, Min, QuerySet, Sum
+from django.urls import reverse
 
 from config.dashboard import value_at_risk
 from config.dashboard.charts import bar
@@ -42,6 +44,7 @@ def import_exceptions(by: User, known: Estimates, names: Mapping[int, str], now:
         "count": marks.number(sum(all_counts.values())),
         "value": known.value_of_records(all_counts),
         "url": _import_url(),
+        "groups_url": reverse("admin:ingestion_importexception_groups"),
         "by_code": _bars(by_code, known, lambda code: (code.replace("_", " "), _import_url(code=code))),
         "by_feed": _bars(by_feed, known, lambda pk: (names.get(pk, f"feed {pk}"), _import_url(feed__id__exact=pk))),
         "oldest": oldest
@@ -105,6 +108,7 @@ def rating_exceptions(by: User, known: Estimates, now: datetime) -> dict[str, An
         if any(values.values())
         else None,
         "url": _rating_url(),
+        "groups_url": reverse("admin:rating_ratingexception_groups"),
         "by_cause": [
             Bar(
                 str(RatingException.Cause(cause).label),
@@ -162,48 +166,50 @@ def at_risk(known: Estimates, parts: Mapping[str, Mapping[str, Any] | None]) -> 
 
 def waiting(by: User, now: datetime) -> list[dict[str, Any]]:
     """Work that nobody has done yet, from the door to the charge, and how long the oldest of it has been waiting."""
+    found = [(line, seen(line.rows, by).aggregate(n=Count("pk"), at=Min(line.since))) for line in _work()]
+    return [
+        {
+            "name": line.name,
+            "count": marks.number(facts["n"]),
+            "since": marks.moment(facts["at"]),
+            "age": age(facts["at"], now),
+            "url": line.url,
+        }
+        for line, facts in found
+        if facts["n"]
+    ]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Rows that wait for a worker; since: the field that says from when on."""
+
+    name: str
+    rows: QuerySet[Any]
+    since: str
+    url: str
+
+
+def _work() -> tuple[Work, ...]:
+    chunk, batch = ImportChunk.Status, UdrBatch.Status
     imports = UsageImport.objects.filter(status=UsageImport.Status.RECEIVED)
-    chunks = ImportChunk.objects.filter(status__in=[ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED])
+    chunks = ImportChunk.objects.filter(status__in=[chunk.WAITING, chunk.CLAIMED])
     retries = ImportException.objects.filter(status=ImportException.Status.REPROCESSING)
     parts = WaitingPart.objects.filter(record_import_id=None)
-    batches = UdrBatch.objects.filter(status__in=[UdrBatch.Status.MEDIATED, UdrBatch.Status.SUPERSEDED])
-    history, exceptions = "ingestion_usageimport", "ingestion_importexception"
-    lines: tuple[tuple[str, QuerySet[Any], str, str], ...] = (
-        ("files to be split", imports, "received_at", marks.list_url(history, status__exact="received")),
-        (
+    batches = UdrBatch.objects.filter(status__in=[batch.MEDIATED, batch.SUPERSEDED])
+    history, refused = "ingestion_usageimport", "ingestion_importexception"
+    again = marks.list_url(refused, status__exact="reprocessing")
+    parted = marks.list_url("ingestion_waitingpart", state="waiting")
+    unrated_url = marks.list_url("mediation_udrbatch", status__exact="mediated")
+    return (
+        Work("files to be split", imports, "received_at", marks.list_url(history, status__exact="received")),
+        Work(
             "chunks to be mediated",
             chunks,
             "usage_import__received_at",
             marks.list_url(history, status__exact="running"),
         ),
-        (
-            "records to be mediated again",
-            retries,
-            "last_tried_at",
-            marks.list_url(exceptions, status__exact="reprocessing"),
-        ),
-        (
-            "parts of records that wait for the others",
-            parts,
-            "received_at",
-            marks.list_url("ingestion_waitingpart", state="waiting"),
-        ),
-        (
-            "UDR batches to be rated",
-            batches,
-            "mediated_at",
-            marks.list_url("mediation_udrbatch", status__exact="mediated"),
-        ),
+        Work("records to be mediated again", retries, "last_tried_at", again),
+        Work("parts of records that wait for the others", parts, "received_at", parted),
+        Work("UDR batches to be rated", batches, "mediated_at", unrated_url),
     )
-    found = [(name, seen(rows, by).aggregate(n=Count("pk"), at=Min(at)), url) for name, rows, at, url in lines]
-    return [
-        {
-            "name": name,
-            "count": marks.number(facts["n"]),
-            "since": marks.moment(facts["at"]),
-            "age": age(facts["at"], now),
-            "url": url,
-        }
-        for name, facts, url in found
-        if facts["n"]
-    ]

@@ -1,5 +1,5 @@
 // Gives a name to what Django's own scripts and widgets draw without one: search boxes of related rows, moments in two
-// inputs on screens that are not ours, icons that explain.
+// inputs on screens that are not ours, icons that explain. Tables that are wider than their box can be scrolled by keys.
 "use strict";
 {
   const textOf = (label) => label?.textContent.trim().replace(/:$/, "");
@@ -12,6 +12,9 @@
     for (const input of document.querySelectorAll(".datetime input:not([aria-label])")) {
       const label = textOf(input.closest(".form-row, .fieldBox")?.querySelector("label, legend"));
       if (label) input.setAttribute("aria-label", `${label}, ${input.classList.contains("vTimeField") ? "time" : "day"}`);
+    }
+    for (const box of document.querySelectorAll(".inline-group fieldset, .scroll")) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
     }
     for (const icon of document.querySelectorAll("span.help-tooltip[aria-label]")) icon.setAttribute("role", "img");
   };

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import models
@@ -224,14 +225,18 @@ def _may_ask(request: HttpRequest) -> bool:
 
 def _sent_on(model_admin: "ModelAdmin", request: HttpRequest, wish: Wish, rows: QuerySet) -> HttpResponseRedirect:
     """To the file, to this page with the choice in its address, or to the job that makes it in the background."""
+    pairs = [*_pairs(wish.query), *(("column", name) for name in wish.columns), ("as", wish.kind.value)]
     to = request.POST.get("to")
-    if to in ("file", "page"):
-        pairs = [*_pairs(wish.query), *(("column", name) for name in wish.columns), ("as", wish.kind.value)]
-        return HttpResponseRedirect(f"{reverse(f'admin:{_name(model_admin)}_{to}')}?{urlencode(pairs)}")
-    if not IN_BACKGROUND or not _may_ask(request):
-        raise PermissionDenied
-    count, _ = rows_up_to(rows, AT_ONCE[Kind.CSV])
-    return HttpResponseRedirect(IN_BACKGROUND[0](model_admin, request, wish, count))
+    if to == "background":
+        if not IN_BACKGROUND or not _may_ask(request):
+            raise PermissionDenied
+        count, _ = rows_up_to(rows, AT_ONCE[Kind.CSV])
+        try:
+            return HttpResponseRedirect(IN_BACKGROUND[0](model_admin, request, wish, count))
+        except UnableToExport as refusal:
+            model_admin.message_user(request, str(refusal), messages.WARNING)
+    address = reverse(f"admin:{_name(model_admin)}_{'file' if to == 'file' else 'page'}")
+    return HttpResponseRedirect(f"{address}?{urlencode(pairs)}")
 
 
 def _pairs(query: str) -> Iterator[tuple[str, str]]:

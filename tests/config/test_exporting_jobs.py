@@ -108,6 +108,17 @@ def test_nobody_has_more_than_a_few_waiting(monkeypatch):
         ask(user)
 
 
+def test_a_refusal_is_told_on_the_page_with_the_choice_kept(monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_WAITING", 0)
+    client = browser(finance())
+    asked = {"to": "background", "column": "id", "kind__exact": "charge"}
+    response = client.post(reverse("admin:rating_charge_export_page"), asked, follow=True)
+    shown = response.content.decode()
+    assert "still to be made" in shown
+    assert 'value="id" checked' in shown
+    assert 'value="amount" checked' not in shown
+
+
 # Made
 
 

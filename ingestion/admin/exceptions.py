@@ -121,6 +121,9 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
         own = [path(address, wrap(partial(view, self)), name=name) for address, (name, view) in pages.items()]
         return [*own, *reviewing.urls(self, REVIEW), *super().get_urls()]
 
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj is None or obj.revision_count else ()
+
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup == "revisions__correction" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 

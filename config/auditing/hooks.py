@@ -35,7 +35,8 @@ def tie_in(roof: Any) -> None:
 
 
 def _begin(task: dict[str, Any], **_: Any) -> None:
-    deed = mediation.coming_by(source="worker", who=lambda: None, request_id=f"{task['name']} {task['id']}")
+    called = f"{task['name']} {task['id']}"
+    deed = mediation.coming_by(source="worker", who=lambda: None, request_id=lambda: called)
     deed.__enter__()
     _at_work.append(deed)
 

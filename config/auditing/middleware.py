@@ -20,6 +20,9 @@ class ActingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         source = "API" if request.path_info.startswith("/api/") else "screen"
-        request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-        with mediation.coming_by(source=source, who=lambda: request.user, request_id=str(request_id)):
+        with mediation.coming_by(source=source, who=lambda: request.user, request_id=_request_id):
             return self.get_response(request)
+
+
+def _request_id() -> str:
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))

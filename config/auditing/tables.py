@@ -101,7 +101,11 @@ AUDITED = (
     # What was charged, and what could not be
     Audited("rating.BillingPeriod", operations=CHANGES, silent=("is_unsettled", "work_attempts")),
     Audited("rating.Statement", part_of="period"),
-    Audited("rating.RatingException", operations=CHANGES, silent=("last_tried_at", "attempts")),
+    Audited(
+        "rating.RatingException",
+        operations=CHANGES,
+        silent=("last_tried_at", "attempts", "subject", "rerate_id", "retry_round", "next_try_at"),
+    ),
     Audited("rating.RatingExceptionComment", part_of="exception"),
     Audited("rating.ExceptionRerate", silent=("tried_count", "charged_count", "attempts")),
     Audited("rating.Repricing", silent=("totals", "attempts")),
@@ -140,6 +144,7 @@ NOT_AUDITED = {
     "mediation.UdrBatch": "work; the imports' history tells it",
     "mediation.Udr": "facts that mediation writes, by new batches alone",
     "mediation.UdrKey": "facts that mediation writes",
+    "mediation.VoidedUdr": "written once; says itself who, when and why",
     "mediation.Bell": "how workers are woken",
     "rating.Rate": "names of rates, made from the document of a plan version, which is audited",
     "rating.Bucket": "names of buckets, made from the document of a plan version, which is audited",

@@ -33,7 +33,7 @@ class Deed:
     who: Who = lambda: None
     why: str = ""
     agreed: str = ""
-    request_id: str = ""
+    request_id: Callable[[], str] = str
     source: str = COMMAND_LINE
 
 
@@ -49,20 +49,17 @@ def acting(*, by: User | None, why: str = "", agreed: str = "") -> Iterator[None
     """
     around = _deed.get() or Deed()
     who = around.who if by is None else lambda: by
-    with _at(replace(around, who=who, why=why or around.why, agreed=agreed or around.agreed)):
+    before = _deed.set(replace(around, who=who, why=why or around.why, agreed=agreed or around.agreed))
+    try:
         yield
+    finally:
+        _deed.reset(before)
 
 
 @contextmanager
-def coming_by(*, source: str, who: Who, request_id: str = "") -> Iterator[None]:
-    """A door: what is written inside came by it. `who` is asked only when something is written."""
-    with _at(Deed(who=who, request_id=request_id, source=source)):
-        yield
-
-
-@contextmanager
-def _at(deed: Deed) -> Iterator[None]:
-    before = _deed.set(deed)
+def coming_by(*, source: str, who: Who, request_id: Callable[[], str] = str) -> Iterator[None]:
+    """A door: what is written inside came by it. `who` and `request_id` are asked only when something is written."""
+    before = _deed.set(Deed(who=who, request_id=request_id, source=source))
     try:
         yield
     finally:
@@ -99,7 +96,7 @@ def settings_of_deed() -> dict[str, str]:
         "sluice.actor": str(user.pk) if user is not None and is_known else "",
         "sluice.actor_name": user.get_username() if user is not None and is_known else HOUSE,
         "sluice.why": " ".join(filter(None, (deed.why, deed.agreed))),
-        "sluice.request": deed.request_id,
+        "sluice.request": deed.request_id(),
         "sluice.source": deed.source,
     }
 

@@ -16,6 +16,7 @@ from rating.models import Charge, RatingException, Statement
 MOST_CORRECTIONS = 200  # batches that later tries of an import's exceptions wrote and that are looked through
 MOST_CHARGES = 200
 MOST_REPEATS = 20
+BESIDE = ("revisions__created_by", "comments__created_by")
 # The chunks that an attempt was cut into; others were entered in the ledger by tries of single exceptions.
 PLANNED = Q(byte_start__isnull=False) | Q(number=1)
 
@@ -43,7 +44,7 @@ class Record:
     def exceptions(self) -> list[ImportException]:
         """One an attempt at most, with its revisions and who made and closed what."""
         found = ImportException.objects.filter(usage_import=self.usage_import, record_number=self.number)
-        return list(found.select_related("closed_by").prefetch_related("revisions__created_by").order_by("attempt"))
+        return list(found.select_related("closed_by").prefetch_related(*BESIDE).order_by("attempt"))
 
     @cached_property
     def left_out(self) -> list[LeftOutRecord]:
@@ -115,7 +116,8 @@ class Record:
     def rating_exceptions(self) -> list[RatingException]:
         """What kept its UDRs from being charged."""
         found = RatingException.objects.filter(udr_id__in=[udr.pk for udr in self.udrs])
-        return list(found.select_related("closed_by", "usage_class").order_by("pk"))
+        related = found.select_related("closed_by", "usage_class").prefetch_related("comments__created_by")
+        return list(related.order_by("pk"))
 
     @cached_property
     def statements(self) -> list[Statement]:

@@ -25,6 +25,7 @@ CHARGE = "rating.view_charge"
 RATING_EXCEPTION = "rating.view_ratingexception"
 STATEMENT = "rating.view_statement"
 
+MOST_CHARS = 20_000
 MOST_EXPLAINED = 3  # parts of one record that are priced apart
 
 
@@ -81,7 +82,9 @@ def _explained(step: Step, record: Record, by: User) -> Step:
     """The steps that have a story of their own, with it: told only to whoever may see them, since it is dear."""
     if step.name == "received":
         origin = trace_record(usage_import=record.usage_import, number=record.number, udr=None)
-        raw = (fact for chapter in origin for fact in chapter.facts if fact.name != "corrected")  # a step of its own
+        told = (fact for chapter in origin for fact in chapter.facts)
+        # Another text is a step of its own; of changed fields it is told here what they were.
+        raw = (fact for fact in told if fact.name != "corrected" or fact.raw is None)
         return replace(step, facts=(*step.facts, *raw))
     if step.name == "udr":
         udr = next(udr for udr in record.udrs if udr.pk == _number(step))
@@ -125,10 +128,13 @@ def _exceptions(record: Record) -> Iterator[Step]:
         about = About("exception", exception.pk)
         field = f" in field {exception.field}" if exception.field else ""
         code = exception.code.replace("_", " ")
-        facts = (Fact("exception", f"{code}{field}: {exception.message}", about=about),)
+        facts = [Fact("exception", f"{code}{field}: {exception.message}", about=about)]
+        if exception.next_try_at is not None:
+            facts.append(Fact("next", f"It is tried again by itself at {exception.next_try_at:%Y-%m-%d %H:%M} UTC."))
         title = _in_attempt("An exception", exception.attempt)
-        yield Step("exception", title, exception.created_at, "exception", EXCEPTION, facts)
+        yield Step("exception", title, exception.created_at, "exception", EXCEPTION, tuple(facts))
         yield from _revisions(exception)
+        yield from _comments(exception, EXCEPTION)
         if exception.last_tried_at > exception.created_at and exception.closed_at != exception.last_tried_at:
             still = (Fact("tried", "It was mediated again, and stayed an exception.", about=about),)
             yield Step("tried", "Tried again", exception.last_tried_at, exception.status, EXCEPTION, still)
@@ -140,8 +146,23 @@ def _revisions(exception: ImportException) -> Iterator[Step]:
     for revision in sorted(exception.revisions.all(), key=lambda each: each.number):
         who = f" by {revision.created_by}" if revision.created_by else ""
         why = f": {revision.reason}" if revision.reason else "."
-        fact = Fact("revision", f"Revision {revision.number}{who}{why}", raw=revision.raw)
-        yield Step("revision", "Corrected", revision.created_at, "running", EXCEPTION, (fact,))
+        about = About("correction", revision.correction_id) if revision.correction_id else None
+        raw = None if revision.raw is None else revision.raw[:MOST_CHARS]
+        facts = [Fact("revision", f"Revision {revision.number}{who}{why}", about=about, raw=raw)]
+        for field, text in (revision.changes or {}).items():
+            becomes = "has no value" if text is None else f"is “{text[:MOST_CHARS]}”"
+            facts.append(Fact("change", f"Field {field} {becomes}."))
+        yield Step("revision", "Corrected", revision.created_at, "running", EXCEPTION, tuple(facts))
+        if revision.withdrawn_at is not None:
+            text = f"Revision {revision.number} was withdrawn, as the correction of its group was undone."
+            undone = (Fact("withdrawn", text, about=about),)
+            yield Step("withdrawn", "Correction undone", revision.withdrawn_at, "superseded", EXCEPTION, undone)
+
+
+def _comments(exception: ImportException | RatingException, needs: str) -> Iterator[Step]:
+    for comment in exception.comments.all():
+        said = Fact("comment", f"{comment.created_by or 'Somebody'}: {comment.text[:MOST_CHARS]}")
+        yield Step("comment", "Comment", comment.created_at, "comment", needs, (said,))
 
 
 CLOSED = {
@@ -249,6 +270,7 @@ def _rating_exceptions(record: Record) -> Iterator[Step]:
             last = f"the last at {exception.last_tried_at:%Y-%m-%d %H:%M:%S} UTC"
             facts.append(Fact("tried", f"It was tried {exception.attempts} times, {last}."))
         yield Step("uncharged", "Not charged", exception.created_at, "exception", RATING_EXCEPTION, tuple(facts))
+        yield from _comments(exception, RATING_EXCEPTION)
         if exception.closed_at is not None:
             who = f" by {exception.closed_by}" if exception.closed_by else ""
             why = f": {exception.close_reason}" if exception.close_reason else "."

@@ -19,6 +19,7 @@ PAGES = {
     "account": ("rating_account_change", "rating.view_account"),
     "batch": ("mediation_udrbatch_change", "mediation.view_udrbatch"),
     "charge": ("rating_charge_explain", "rating.view_charge"),
+    "correction": ("ingestion_groupcorrection_change", "ingestion.view_groupcorrection"),
     "exception": ("ingestion_importexception_change", "ingestion.view_importexception"),
     "identifier": ("rating_serviceidentifier_change", "rating.view_serviceidentifier"),
     "import": ("ingestion_usageimport_change", "ingestion.view_usageimport"),
@@ -36,6 +37,7 @@ PAGES = {
     "version": ("rating_planversion_change", "rating.view_planversion"),
 }
 WORDS = {
+    "correction": "group correction",
     "draws": "draws",
     "payload": "download the original",
     "profile_version": "profile version",

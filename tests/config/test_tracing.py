@@ -15,6 +15,7 @@ from config.tracing.life import life_of
 from config.tracing.searching import search
 from ingestion import services as ingestion
 from ingestion.models import ImportException, LeftOutRecord, UsageImport
+from ingestion.services.reviewing import comment_exception
 from mediation.models import Udr, UsageClass
 from rating.models import Account, BillingPeriod, Charge, Statement
 from rating.services import rate_batches
@@ -275,3 +276,23 @@ def test_the_life_of_a_record_costs_the_same_in_a_large_import(feed):
         asked.append(len(queries))
     assert asked[0] == asked[1]
     assert LeftOutRecord.objects.count() == 0
+
+
+def test_changed_fields_and_comments_are_steps_of_the_life(feed):
+    taken = filed(feed, event("e1", "2"), event("e2", "many"))
+    work()
+    exception = ImportException.objects.get()
+    later = NOW + timedelta(hours=1)
+    comment_exception(exception=exception, text="Ask the switch.", by=None, now=later)
+    later += timedelta(hours=1)
+    ingestion.correct_exception(exception=exception, changes={"value": "4"}, reason="typo", by=None, now=later)
+    work(later)
+    record = record_at(Place(taken.pk, 2))
+    steps = life_of(record, user_with(*SEES_ALL)).steps
+    assert [step.name for step in steps] == [
+        "received", "mediated", "exception", "comment", "revision", "closed", "udr",
+    ]  # fmt: skip
+    said = {step.name: [fact.text for fact in step.facts] for step in steps}
+    assert "Corrected: field value from “many” to “4”." in said["received"]
+    assert "Field value is “4”." in said["revision"]
+    assert said["comment"][0].endswith(": Ask the switch.")

@@ -10,7 +10,7 @@ from ingestion import selectors, services
 from ingestion.models import ExceptionRevision, GroupCorrection, ImportChunk, ImportException, LeftOutRecord
 from ingestion.selectors import Group
 from ingestion.services.fixing import portions
-from mediation.models import Udr, UdrBatch, UdrKey
+from mediation.models import Udr
 from tests.mediation.profiles import document
 
 from .factories import (
@@ -351,129 +351,6 @@ def test_workers_at_once_correct_each_record_once():
     correction.refresh_from_db()
     assert told(correction) == ("completed", 30, 30, 0, 0, 0)
     assert counts(usage_import) == ("completed", 30, 0, 0, 0)
-
-
-# Taking back
-
-
-def test_a_correction_is_taken_back_while_nothing_of_it_is_rated():
-    feed = feed_of()
-    one = posted(feed, event("a"), bad(1), bad(2))
-    other = posted(feed, bad(3))
-    work()
-    correction = corrected(feed)
-    assert services.can_undo(correction)
-    undo(correction)
-    correction.refresh_from_db()
-    assert (correction.status, correction.undone_at) == ("undone", LATER)
-    assert not services.can_undo(correction)
-    assert counts(one) == ("completed", 1, 2, 0, 0)
-    assert counts(other) == ("completed", 0, 1, 0, 0)
-    assert UdrKey.objects.count() == 1
-    assert set(ALL.values_list("status", "code", "value", "closed_at")) == {("open", "bad_number", "1;5", None)}
-    assert set(ExceptionRevision.objects.values_list("withdrawn_at", flat=True)) == {LATER}
-    assert set(UdrBatch.objects.exclude(import_id=one.pk).values_list("status", flat=True)) == {"reversed"}
-    # The group is there again, and what was withdrawn is read no more.
-    assert told(corrected(feed, {"kind": "set", "field": "value", "text": "7"})) == ("completed", 3, 3, 0, 0, 0)
-    assert set(Udr.objects.filter(udr_usage_identifier="bad1").order_by("pk").values_list("value", flat=True)) == {
-        1.5,
-        7,
-    }
-    services.reprocess_imports(imports=type(one).objects.filter(pk=one.pk), by=None, now=LATER)
-    work(LATER)
-    assert counts(one) == ("completed", 3, 0, 0, 0)
-    assert Udr.objects.filter(udr_usage_identifier="bad1").order_by("pk").last().value == 7
-
-
-def test_what_stayed_an_exception_has_its_old_fault_back():
-    feed = feed_of()
-    posted(feed, bad(1))
-    work()
-    before = ALL.values("code", "field", "value", "message").get()
-    correction = corrected(feed, {"kind": "set", "field": "value", "text": "many"})
-    assert told(correction) == ("completed", 1, 0, 1, 0, 0)
-    assert ALL.get().value == "many"
-    undo(correction)
-    assert ALL.values("code", "field", "value", "message").get() == before
-    assert ExceptionRevision.objects.get().withdrawn_at == LATER
-
-
-def test_a_record_that_was_corrected_again_since_keeps_its_corrections():
-    feed = feed_of()
-    posted(feed, bad(1), bad(2))
-    work()
-    rule = {"kind": "expression", "field": "value", "expression": "CASE who WHEN 'bad1' THEN 'x' ELSE '2' END"}
-    correction = corrected(feed, rule)
-    services.correct_exception(
-        exception=ALL.get(record_number=1), changes={"value": "6"}, reason="", by=None, now=LATER
-    )
-    work()
-    undo(correction)
-    assert dict(ALL.values_list("record_number", "status")) == {1: "resolved", 2: "open"}
-    assert ExceptionRevision.objects.filter(withdrawn_at=None).count() == 2
-
-
-@pytest.mark.parametrize("status", ["rated", "superseded"])
-def test_what_is_rated_is_not_taken_back(status):
-    feed = feed_of()
-    usage_import = posted(feed, bad(1))
-    work()
-    correction = corrected(feed)
-    UdrBatch.objects.update(status=status)
-    assert not services.can_undo(correction)
-    with pytest.raises(services.UnableToUndo, match="1 of its 1 records are rated already"):
-        undo(correction)
-    UdrBatch.objects.update(status="mediated")
-    assert counts(usage_import) == ("completed", 1, 0, 0, 0)
-
-
-def test_what_is_mediated_again_since_is_not_taken_back():
-    feed = feed_of()
-    usage_import = posted(feed, bad(1))
-    work()
-    correction = corrected(feed)
-    services.reprocess_imports(imports=type(usage_import).objects.all(), by=None, now=LATER)
-    work(LATER)
-    with pytest.raises(services.UnableToUndo, match="mediated again since"):
-        undo(correction)
-
-
-def test_a_correction_under_way_is_not_taken_back():
-    feed = feed_of()
-    posted(feed, bad(1))
-    work()
-    correction = ask(feed)
-    with pytest.raises(services.UnableToUndo, match="only one that has ended"):
-        undo(correction)
-    mend()
-
-
-def test_what_repeated_a_record_that_is_taken_back_comes_in_itself():
-    feed = feed_of()
-    posted(feed, bad(1))
-    work()
-    correction = corrected(feed, {"kind": "set", "field": "value", "text": "3"})
-    good = posted(feed, event("bad1", value="3"))
-    work(LATER)
-    # Another text than the mended one: not the same record, and told apart.
-    assert counts(good) == ("completed", 0, 1, 0, 0)
-    undo(correction)
-    services.reprocess_exceptions(exceptions=ALL.filter(usage_import=good), by=None, now=LATER)
-    work(LATER)
-    assert counts(good) == ("completed", 1, 0, 0, 0)
-
-
-def test_duplicates_of_what_is_taken_back_are_mediated_again():
-    feed = feed_of()
-    posted(feed, bad(1))
-    work()
-    correction = corrected(feed, {"kind": "substitute", "raw": True, "pattern": "1;5", "replacement": "15"})
-    again = posted(feed, bad(1).replace("1;5", "15"))
-    work(LATER)
-    assert counts(again) == ("completed", 0, 0, 0, 1)
-    undo(correction)
-    work(LATER)
-    assert counts(again) == ("completed", 1, 0, 0, 0)
 
 
 # Write-offs taken back

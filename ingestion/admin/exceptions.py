@@ -14,7 +14,8 @@ from django.utils.safestring import SafeString
 
 from ingestion import services
 from ingestion.admin.desk import correct_view, desk_of, raw_view
-from ingestion.admin.groups import GROUP, GROUPS, act_view, group_of, group_url, group_view, groups_view
+from ingestion.admin.groups import GROUP, GROUPS, group_of, group_url, groups_view
+from ingestion.admin.one_group import act_view, group_view
 from ingestion.admin.reviewing import REVIEW
 from ingestion.admin.rules import RULE, rule_view
 from ingestion.models import ExceptionRevision, ImportException

@@ -27,6 +27,7 @@ from mediation.admin.workbench import Action
 from mediation.core.differences import MISSING
 from mediation.models import ProfileVersion
 from mediation.services import UnableToActivate
+from mediation.services.approving import NeedsSecondPerson
 
 PAGE = "fix_records"
 MAY = "ingestion.reprocess_importexception"
@@ -117,6 +118,9 @@ def _map_entry(
     link = marks.row_link(version, "mediation_profileversion", version.pk)
     try:
         count = value_maps.activate_and_reprocess(version=version, sample=sample, by=by, now=now)
+    except NeedsSecondPerson:
+        messages.info(request, format_html("{} was drafted. Reprocess the group once it is active.", link))
+        raise
     except UnableToActivate as refusal:
         messages.error(request, format_html("{} was drafted, but not activated. {}", link, str(refusal)))
         return HttpResponseRedirect(group_url(sample.group))

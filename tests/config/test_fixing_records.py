@@ -256,3 +256,12 @@ def test_the_group_leads_here_and_a_group_without_a_mend_does_not(admin_client):
 
 def test_an_address_without_a_group_is_not_found(admin_client):
     assert admin_client.get(reverse("admin:fix_records")).status_code == 404
+
+
+def test_where_a_second_person_must_agree_the_draft_waits_for_one(admin_client, settings):
+    settings.FOUR_EYES = {"activate_profile": None}
+    rows = unknown_class("CALL")
+    text = admin_client.post(page_of(rows), sent("value-map", key="CALL", to="calls", _activate="1")).content.decode()
+    assert "was drafted. Reprocess the group once it is active" in text
+    assert list(ProfileVersion.objects.order_by("number").values_list("status", flat=True)) == ["active", "draft"]
+    assert rows.count() == 1

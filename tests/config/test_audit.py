@@ -22,9 +22,12 @@ from ingestion.models import ImportException, UsageImport
 from ingestion.services import write_off_exceptions
 from mediation import services as mediation
 from mediation.models import LookupTable, UsageClass
-from rating.models import Account, BucketGrant, Service, ServiceIdentifier
+from rating import services as rating
+from rating.models import Account, BillingPeriod, BucketGrant, Service, ServiceIdentifier
 from tests.config.crowd import crowd, person
 from tests.ingestion.factories import NOW, FeedFactory, event, feed_of, posted, user_with, work
+from tests.rating.factories import NOW as LONG_AFTER
+from tests.rating.factories import RateFactory, subscriber, used, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -117,6 +120,17 @@ def test_what_a_worker_does_is_entered_as_the_house_s_unless_somebody_asked():
     assert entry.request_id
     UsageClass.objects.update(unit="count")
     assert last("mediation_usageclass").source == "command line"
+
+
+def test_a_statement_that_a_worker_writes_is_the_deed_of_who_asked_for_it():
+    rate, clerk = RateFactory(), user_with("rating.close_billingperiod")
+    waiting(used(rate, subscriber(rate.plan)))
+    rating.rate_batches(now=LONG_AFTER)
+    rating.ask_to_close(periods=BillingPeriod.objects.all(), by=clerk, now=LONG_AFTER)
+    async_task("rating.services.close_asked", now=LONG_AFTER, sync=True)
+    entry = last("rating_statement")
+    assert (entry.actor_name, entry.source, entry.operation) == (clerk.username, "worker", "insert")
+    assert entry.owner_table == "rating_billingperiod"
 
 
 def test_deeds_nest_and_an_aborted_transaction_leaves_the_outer_one():

@@ -433,3 +433,16 @@ def test_an_imported_profile_stays_a_draft_where_activating_needs_two(four_eyes)
     said = {"name": "fresh", "spec": document(), "usage_classes": []}
     version = import_profile(document=said, by=somebody, now=NOW, activate=True)
     assert version.status == "draft"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_approve_at_once_do_it_once(settings):
+    settings.FOUR_EYES = dict.fromkeys(KINDS)
+    case = WriteOffImportExceptions()
+    case.setup()
+    first, second = two_who_may(case)
+    approval = asked_for(case, first)
+    errors = usage.in_threads(lambda: approve(approval=approval, by=second, now=LATER), 3)
+    assert [str(error) for error in errors] == ["It is approved already, so there is nothing to decide."] * 2
+    assert case.is_done()
+    assert AuditEntry.objects.filter(table_name="ingestion_importexception").count() == 2

@@ -42,7 +42,7 @@ def names_seen(field: str, request: HttpRequest) -> dict[int, str]:
 class FeedFilter(RelatedFieldListFilter):
     """Filters by feed, offering those that the person may see."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
         feeds = feeds_seen(cast(User, request.user))
         narrowed = {} if feeds is None else {"pk__in": feeds}
         return list(field.get_choices(include_blank=False, ordering=("name",), limit_choices_to=narrowed))

@@ -88,7 +88,9 @@ def close_earlier_exceptions(usage_import: UsageImport, *, now: datetime) -> Non
         cursor.execute(CARRY_WRITE_OFFS, {"import_id": usage_import.pk, "attempt": usage_import.attempt})
     earlier = ImportException.objects.filter(usage_import=usage_import, attempt__lt=usage_import.attempt)
     undecided = (ImportException.Status.OPEN, ImportException.Status.REPROCESSING)
-    earlier.filter(status__in=undecided).update(status=ImportException.Status.SUPERSEDED, closed_at=now)
+    earlier.filter(status__in=undecided).update(
+        status=ImportException.Status.SUPERSEDED, closed_at=now, next_try_at=None
+    )
 
 
 CARRY_WRITE_OFFS = """

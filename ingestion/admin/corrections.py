@@ -100,6 +100,12 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who sees exceptions sees what was done with them."""
+        return kit.person(request).has_perm("ingestion.view_importexception") or super().has_view_permission(
+            request, obj
+        )
+
     def has_undo_permission(self, request: HttpRequest) -> bool:
         return kit.person(request).has_perm("ingestion.correct_importexception")
 

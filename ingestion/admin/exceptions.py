@@ -32,6 +32,10 @@ class RevisionInline(kit.ReadOnlyInline):
     ordering = ("-number",)
     fields: ClassVar[Any] = ("number", "what", "reason", "created_by", kit.moment("created_at"), "by_rule")
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who sees an exception sees its corrections."""
+        return kit.person(request).has_perm("ingestion.view_importexception")
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ExceptionRevision]:
         return super().get_queryset(request).select_related("created_by")
 

@@ -51,7 +51,7 @@ def test_a_correction_by_form_is_previewed_before_it_is_kept():
 
 def test_only_the_fields_that_were_changed_are_kept_as_changes():
     (exception,) = failed(feed_of(), "1s")
-    client = person(SEE, CORRECT, "ingestion.view_exceptionrevision")
+    client = person(SEE, CORRECT)
     client.post(correcting(exception), fields(value="1", reason="unit in the number"))
     revision = exception.revisions.get()
     assert (revision.raw, revision.changes, revision.reason) == (None, {"value": "1"}, "unit in the number")

@@ -16,7 +16,7 @@ from tests.config.crowd import do, person
 from tests.ingestion.factories import event, feed_of, filed
 
 EXCEPTIONS = "ingestion_importexception"
-SEE, SEE_CORRECTIONS = "ingestion.view_importexception", "ingestion.view_groupcorrection"
+SEE = "ingestion.view_importexception"
 CORRECT, REPROCESS = "ingestion.correct_importexception", "ingestion.reprocess_importexception"
 REVIEW, WRITE_OFF = "ingestion.review_importexception", "ingestion.writeoff_importexception"
 GROUPS = f"admin:{EXCEPTIONS}_groups"
@@ -302,7 +302,7 @@ def test_a_rule_that_changes_nothing_is_not_offered():
 def test_a_rule_is_asked_for_followed_and_done():
     feed = feed_of()
     failed(feed, "1s", "2s", "x")
-    client = person(SEE, CORRECT, SEE_CORRECTIONS)
+    client = person(SEE, CORRECT)
     html = asked(client, feed).content.decode()
     assert "3 records will be corrected and mediated again" in html
     correction = GroupCorrection.objects.get()
@@ -351,7 +351,7 @@ def undoing(correction):
 def test_a_correction_is_undone_while_nothing_is_rated():
     feed = feed_of()
     failed(feed, "1s", "2s")
-    client = person(SEE, CORRECT, SEE_CORRECTIONS)
+    client = person(SEE, CORRECT)
     asked(client, feed)
     work()
     correction = GroupCorrection.objects.get()
@@ -365,7 +365,7 @@ def test_a_correction_is_undone_while_nothing_is_rated():
 def test_undoing_is_refused_and_not_offered_once_it_is_rated():
     feed = feed_of()
     failed(feed, "1s")
-    client = person(SEE, CORRECT, SEE_CORRECTIONS)
+    client = person(SEE, CORRECT)
     asked(client, feed)
     work()
     UdrBatch.objects.update(status="rated")
@@ -373,7 +373,18 @@ def test_undoing_is_refused_and_not_offered_once_it_is_rated():
     change = page(client, reverse("admin:ingestion_groupcorrection_change", args=[correction.pk]))
     assert undoing(correction) not in change
     assert "rated already" in client.post(undoing(correction)).content.decode()
-    assert person(SEE, SEE_CORRECTIONS).post(undoing(correction)).status_code == 403
+    assert person(SEE).post(undoing(correction)).status_code == 403
+
+
+def test_who_sees_no_exceptions_sees_no_corrections_of_them():
+    feed = feed_of()
+    failed(feed, "1s")
+    asked(person(SEE, CORRECT), feed)
+    correction = GroupCorrection.objects.get()
+    client = person("ingestion.view_usageimport")
+    for name in ("change", "progress"):
+        page(client, reverse(f"admin:ingestion_groupcorrection_{name}", args=[correction.pk]), status=403)
+    page(client, reverse("admin:ingestion_groupcorrection_changelist"), status=403)
 
 
 def test_corrections_of_other_feeds_are_not_there():
@@ -381,7 +392,7 @@ def test_corrections_of_other_feeds_are_not_there():
     failed(other, "1s")
     asked(person(CORRECT), other)
     correction = GroupCorrection.objects.get()
-    client = person(SEE, CORRECT, SEE_CORRECTIONS, feeds=[mine])
+    client = person(SEE, CORRECT, feeds=[mine])
     for name in ("undo", "progress"):
         page(client, reverse(f"admin:ingestion_groupcorrection_{name}", args=[correction.pk]), status=404)
     assert client.get(reverse("admin:ingestion_groupcorrection_change", args=[correction.pk])).status_code == 302

@@ -21,6 +21,7 @@ LIFETIME = timedelta(days=7)
 DECIDE = "config.decide_approval"
 Status = Approval.Status
 REFUSALS = (
+    ingestion.UnableToReceive,
     ingestion.UnableToReprocess,
     ingestion.UnableToWriteOff,
     mediation.UnableToActivate,

@@ -148,6 +148,16 @@ def test_deeds_nest_and_an_aborted_transaction_leaves_the_outer_one():
     assert told == [("inner", "second"), ("outer", "first"), ("the house", "")]
 
 
+def test_a_reason_may_be_noted_once_it_is_known_and_ends_with_its_deed():
+    kept = UsageClass.objects.create(name="calls")
+    with mediation.acting(by=User.objects.create_user("operator")):
+        mediation.note_reason("as agreed")
+        UsageClass.objects.update(unit="time")
+    mediation.note_reason("nobody is at anything")
+    kept.delete()
+    assert [entry.why for entry in entries("mediation_usageclass")] == ["", "as agreed", ""]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_statements_with_many_parameters_say_who_acts_too():
     kept = UsageClass.objects.create(name="calls")

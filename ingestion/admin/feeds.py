@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from ingestion import services
-from ingestion.models import Feed, ImportException, UsageImport
+from ingestion.models import Feed, FeedGrant, ImportException, UsageImport
 from mediation.admin import filters, kit, marks, versions
 from mediation.models import ProfileVersion
 
@@ -32,6 +32,14 @@ class UploadForm(forms.Form):
     )
 
 
+class GrantInline(kit.EditInline):
+    """Who sends to the feed and sees its usage, beside those who may see every feed."""
+
+    model = FeedGrant
+    autocomplete_fields = ("user",)
+    verbose_name_plural = "granted to"
+
+
 @admin.register(Feed)
 class FeedAdmin(kit.ModelAdmin):
     feed_path = "pk"
@@ -42,6 +50,7 @@ class FeedAdmin(kit.ModelAdmin):
     ordering = ("name",)
     autocomplete_fields = ("profile",)
     export_also = {"profile": "profile__name"}
+    inlines = (GrantInline,)
     empty_text = "No feed yet. Make a Data Profile with an active version first, then add a feed that uses it."
     fieldsets = (
         (None, {"fields": ("name", "api_name", "is_enabled", "profile", "description")}),
@@ -52,6 +61,10 @@ class FeedAdmin(kit.ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.upload_view)
         return [path("<int:pk>/upload/", view, name="ingestion_feed_upload"), *super().get_urls()]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        columns = super().get_list_display(request)
+        return columns if self.has_upload_permission(request) else [name for name in columns if name != "upload_link"]
 
     def has_upload_permission(self, request: HttpRequest) -> bool:
         return kit.person(request).has_perm("ingestion.add_usageimport")

@@ -1,18 +1,15 @@
-"""The workbench of rating exceptions: all groups, one group with its UDRs, and what is done with all of a group."""
+"""The workbench of rating exceptions: all groups, and one group with its UDRs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from django import forms
-from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, Min, QuerySet, Sum
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,17 +17,26 @@ from django.utils.text import capfirst
 
 from mediation import services as mediation
 from mediation.admin import filters, kit, marks, reviewing, workbench
-from mediation.admin.workbench import RATING_BENCH, Action, url_of
+from mediation.admin.workbench import RATING_BENCH, Action
 from mediation.models import UsageClass
 from rating import selectors, services
+from rating.admin.group_acts import ACTS, act_view
+from rating.admin.group_names import (
+    CAUSES,
+    GROUP,
+    GROUPS,
+    asked_group,
+    crumbs,
+    group_of,
+    group_url,
+    number_in,
+    words_of,
+)
 from rating.models import RatingException
 from rating.models.exceptions import BY_IDENTIFIER
 from rating.selectors import ExceptionGroup
 
 AGES = {"1": "a day and older", "7": "a week and older", "30": "30 days and older"}
-GROUPS = "rating_ratingexception_groups"
-GROUP = "rating_ratingexception_group"
-CAUSES = dict(RatingException.Cause.choices)
 NO_IDENTIFIER = "no identifier"
 RETRIED = "tried again by themselves"
 MOST_SUBJECT = 110  # characters in the table of groups; the group's page says it all
@@ -46,43 +52,6 @@ def urls(model_admin: kit.ModelAdmin) -> list[URLPattern]:
     wrap = model_admin.admin_site.admin_view
     own = [path(address, wrap(partial(view, model_admin)), name=name) for address, name, view in pages]
     return [*own, *reviewing.urls(model_admin, REVIEW)]
-
-
-def group_url(group: ExceptionGroup, name: str = GROUP, *args: Any) -> str:
-    """The address of a group's page, or of another page about the group."""
-    said = {"feed": group.feed_id, "cause": group.cause, "class": group.usage_class_id, "subject": group.subject}
-    return url_of(name, *args, **said)
-
-
-def group_of(exception: Any) -> ExceptionGroup:
-    return ExceptionGroup(exception.feed_id, exception.cause, exception.usage_class_id, exception.subject)
-
-
-def asked_group(request: HttpRequest) -> ExceptionGroup:
-    """The group that the address names; 404 where this person sees no such feed."""
-    asked = request.GET
-    feed, usage_class = _number(asked.get("feed", "")), _number(asked.get("class", ""))
-    seen = mediation.feeds_seen(kit.person(request))
-    is_said = feed and usage_class and asked.get("cause") in CAUSES and "\0" not in asked.get("subject", "")
-    if not is_said or not (seen is None or feed in seen):
-        raise Http404("There is no such group.")
-    return ExceptionGroup(feed or 0, asked["cause"], usage_class or 0, asked.get("subject", ""))
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 18 else None
-
-
-def words_of(group: ExceptionGroup) -> str:
-    """A group in a few words, for headings and links."""
-    subject = group.subject if group.cause in BY_IDENTIFIER else ""
-    return f"{CAUSES.get(group.cause, group.cause)}: “{subject}”" if subject else CAUSES.get(group.cause, group.cause)
-
-
-def crumbs(group: ExceptionGroup | None = None) -> list[tuple[str, str]]:
-    """The way back from a page of the workbench."""
-    way = [("By group", url_of(GROUPS))]
-    return way if group is None else [*way, (words_of(group), group_url(group))]
 
 
 # All groups
@@ -126,9 +95,9 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
     asked = request.GET
     age = asked.get("age", "")
     return {
-        "feed": _number(asked.get("feed", "")),
+        "feed": number_in(asked.get("feed", "")),
         "cause": asked.get("cause", ""),
-        "usage_class": _number(asked.get("class", "")),
+        "usage_class": number_in(asked.get("class", "")),
         "assigned_to": {"me": kit.person(request).pk, "nobody": 0}.get(asked.get("assigned", "")),
         "before": timezone.now() - timedelta(days=int(age)) if age in AGES else None,
     }
@@ -267,133 +236,6 @@ def actions_for(request: HttpRequest, group: ExceptionGroup, *, is_retried: bool
         if has(act.permission) and (is_retried or verb != "stop-retrying")
     ]
     return offered + reviewing.group_actions(REVIEW, request, group)
-
-
-# What is done with all of a group
-
-
-@dataclass(frozen=True)
-class Act:
-    """Something done with every UDR of a group. lines: what will happen, in sentences; done: said afterwards."""
-
-    text: str
-    hint: str
-    permission: str
-    do: Callable[..., Any]
-    lines: tuple[str, ...]
-    button: str
-    done: str = ""
-    needs_reason: bool = False
-
-
-ACTS = {
-    "rerate": Act(
-        text="Rerate all…",
-        hint="Rate each again, after what was missing has been set up",
-        permission="rating.rerate_ratingexception",
-        do=services.ask_rerate,
-        lines=(
-            "Workers rate each again by the plans, accounts and identifiers of now; you can follow how far they are.",
-            "What still lacks something stays open and says what.",
-        ),
-        button="Rerate",
-    ),
-    "retry-later": Act(
-        text="Retry later…",
-        hint="Try again by itself, with growing gaps, for two weeks",
-        permission="rating.review_ratingexception",
-        do=services.retry_later,
-        lines=(
-            "Each is tried again by itself: after 1, 5 and 15 minutes, 1 and 4 hours, then once a day for two weeks.",
-            "What is charged leaves the schedule; the rest stays open.",
-        ),
-        button="Retry later",
-        done="will be tried again by itself",
-    ),
-    "stop-retrying": Act(
-        text="Stop retrying…",
-        hint="End the schedule of tries",
-        permission="rating.review_ratingexception",
-        do=services.stop_retrying,
-        lines=("They stay open and are not tried again by themselves.",),
-        button="Stop retrying",
-        done="will not be tried again by itself",
-    ),
-    "write-off": Act(
-        text="Write off all…",
-        hint="Give the usage up, with a reason",
-        permission="rating.writeoff_ratingexception",
-        do=services.write_off_rating_exceptions,
-        lines=("This usage is given up: it will not be charged. The reason is kept with each.",),
-        button="Write off",
-        done="written off",
-        needs_reason=True,
-    ),
-}
-REFUSALS = (services.UnableToRerate, services.UnableToWriteOff, services.UnableToRetryLater)
-
-
-def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> HttpResponse:
-    """Ask before something is done with all of a group, then do it."""
-    act = ACTS.get(verb)
-    if act is None:
-        raise Http404("There is no such thing to do.")
-    if not kit.person(request).has_perm(act.permission):
-        raise PermissionDenied
-    group = asked_group(request)
-    rows = selectors.exceptions_of_group(group)
-    sent = request.POST if request.method == "POST" else None
-    form: forms.Form = (workbench.ReasonForm if act.needs_reason else workbench.ConfirmForm)(sent)
-    refusal = ""
-    if request.method == "POST" and form.is_valid():
-        try:
-            return HttpResponseRedirect(_do(model_admin, request, verb, group, rows, form.cleaned_data))
-        except REFUSALS as fault:
-            refusal = str(fault)
-    return workbench.ask_page(
-        model_admin,
-        request,
-        form,
-        title=act.text.rstrip("…"),
-        button=act.button,
-        lines=[_size(rows), *act.lines],
-        cancel_url=group_url(group),
-        crumbs=crumbs(group),
-        refusal=refusal,
-    )
-
-
-def _do(
-    model_admin: kit.ModelAdmin,
-    request: HttpRequest,
-    verb: str,
-    group: ExceptionGroup,
-    rows: QuerySet[RatingException],
-    answers: dict[str, Any],
-) -> str:
-    """Do it, say what happened, and where to go on."""
-    act, by, now = ACTS[verb], kit.person(request), timezone.now()
-    if verb == "rerate":
-        asked = services.ask_rerate(exceptions=rows, group=group, by=by, now=now)
-        said = f"{kit.counted(asked.exception_count, 'UDR')} will be rated again."
-        model_admin.message_user(request, said)
-        return reverse("admin:rating_exceptionrerate_change", args=[asked.pk])
-    reason = {"reason": answers["reason"]} if act.needs_reason else {}
-    count = act.do(exceptions=rows, by=by, now=now, **reason)
-    link = marks.list_link("See them", "rating_ratingexception", feed_id=group.feed_id, cause__exact=group.cause)
-    if count:
-        model_admin.message_user(request, format_html("{} {}. {}.", kit.counted(count, "UDR"), act.done, link))
-    else:
-        model_admin.message_user(request, "None of these is open any more; nothing was changed.", messages.WARNING)
-    return group_url(group)
-
-
-def _size(rows: QuerySet[RatingException]) -> Any:
-    value = RATING_BENCH.values.of_rows(rows) if RATING_BENCH.values else ""
-    count = kit.counted(rows.count(), "open UDR")
-    if value:
-        return format_html("<strong>{}</strong>; value at risk, estimated: <strong>{}</strong>.", count, value)
-    return format_html("<strong>{}</strong>.", count)
 
 
 REVIEW = reviewing.Review(

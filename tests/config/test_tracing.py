@@ -296,3 +296,9 @@ def test_changed_fields_and_comments_are_steps_of_the_life(feed):
     assert "Corrected: field value from “many” to “4”." in said["received"]
     assert "Field value is “4”." in said["revision"]
     assert said["comment"][0].endswith(": Ask the switch.")
+
+
+def test_the_search_of_the_udrs_list_is_the_search_of_records():
+    answer = person("mediation.view_udr").get(reverse("admin:mediation_udr_changelist"), {"q": " 648-1 "})
+    assert answer.status_code == 302
+    assert answer["Location"] == f"{reverse('admin:trace')}?q=648-1"

@@ -283,8 +283,11 @@ def _exceptions(term: str, by: User) -> Iterator[Match]:
         return
     newest = ImportException.objects.aggregate(newest=Max("pk"))["newest"] or 0
     rows: QuerySet[Any] = ImportException.objects.filter(pk__gt=newest - MOST_EXCEPTIONS, raw__contains=term)
+    told: set[Place] = set()  # each attempt at an import may have made one of the same record
     for one in seen(rows, by).select_related("usage_import").order_by("-pk")[: MOST + 1]:
         detail = f"{one.code.replace('_', ' ')}, {one.get_status_display()}"
         place = Place(one.usage_import_id, one.record_number)
-        text = f"Record {one.record_number:,} of {_name(one.usage_import)}"
-        yield Match(text, detail, one.created_at, place, About("exception", one.pk))
+        if place not in told:
+            text = f"Record {one.record_number:,} of {_name(one.usage_import)}"
+            yield Match(text, detail, one.created_at, place, About("exception", one.pk))
+        told.add(place)

@@ -124,6 +124,8 @@ class ServiceIdentifier(models.Model):
 
     def clean(self) -> None:
         """Name the other owner, where the database would only refuse."""
+        if self.starts_at is None:
+            return  # its own field says that it is missing
         others = ServiceIdentifier.objects.filter(identifier=self.identifier).exclude(pk=self.pk)
         others = others.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=self.starts_at))
         if self.ends_at is not None:

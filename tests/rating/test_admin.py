@@ -160,3 +160,9 @@ def test_an_identifier_is_added_inside_its_service(admin_client):
     url = reverse("admin:rating_service_change", args=[service.pk])
     assert admin_client.post(url, answers).status_code == 302
     assert service.identifiers.filter(identifier="43699").exists()
+
+
+def test_an_identifier_without_its_start_is_refused_at_its_fields(admin_client):
+    page = admin_client.post(reverse("admin:rating_serviceidentifier_add"), {"identifier": "a"})
+    assert page.status_code == 200
+    assert set(page.context["adminform"].form.errors) == {"service", "starts_at"}

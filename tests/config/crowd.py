@@ -11,13 +11,14 @@ from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 from knox.models import AuthToken
 
-from config.models import Approval, ExportJob, Notice
+from config.models import Approval, ExportJob, Notice, SavedFilter
 from ingestion.models import (
     ExceptionRevision,
     Feed,
     FeedGrant,
     GroupCorrection,
     IdempotencyKey,
+    ImportBody,
     ImportChunk,
     ImportException,
     LeftOutRecord,
@@ -135,6 +136,7 @@ def arrive(number: int, owner: User) -> UsageImport:
         received_at=MAY,
         expires_at=JUNE,
     )
+    ImportBody.objects.create(usage_import=usage_import, content=b"as it came")
     IdempotencyKey.objects.create(feed=feed, key=f"key-{number}", content_hash="0" * 64, usage_import=usage_import)
     Udr.objects.create(
         id=udr_id,
@@ -179,6 +181,9 @@ def operate(number: int, owner: User) -> None:
         Task.objects.create(
             id=uuid.uuid4().hex, name=f"task-{number}-{success}", func="f", started=MAY, stopped=MAY, success=success
         )
+    SavedFilter.objects.create(
+        page="ingestion_usageimport_changelist", name="mine", query="", created_at=MAY, created_by=owner
+    )
     OrmQ.objects.create(key=f"queue-{number}", payload="x", lock=MAY)
 
 

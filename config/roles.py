@@ -22,9 +22,13 @@ def _may(verbs: str, models: str) -> frozenset[str]:
 
 
 # What came in, what became of it, and what was charged: facts, which nobody edits.
-_USAGE = "ingestion.usageimport ingestion.importexception ingestion.leftoutrecord ingestion.waitingpart"
+_USAGE = (
+    "ingestion.usageimport ingestion.importchunk ingestion.importexception"
+    " ingestion.leftoutrecord ingestion.waitingpart"
+)
 _MEDIATED = "mediation.udr mediation.udrbatch"
 _RATED = "rating.charge rating.ratingexception"
+_VOIDED = "ingestion.usagevoid mediation.voidedudr"
 _INSIDE = "ingestion.idempotencykey mediation.udrkey mediation.bell rating.counter rating.bucketgrant rating.bucketdraw"
 _BILLED = "rating.billingperiod rating.statement rating.statementline rating.statementtax rating.repricing"
 # What people set up.
@@ -47,13 +51,17 @@ _EXCEPTIONS_CLEARED = frozenset(
 )
 _USAGE_TAKEN = _may("add reprocess", "ingestion.usageimport")
 _EXPORTS = _may("view add", "config.exportjob")
+_WEBHOOKS = _may("view add change delete send", "config.webhookendpoint") | _may(
+    "view replay", "config.webhookdelivery"
+)
 _WATCHED = _may("view acknowledge", "config.notice")
 
 ROLES: dict[str, frozenset[str]] = {
     BILLING_ADMIN: frozenset(
         {
             "ingestion.every_feed",
-            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _INSIDE, _BILLED))),
+            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _VOIDED, _INSIDE, _BILLED))),
+            "ingestion.void_usage",
             *_may("view add change delete", _SET_UP),
             *_USAGE_TAKEN,
             *_EXCEPTIONS_CLEARED,
@@ -65,13 +73,14 @@ ROLES: dict[str, frozenset[str]] = {
             *_may("view add delete", "knox.authtoken"),
             *_may("view", "auth.user auth.group config.auditentry config.reconciliation"),
             *_may("view decide", "config.approval"),
+            *_WEBHOOKS,
             *_WATCHED,
             *_EXPORTS,
         }
     ),
     OPERATOR: frozenset(
         {
-            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _INSIDE))),
+            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _VOIDED, _INSIDE))),
             *_may("view", " ".join((_FEEDS, _PROFILES, _LOOKUPS, _PLANS, _PAYERS))),
             *_may("add change", _LOOKUPS),
             "rating.add_serviceidentifier",
@@ -85,7 +94,7 @@ ROLES: dict[str, frozenset[str]] = {
     FINANCE: frozenset(
         {
             "ingestion.every_feed",
-            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _BILLED))),
+            *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _VOIDED, _BILLED))),
             *_may("view", " ".join((_FEEDS, _PLANS, _PAYERS, _TAXES, "mediation.usageclass rating.bucketgrant"))),
             *_may("view", "config.auditentry config.reconciliation config.approval config.notice"),
             *_EXPORTS,

@@ -4,12 +4,17 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from config import views
+from config import answering, views
 from ingestion import api as ingestion_api
 from mediation import api as mediation_api
 from rating import api as rating_api
 
-api_patterns = [*ingestion_api.urlpatterns, *mediation_api.urlpatterns, *rating_api.urlpatterns]
+api_patterns = [
+    *ingestion_api.urlpatterns,
+    *mediation_api.urlpatterns,
+    *rating_api.urlpatterns,
+    *answering.urlpatterns,
+]
 
 handler403 = views.refuse_person
 handler404 = views.miss_page

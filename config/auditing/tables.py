@@ -122,6 +122,7 @@ AUDITED = (
     Audited("auth.User_user_permissions", part_of="user"),
     Audited("auth.Group_permissions", part_of="group"),
     Audited("knox.AuthToken", part_of="user", key="token_key", hidden=("digest",)),
+    Audited("config.TokenScope", hidden=("token_id",)),
 )
 
 NOT_AUDITED = {
@@ -135,6 +136,7 @@ NOT_AUDITED = {
     "config.Preference": "what a person likes to see",
     "config.SavedFilter": "what a person likes to see",
     "config.Reconciliation": "counted from other tables; says itself who asked and when",
+    "config.TokenUse": "when a token was used last",
     "config.ExportJob": "made once by who asked; says itself who and when",
     "ingestion.ImportBody": "what was received; never changed",
     "ingestion.ImportChunk": "work and its ledger; the imports' history tells it",

@@ -8,6 +8,7 @@ from .notices import Notice
 from .preferences import Preference
 from .reconciliations import Reconciliation
 from .saved_filters import SavedFilter
+from .tokens import TokenScope, TokenUse
 
 __all__ = [
     "AccountFigure",
@@ -23,4 +24,6 @@ __all__ = [
     "Preference",
     "Reconciliation",
     "SavedFilter",
+    "TokenScope",
+    "TokenUse",
 ]

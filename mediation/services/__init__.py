@@ -28,7 +28,7 @@ from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
 from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows, scan_file, scan_rows, write_out
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
-from mediation.services.seeing import feeds_seen, require_feeds, seen
+from mediation.services.seeing import feeds_seen, narrow, require_feeds, seen
 from mediation.services.specs import spec_of
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "make_partitions_ahead",
     "mark_rows",
     "mediate",
+    "narrow",
     "note_reason",
     "read_part",
     "read_rows",

@@ -20,8 +20,33 @@ def feeds_seen(by: User | None) -> frozenset[int] | None:
     if by is None or by.has_perm(EVERY_FEED):
         return None
     if not hasattr(by, "_feeds_seen"):
-        by._feeds_seen = frozenset[int]().union(*(granted(by) for granted in GRANTED))  # type: ignore[attr-defined]
+        by._feeds_seen = _granted(by)  # type: ignore[attr-defined]
     return by._feeds_seen  # type: ignore[attr-defined]
+
+
+def _granted(by: User) -> frozenset[int]:
+    return frozenset[int]().union(*(granted(by) for granted in GRANTED))
+
+
+def narrow(by: User, *, permissions: frozenset[str] | None, feeds: frozenset[int] | None) -> None:
+    """Let `by` do and see less than the user may, as long as this object lives: never more, superusers included.
+
+    permissions, feeds: what is left, as app.codename and as numbers; None leaves them as they are.
+    """
+    full = by.has_perm
+
+    def has_perm(permission: str, obj: Any = None) -> bool:
+        # Which feeds are seen is said by `feeds` alone: no list of permissions has to name every feed.
+        is_left = feeds is None if permission == EVERY_FEED else permissions is None or permission in permissions
+        return is_left and full(permission, obj)
+
+    def get_all_permissions(obj: Any = None) -> set[str]:
+        return {one for one in type(by).get_all_permissions(by, obj) if has_perm(one, obj)}
+
+    if feeds is not None:
+        by._feeds_seen = feeds if full(EVERY_FEED) else feeds & _granted(by)  # type: ignore[attr-defined]
+    by.has_perm = has_perm  # type: ignore[method-assign, assignment]
+    by.get_all_permissions = get_all_permissions  # type: ignore[method-assign, assignment]
 
 
 def seen(rows: QuerySet[Any], by: User | None, path: str = "feed_id") -> QuerySet[Any]:

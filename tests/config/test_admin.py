@@ -196,7 +196,7 @@ def test_screens_stand_in_the_order_of_the_walk(admin_client):
 
 @pytest.mark.django_db
 def test_a_token_is_shown_once_and_only_its_hash_is_kept(admin_client, admin_user):
-    response = admin_client.post(reverse("admin:knox_authtoken_add"), {"user": admin_user.pk, "days": 30})
+    response = admin_client.post(reverse("admin:knox_authtoken_add"), {"user": admin_user.pk, "name": "x", "days": 30})
     token = response.context["token"]
     assert token in response.content.decode()
     assert "no-store" in response["Cache-Control"]

@@ -17,6 +17,7 @@ GROUPS = {
         "ingestion.GroupCorrection",
         "ingestion.LeftOutRecord",
         "ingestion.WaitingPart",
+        "ingestion.UsageVoid",
         "ingestion.IdempotencyKey",
     ),
     "Mediation": (
@@ -33,6 +34,7 @@ GROUPS = {
         "mediation.Udr",
         "mediation.UdrBatch",
         "mediation.UdrKey",
+        "mediation.VoidedUdr",
     ),
     "Rating": (
         "rating.RatePlan",

@@ -38,6 +38,7 @@ def history_row(usage_import: UsageImport) -> dict[str, Any]:
         "repaired_count": usage_import.repaired_count,
         "rated_count": found.rated_count,
         "rating_exception_count": found.rating_exception_count,
+        "voided_count": found.voided_count,
         "attempts": usage_import.attempt,
     }
 
@@ -59,8 +60,10 @@ def work_once() -> bool:
     return (
         ingestion_services.plan_next_import(now=now)
         or ingestion_services.mediate_next_chunks(now=now)
+        or ingestion_services.void_next(now=now)
         or ingestion_services.retry_next_exceptions(now=now)
         or bool(rating_services.rate_batches(now=now))
+        or bool(rating_services.reverse_voided(now=now))
         or bool(rating_services.settle_waiting(now=now))
         or bool(rating_services.rerate_asked(now=now))
         or bool(rating_services.close_asked(now=now))
@@ -76,6 +79,7 @@ def is_work_waiting() -> bool:
         ingestion_selectors.chunks_waiting(now),
         ingestion_selectors.exceptions_to_retry(),
         rating_selectors.batches_waiting(now=now),
+        rating_selectors.voids_waiting(now=now),
         rating_selectors.periods_unsettled(),
         rating_selectors.repricings_unfinished(),
         rating_selectors.exception_rerates_waiting(),

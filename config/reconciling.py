@@ -94,11 +94,12 @@ RULES = (
     ),
     Rule(
         "duplicates_repeat_what_counts",
-        "the key of every duplicate is held by a UDR",
+        "the key of every duplicate is held by a UDR, or by one that was voided since",
         """SELECT l.import_id, l.record_number, l.reason AS key FROM ingestion_leftoutrecord l
         JOIN ingestion_usageimport i ON i.id = l.import_id AND i.attempt = l.attempt AND i.status = 'completed'
         LEFT JOIN mediation_udrkey k ON k.feed_id = i.feed_id AND k.key = l.reason
-        WHERE l.outcome = 'duplicate' AND l.udr_id IS NOT NULL AND k.key IS NULL""",
+        WHERE l.outcome = 'duplicate' AND l.udr_id IS NOT NULL AND k.key IS NULL
+          AND NOT EXISTS (SELECT 1 FROM mediation_voidedudr v WHERE v.feed_id = i.feed_id AND v.key = l.reason)""",
     ),
     Rule(
         "batches_are_whole",
@@ -113,14 +114,16 @@ RULES = (
         "every counting UDR holds exactly one key, and every key is held by a counting UDR",
         """SELECT u.id AS udr_id, k.key FROM
             (SELECT u.id FROM mediation_udr u JOIN mediation_udrbatch b ON b.id = u.id >> 17
-             AND b.status IN ('mediated', 'rated', 'errored')) u
+             AND b.status IN ('mediated', 'rated', 'errored')
+             WHERE NOT EXISTS (SELECT 1 FROM mediation_voidedudr v WHERE v.udr_id = u.id)) u
         FULL JOIN mediation_udrkey k ON k.udr_id = u.id
         WHERE (u.id IS NULL OR k.udr_id IS NULL)
           AND NOT EXISTS (SELECT 1 FROM mediation_udrbatch s WHERE s.status = 'staged')""",
     ),
     Rule(
         "charged_once",
-        "every UDR of a rated batch has charges that stand for all it measured, or one rating exception, never both",
+        "every UDR of a rated batch has charges that stand for all it measured, or one rating exception, never both;"
+        " a voided one has neither",
         """SELECT u.id AS udr_id, u.value, c.quantity AS charged, coalesce(c.standing, 0) AS charges,
                coalesce(e.n, 0) AS rating_exceptions
         FROM mediation_udr u
@@ -130,8 +133,30 @@ RULES = (
                    FROM rating_charge GROUP BY udr_id) c ON c.udr_id = u.id
         LEFT JOIN (SELECT udr_id, count(*) AS n FROM rating_ratingexception
                    WHERE status IN ('open', 'written_off') GROUP BY udr_id) e ON e.udr_id = u.id
-        WHERE CASE WHEN coalesce(c.standing, 0) = 0 THEN coalesce(e.n, 0) <> 1
+        LEFT JOIN mediation_voidedudr v ON v.udr_id = u.id
+        WHERE CASE WHEN v.udr_id IS NOT NULL
+              THEN v.settled_at IS NOT NULL
+                   AND (coalesce(c.standing, 0) <> 0 OR coalesce(c.quantity, 0) <> 0 OR coalesce(e.n, 0) <> 0)
+              WHEN coalesce(c.standing, 0) = 0 THEN coalesce(e.n, 0) <> 1
               ELSE c.standing < 0 OR c.quantity <> u.value OR coalesce(e.n, 0) <> 0 END""",
+    ),
+    Rule(
+        "voided_are_counted",
+        "a batch says how many of its UDRs are voided",
+        """SELECT coalesce(b.id, v.batch_id) AS batch_id, b.voided_count, v.n AS voided
+        FROM (SELECT id, voided_count FROM mediation_udrbatch WHERE voided_count <> 0) b
+        FULL JOIN (SELECT udr_id >> 17 AS batch_id, count(*) AS n FROM mediation_voidedudr GROUP BY 1) v
+               ON v.batch_id = b.id
+        WHERE coalesce(b.voided_count, 0) <> coalesce(v.n, 0)""",
+    ),
+    Rule(
+        "voided_cost_nothing",
+        "the charges of a voided UDR come to nothing, in every period together",
+        """SELECT v.udr_id, sum(c.amount) AS amount FROM mediation_voidedudr v
+        JOIN mediation_udrbatch b ON b.id = v.udr_id >> 17 AND b.status = 'rated'
+        JOIN rating_charge c ON c.id >= v.udr_id << 12 AND c.id < (v.udr_id + 1) << 12
+        WHERE v.settled_at IS NOT NULL
+        GROUP BY v.udr_id HAVING sum(c.amount) <> 0""",
     ),
     Rule(
         "replaced_cost_nothing",

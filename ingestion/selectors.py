@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from django.db.models import (
     Value,
     Window,
 )
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Greatest
 
 from ingestion.core.fixing import Corrected
 from ingestion.models import (
@@ -36,9 +36,11 @@ from ingestion.models import (
     ImportException,
     LeftOutRecord,
     UsageImport,
+    UsageVoid,
     WaitingPart,
 )
 from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch, UdrKey
+from mediation.selectors import COUNTING
 
 MAX_ATTEMPTS = 5
 MOST_GROUPS = 200  # on one page
@@ -71,10 +73,16 @@ def acceptance_stamp() -> UUID:
 
 
 def history() -> QuerySet[UsageImport]:
-    """The import history, with rated_count and rating_exception_count: what rating has made of the UDRs so far."""
+    """The import history with what became of the UDRs so far: rated_count, rating_exception_count, voided_count.
+
+    A voided record stays imported; it is counted beside.
+    """
+    counting = UdrBatch.objects.filter(import_id=OuterRef("pk"), status__in=COUNTING).values("import_id")
+    standing = Greatest(F("udr_count") - F("voided_count") - F("uncharged_count"), 0)
     rated = UdrBatch.objects.filter(import_id=OuterRef("pk"), status=UdrBatch.Status.RATED).values("import_id")
     return UsageImport.objects.select_related("feed", "profile_version__profile").annotate(
-        rated_count=_or_zero(rated.annotate(n=Sum(F("udr_count") - F("uncharged_count"))).values("n")),
+        rated_count=_or_zero(rated.annotate(n=Sum(standing)).values("n")),
+        voided_count=_or_zero(counting.annotate(n=Sum("voided_count")).values("n")),
         rating_exception_count=_or_zero(rated.annotate(n=Sum("uncharged_count")).values("n")),
     )
 
@@ -87,6 +95,46 @@ def chunks_waiting(now: datetime) -> QuerySet[ImportChunk]:
     """Chunks that a worker may claim: new ones, and those whose worker is gone."""
     is_stale = Q(status=ImportChunk.Status.CLAIMED, claimed_until__lt=now)
     return ImportChunk.objects.filter(Q(status=ImportChunk.Status.WAITING) | is_stale)
+
+
+def voids_to_work(now: datetime) -> QuerySet[UsageVoid]:
+    """Voids that a worker may claim: new ones, those whose turn has come, and those whose worker is gone."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    return UsageVoid.objects.filter(is_free, status=UsageVoid.Status.WAITING)
+
+
+def voids_waiting(feed_id: int) -> QuerySet[UsageVoid]:
+    """Voids of a feed that are not done."""
+    return UsageVoid.objects.filter(feed_id=feed_id, status=UsageVoid.Status.WAITING)
+
+
+def amendments_under_way(feed_id: int) -> QuerySet[ImportChunk]:
+    """Chunks of a feed that amend and are not decided."""
+    undecided = (ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED)
+    return ImportChunk.objects.filter(feed_id=feed_id, amends=True, status__in=undecided)
+
+
+def is_corrected_now(feed_id: int) -> bool:
+    """Whether voids or amendments of a feed are under way, so that what came later waits for them."""
+    return voids_waiting(feed_id).exists() or amendments_under_way(feed_id).exists()
+
+
+def is_put_off(now: datetime) -> bool:
+    """Whether a young void or amendment waits for usage that came before it, and will look again in a moment."""
+    since = now - timedelta(minutes=1)
+    chunks = ImportChunk.objects.filter(amends=True, status=ImportChunk.Status.CLAIMED, attempts=0)
+    return (
+        UsageVoid.objects.filter(status=UsageVoid.Status.WAITING, attempts=0, received_at__gt=since).exists()
+        or chunks.filter(usage_import__received_at__gt=since).exists()
+    )
+
+
+def under_way_before(feed_id: int, moment: datetime) -> QuerySet[UsageImport]:
+    """Imports of a feed that were received until a moment and whose records are not all decided."""
+    undecided = (ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED)
+    of_chunks = ImportChunk.objects.filter(feed_id=feed_id, status__in=undecided).values("usage_import_id")
+    to_plan = UsageImport.objects.filter(feed_id=feed_id, status=UsageImport.Status.RECEIVED).values("pk")
+    return UsageImport.objects.filter(Q(pk__in=of_chunks) | Q(pk__in=to_plan), received_at__lte=moment)
 
 
 def imports_to_plan(now: datetime) -> QuerySet[UsageImport]:

@@ -122,6 +122,7 @@ class UdrBatch(models.Model):
     uncharged_count = models.PositiveIntegerField(
         default=0, help_text="Of a rated batch: UDRs with a rating exception."
     )
+    voided_count = models.PositiveIntegerField(default=0, db_default=0, help_text="UDRs that were voided since.")
     mediated_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, help_text="When it was rated, or its charges were reversed.")
     claimed_until = models.DateTimeField(null=True)
@@ -203,6 +204,46 @@ class UdrKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class VoidedUdr(models.Model):
+    """A UDR that was taken back by itself, while the batch that it lies in counts: its row stays, its key is free.
+
+    It is written in the transaction that frees the key; rating takes back what was charged and then says so here.
+    """
+
+    id = models.BigIntegerField(primary_key=True, db_column="udr_id", help_text="The UDR.")
+    udr_date = models.DateTimeField(help_text="When the usage happened, UTC.")
+    feed_id = models.BigIntegerField()
+    key = models.TextField(help_text="The key that it held.")
+    import_id = models.BigIntegerField()
+    record_number = models.BigIntegerField()
+    requested_at = models.DateTimeField(
+        help_text="When it was asked for: what came with the key before then is no usage, what comes later is."
+    )
+    request_id = models.UUIDField(help_text="The tracking id of the void or of the import that amends.")
+    voided_at = models.DateTimeField()
+    voided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    reason = models.TextField()
+    replaced_by = models.BigIntegerField(null=True, help_text="The UDR that amends it.")
+    settled_at = models.DateTimeField(null=True, help_text="When nothing that it was charged stood any more.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Of workers to take its charges back.")
+    next_try_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "voided UDR"
+        constraints = [models.CheckConstraint(name="voided_udr_needs_a_reason", condition=~Q(reason=""))]
+        indexes = [
+            models.Index(fields=["feed_id", "key"], name="voided_udr_key"),
+            models.Index(fields=["feed_id", "requested_at"], name="voided_udr_requested"),
+            models.Index(fields=["request_id"], name="voided_udr_request"),
+            models.Index(fields=["import_id"], name="voided_udr_import"),
+            models.Index(fields=["id"], condition=Q(settled_at__isnull=True), name="voided_udr_unsettled"),
+        ]
+
+    def __str__(self) -> str:
+        return f"voided UDR {self.pk}"
 
 
 class Bell(models.Model):

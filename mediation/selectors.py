@@ -5,7 +5,7 @@ from django.db import connection
 from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, QuerySet
 
 from mediation.core.frames import Catalogue
-from mediation.models import UDR_ID_BITS, IdentifierType, ProfileVersion, Udr, UdrBatch, UsageClass
+from mediation.models import UDR_ID_BITS, IdentifierType, ProfileVersion, Udr, UdrBatch, UsageClass, VoidedUdr
 
 # Batches whose UDRs count: neither staged nor replaced.
 COUNTING = (UdrBatch.Status.MEDIATED, UdrBatch.Status.RATED, UdrBatch.Status.ERRORED)
@@ -33,10 +33,16 @@ def catalogue() -> Catalogue:
 
 
 def counting_udrs(udrs: QuerySet[Udr]) -> QuerySet[Udr]:
-    """Those of `udrs` that count: their batch is neither staged nor replaced."""
+    """Those of `udrs` that count: their batch is neither staged nor replaced, and they are not voided."""
     batch_id = ExpressionWrapper(F("id").bitrightshift(UDR_ID_BITS), output_field=BigIntegerField())
     counting = UdrBatch.objects.filter(pk=OuterRef("batch_id"), status__in=COUNTING)
-    return udrs.annotate(batch_id=batch_id).filter(Exists(counting))
+    voided = VoidedUdr.objects.filter(pk=OuterRef("pk"))
+    return udrs.annotate(batch_id=batch_id).filter(Exists(counting), ~Exists(voided))
+
+
+def voids_unsettled() -> QuerySet[VoidedUdr]:
+    """Voided UDRs whose charges may still stand."""
+    return VoidedUdr.objects.filter(settled_at=None)
 
 
 def batch_ids_of_import(import_id: int) -> list[int]:

@@ -25,7 +25,8 @@ from django.db.models import (
     Window,
 )
 
-from mediation.models import UDR_ID_BITS, UdrBatch, UsageClass
+from mediation.models import UDR_ID_BITS, UdrBatch, UsageClass, VoidedUdr
+from mediation.selectors import voids_unsettled
 from mediation.services import feeds_seen
 from rating.models import (
     Account,
@@ -63,6 +64,11 @@ def batches_unfinished() -> QuerySet[UdrBatch]:
     return UdrBatch.objects.filter(status__in=UNFINISHED)
 
 
+def voids_waiting(now: datetime) -> QuerySet[VoidedUdr]:
+    """Voided UDRs whose charges are to be taken back now."""
+    return voids_unsettled().filter(Q(next_try_at=None) | Q(next_try_at__lte=now))
+
+
 def topmost_account(account: Account) -> Account:
     """The account that stands above all others of its family, or itself."""
     seen = {account.pk}
@@ -92,9 +98,11 @@ def periods_asked() -> QuerySet[BillingPeriod]:
 
 
 def periods_to_close() -> QuerySet[BillingPeriod]:
-    """Open periods that somebody asked to close, once the batches are done that were there when it was asked."""
-    oldest = batches_unfinished().order_by("mediated_at").values_list("mediated_at", flat=True).first()
+    """Open periods that somebody asked to close, once the batches and voids are done that were there by then."""
+    batch = batches_unfinished().order_by("mediated_at").values_list("mediated_at", flat=True).first()
+    void = voids_unsettled().order_by("voided_at").values_list("voided_at", flat=True).first()
     asked = periods_asked().filter(work_attempts__lt=MAX_ATTEMPTS)
+    oldest = min(filter(None, (batch, void)), default=None)
     return asked.filter(close_asked_at__lt=oldest) if oldest else asked
 
 

@@ -17,12 +17,12 @@ TURN = 5
 
 
 def rate_waiting() -> None:
-    """Rate and reverse what is ready, then put in order what was disturbed; the next bell goes on where it is much."""
+    """Rate and take back what is ready, then put in order what was disturbed; the next bell goes on where much is."""
     started_at = timezone.now()
     mediation.answer(name="rate", now=started_at)
     for turn in count(1):
         now = timezone.now()
-        rated = services.rate_batches(now=now)
+        rated = services.reverse_voided(now=now) + services.rate_batches(now=now)
         if not (rated and turn % TURN) and not (_work_behind(now) or rated):
             return
         if now - started_at > LONGEST:

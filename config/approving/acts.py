@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from ingestion import services as ingestion
-from ingestion.models import ImportException, UsageImport
+from ingestion.models import Feed, ImportException, UsageImport
 from mediation import services as mediation
 from mediation.models import ProfileVersion
 from rating import services as rating
@@ -128,6 +128,23 @@ def _reprocess_imports(arguments: Arguments, by: User, now: datetime) -> str:
     return f"{count:,} imports will be mediated again; what they were charged is taken back."
 
 
+def _feed(arguments: Arguments) -> Feed:
+    return Feed.objects.get(pk=arguments["feed"])
+
+
+def _void_usage(arguments: Arguments, by: User, now: datetime) -> str:
+    void = ingestion.ask_void(feed=_feed(arguments), keys=arguments["keys"], reason=arguments["reason"], by=by, now=now)
+    return f"{void.key_count:,} records are being voided: {void.tracking_id}."
+
+
+def _amend_usage(arguments: Arguments, by: User, now: datetime) -> str:
+    body, reason = arguments["body"].encode(), arguments["reason"]
+    received = ingestion.receive_usage(
+        feed=_feed(arguments), body=body, idempotency_key=None, by=by, now=now, amend_reason=reason
+    )
+    return f"The records are being mediated as import {received.usage_import.tracking_id}."
+
+
 ACTS = {
     "activate_profile": Act(
         title="Activate a version of a Data Profile",
@@ -180,5 +197,21 @@ ACTS = {
         run=_reprocess_imports,
         state=lambda arguments: list(_imports(arguments).order_by("pk").values_list("pk", "status", "attempt")),
         feeds=lambda arguments: _feeds(_imports(arguments)),
+    ),
+    "void_usage": Act(
+        title="Void usage, which takes its charges back",
+        kind="void",
+        permission="ingestion.void_usage",
+        run=_void_usage,
+        state=lambda arguments: arguments["feed"],
+        feeds=lambda arguments: (arguments["feed"],),
+    ),
+    "amend_usage": Act(
+        title="Amend usage, which takes its charges back",
+        kind="void",
+        permission="ingestion.void_usage",
+        run=_amend_usage,
+        state=lambda arguments: arguments["feed"],
+        feeds=lambda arguments: (arguments["feed"],),
     ),
 }

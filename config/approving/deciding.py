@@ -23,6 +23,7 @@ Status = Approval.Status
 REFUSALS = (
     ingestion.UnableToReceive,
     ingestion.UnableToReprocess,
+    ingestion.UnableToVoid,
     ingestion.UnableToWriteOff,
     mediation.UnableToActivate,
     rating.UnableToActivatePlan,

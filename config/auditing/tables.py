@@ -142,6 +142,8 @@ NOT_AUDITED = {
     "ingestion.ImportChunk": "work and its ledger; the imports' history tells it",
     "ingestion.LeftOutRecord": "facts that mediation writes",
     "ingestion.IdempotencyKey": "facts that acceptance writes",
+    "ingestion.UsageVoid": "written once; says itself who, when and why",
+    "ingestion.KeyToVoid": "a part of a void, which says who, when and why",
     "ingestion.WaitingPart": "facts that mediation writes",
     "mediation.UdrBatch": "work; the imports' history tells it",
     "mediation.Udr": "facts that mediation writes, by new batches alone",

@@ -28,12 +28,12 @@ WITH import AS MATERIALIZED (
         attempt = 1 OR status = 'completed' AS is_whole
     FROM ingestion_usageimport WHERE received_at >= %(start)s AND received_at < %(end)s
 ), told AS (
-    SELECT b.id, i.feed_id, i.day, i.is_whole, b.status, b.udr_count,
+    SELECT b.id, i.feed_id, i.day, i.is_whole, b.status, b.udr_count, b.voided_count,
         -- One that crashed while its charges were reversed had been finished before; it counts no more.
         b.status IN ('mediated', 'rated') OR (b.status = 'errored' AND b.finished_at IS NULL) AS counts
     FROM import i JOIN mediation_udrbatch b ON b.import_id = i.id
 ), batch AS MATERIALIZED (
-    SELECT id, feed_id, day, status, udr_count,
+    SELECT id, feed_id, day, status, udr_count, voided_count,
         CASE WHEN status = 'staged' OR (counts AND is_whole) THEN 'current' WHEN counts THEN 'earlier'
              ELSE 'replaced' END AS place
     FROM told
@@ -51,12 +51,13 @@ WITH import AS MATERIALIZED (
 ), mediated AS (
     SELECT feed_id, day, sum(udr_count) FILTER (WHERE place = 'current') AS imported,
         sum(udr_count) FILTER (WHERE place = 'earlier') AS earlier,
-        sum(udr_count) FILTER (WHERE place <> 'replaced' AND status <> 'rated') AS not_rated
+        sum(udr_count - voided_count) FILTER (WHERE place <> 'replaced' AND status <> 'rated') AS not_rated,
+        sum(voided_count) FILTER (WHERE place <> 'replaced') AS voided
     FROM batch GROUP BY 1, 2
 ), udr AS (
-    SELECT b.feed_id, b.day, b.place, c.udr_id, c.currency, sum(c.amount) AS amount,
-        sum(CASE c.kind WHEN 'charge' THEN 1 ELSE -1 END) > 0 AS stands
-    FROM batch b {charges} GROUP BY 1, 2, 3, 4, 5
+    SELECT b.feed_id, b.day, CASE WHEN v.udr_id IS NULL THEN b.place ELSE 'replaced' END AS place, c.udr_id,
+        c.currency, sum(c.amount) AS amount, sum(CASE c.kind WHEN 'charge' THEN 1 ELSE -1 END) > 0 AS stands
+    FROM batch b {charges} LEFT JOIN mediation_voidedudr v ON v.udr_id = c.udr_id GROUP BY 1, 2, 3, 4, 5
 ), money AS (
     SELECT feed_id, day, currency, sum(amount) AS amount,
         count(*) FILTER (WHERE stands AND place <> 'replaced') AS charged,
@@ -70,12 +71,14 @@ WITH import AS MATERIALIZED (
     SELECT b.feed_id, b.day, count(*) FILTER (WHERE e.status = 'written_off') AS written_off,
         count(*) FILTER (WHERE e.status NOT IN ('written_off', 'resolved', 'superseded')) AS unrated
     FROM import i JOIN rating_ratingexception e ON e.import_id = i.id
-    JOIN batch b ON b.id = e.udr_id >> %(udr_bits)s AND b.place <> 'replaced' GROUP BY 1, 2
+    JOIN batch b ON b.id = e.udr_id >> %(udr_bits)s AND b.place <> 'replaced'
+    WHERE NOT EXISTS (SELECT 1 FROM mediation_voidedudr v WHERE v.udr_id = e.udr_id) GROUP BY 1, 2
 )
 -- In the order of the fields of a Line
 SELECT feed_id, day, imports, received, coalesce(imported, 0), coalesce(exceptions, 0), coalesce(skipped, 0),
     coalesce(duplicates, 0), waiting, coalesce(earlier, 0), coalesce(charged, 0), coalesce(unrated, 0),
-    coalesce(written_off, 0), coalesce(not_rated, 0), coalesce(taking_back, 0), coalesce(amounts, '{{}}')
+    coalesce(written_off, 0), coalesce(not_rated, 0), coalesce(voided, 0),
+    coalesce(taking_back, 0), coalesce(amounts, '{{}}')
 FROM received LEFT JOIN refused USING (feed_id, day) LEFT JOIN left_out USING (feed_id, day)
     LEFT JOIN mediated USING (feed_id, day) LEFT JOIN charged USING (feed_id, day)
     LEFT JOIN uncharged USING (feed_id, day)

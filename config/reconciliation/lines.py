@@ -14,11 +14,11 @@ DIGITS = 60
 class Line:
     """Counts of records and UDRs of one feed, received on one day (UTC).
 
-    The history tells received and waiting; UDR batches tell imported, earlier and not_rated; the rows of exceptions and
-    of left-out records tell exceptions, skipped and duplicates; charges tell charged, taking_back and amounts; rating
-    exceptions tell unrated and written_off. earlier: UDRs of an attempt that counts until a newer one is complete.
-    taking_back: UDRs that count no more, whose charges are still to be reversed. amounts: currency -> what all the
-    charges come to, reversals included.
+    The history tells received and waiting; UDR batches tell imported, earlier, not_rated and voided; the rows of
+    exceptions and of left-out records tell exceptions, skipped and duplicates; charges tell charged, taking_back and
+    amounts; rating exceptions tell unrated and written_off. earlier: UDRs of an attempt that counts until a newer one
+    is complete. voided: UDRs of batches that count, taken back by themselves. taking_back: UDRs that count no more,
+    whose charges are still to be reversed. amounts: currency -> what all the charges come to, reversals included.
     """
 
     feed_id: int
@@ -35,6 +35,7 @@ class Line:
     unrated: int = 0
     written_off: int = 0
     not_rated: int = 0
+    voided: int = 0
     taking_back: int = 0
     amounts: dict[str, Decimal] = field(default_factory=dict)
 
@@ -50,8 +51,8 @@ class Line:
 
     @property
     def udr_difference(self) -> int:
-        """UDRs that are neither charged nor refused nor waiting; negative: what is charged or refused of no UDR."""
-        return self.udrs - self.charged - self.unrated - self.written_off - self.not_rated
+        """UDRs neither charged nor refused nor waiting nor voided; negative: what is charged or refused of no UDR."""
+        return self.udrs - self.charged - self.unrated - self.written_off - self.not_rated - self.voided
 
     @property
     def agrees(self) -> bool:

@@ -43,6 +43,7 @@ COLUMNS = {
     "unrated": "rating exceptions",
     "written_off": "written off",
     "not_rated": "not rated yet",
+    "voided": "voided",
     "udr_difference": "",
 }
 DIFFERENCES = ("received_difference", "udr_difference")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.db.models import F, Q, QuerySet
 
 from ingestion.models import ImportChunk, ImportException, LeftOutRecord, UsageImport, WaitingPart
-from mediation.models import UDR_ID_BITS, ProfileVersion, Udr, UdrBatch
+from mediation.models import UDR_ID_BITS, ProfileVersion, Udr, UdrBatch, VoidedUdr
 from mediation.selectors import COUNTING
 from rating.core.frames import ENTRY_BITS
 from rating.models import Charge, RatingException, Statement
@@ -86,10 +86,17 @@ class Record:
         of_chunks = {chunk.batch_id for chunk in self.chunks if chunk.batch_id is not None}
         return UdrBatch.objects.in_bulk({batch_of(udr) for udr in self.udrs} | of_chunks)
 
+    @cached_property
+    def voids(self) -> dict[int, VoidedUdr]:
+        """Who took which of its UDRs back, and why, by the UDR's number."""
+        return VoidedUdr.objects.select_related("voided_by").in_bulk([udr.pk for udr in self.udrs])
+
     @property
     def counting_udr(self) -> Udr | None:
         """The UDR that counts today."""
-        counting = [udr for udr in self.udrs if self.batches[batch_of(udr)].status in COUNTING]
+        counting = [
+            udr for udr in self.udrs if self.batches[batch_of(udr)].status in COUNTING and udr.pk not in self.voids
+        ]
         return counting[-1] if counting else None
 
     def attempt_of(self, udr: Udr) -> ImportChunk | None:

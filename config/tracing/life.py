@@ -11,7 +11,7 @@ from config.tracing.origins import trace_record
 from ingestion.models import ImportException, LeftOutRecord
 from mediation.admin.marks import exact
 from mediation.core.structure.combining import PART_OF
-from mediation.models import Udr, UdrBatch
+from mediation.models import Udr, UdrBatch, VoidedUdr
 from mediation.selectors import COUNTING
 from rating.core.explaining import About, Chapter, Fact
 from rating.models import Charge, RatingException
@@ -231,13 +231,29 @@ def _udrs(record: Record) -> Iterator[Step]:
             Fact("batch", f"It was written in UDR batch {batch.pk}.", about=About("batch", batch.pk)),
         ]
         title = _in_attempt("Became a UDR", entry.attempt if entry else 1)
-        is_counting = batch.status in COUNTING
+        void = record.voids.get(udr.pk)
+        is_counting = batch.status in COUNTING and void is None
         yield Step("udr" if is_counting else "old_udr", title, batch.mediated_at, "imported", UDR, tuple(facts))
-        if not is_counting and batch.status != UdrBatch.Status.STAGED:
+        if void is not None:
+            yield _voided(void)
+        elif not is_counting and batch.status != UdrBatch.Status.STAGED:
             text = f"UDR {udr.pk} counts no more: a later attempt took its place. What it was charged is taken back."
             at = batch.finished_at if batch.status == UdrBatch.Status.REVERSED else None
             replaced = (Fact("replaced", text, about=About("udr", udr.pk)),)
             yield Step("superseded", "Replaced", at, batch.status, UDR, replaced)
+
+
+def _voided(void: VoidedUdr) -> Step:
+    who = f" by {void.voided_by}" if void.voided_by else ""
+    facts = [
+        Fact("voided", f"UDR {void.pk} counts no more: it was voided{who}. {void.reason}", about=About("udr", void.pk))
+    ]
+    if void.replaced_by is not None:
+        text = f"UDR {void.replaced_by} amends it: it came later with the same key."
+        facts.append(Fact("amended", text, about=About("udr", void.replaced_by)))
+    if void.settled_at is None:
+        facts.append(Fact("unsettled", "What it was charged is still to be taken back."))
+    return Step("voided", "Voided", void.voided_at, "voided", UDR, tuple(facts))
 
 
 def _repeats(record: Record) -> Iterator[Step]:
@@ -295,6 +311,9 @@ def _standing(record: Record) -> Iterator[tuple[str, str]]:
     if record.counting_udr is not None:
         yield "imported", "imported"
         yield _money(record)
+        return
+    if record.voids:
+        yield "voided", "voided"
         return
     current = record.usage_import.attempt
     for exception in record.exceptions:

@@ -98,6 +98,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         "profile": "profile_version__profile__name",
         "version": "profile_version__number",
         "rating_exception_count": "rating_exception_count",
+        "voided_count": "voided_count",
     }
     export_quiet = ("payload", "unpacked", "header", "file_fields", "claimed_until", "plan_attempts", "error")
     empty_text = "No usage has arrived yet. Open a feed and upload a usage file, or post to its address."

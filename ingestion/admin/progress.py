@@ -54,12 +54,14 @@ def _beside(usage_import: Any) -> list[tuple[str, str, str]]:
             marks.number(usage_import.rating_exception_count),
             marks.list_url("rating_ratingexception", import_id=number, status__exact="open"),
         ),
+        ("voided", marks.number(usage_import.voided_count), marks.list_url("mediation_voidedudr", import_id=number)),
     ]
 
 
 def _unrated(usage_import: Any) -> str:
     """What rating has still to take up, in words."""
-    left = usage_import.imported_count - usage_import.rated_count - usage_import.rating_exception_count
+    decided = usage_import.rated_count + usage_import.rating_exception_count + usage_import.voided_count
+    left = usage_import.imported_count - decided
     return f"{kit.counted(left, 'UDR')} {'waits' if left == 1 else 'wait'} to be rated." if left > 0 else ""
 
 

@@ -5,9 +5,14 @@ from django.urls import URLPattern, path
 from ingestion.api.exceptions import ExceptionDetail, ExceptionList, ImportExceptionList, correct, reprocess, write_off
 from ingestion.api.imports import ImportDetail, ImportList, reprocess_import
 from ingestion.api.usage import SubmitUsage
+from ingestion.api.voids import AmendUsage, VoidDetail, VoidList, VoidUsage
 
 urlpatterns: list[URLPattern] = [
     path("feeds/<str:feed>/usage", SubmitUsage.as_view(), name="submit-usage"),
+    path("feeds/<str:feed>/usage/void", VoidUsage.as_view(), name="void-usage"),
+    path("feeds/<str:feed>/usage/amend", AmendUsage.as_view(), name="amend-usage"),
+    path("voids", VoidList.as_view(), name="voids"),
+    path("voids/<uuid:tracking_id>", VoidDetail.as_view(), name="void"),
     path("imports", ImportList.as_view(), name="imports"),
     path("imports/<uuid:tracking_id>", ImportDetail.as_view(), name="import"),
     path("imports/<uuid:tracking_id>/exceptions", ImportExceptionList.as_view(), name="import-exceptions"),

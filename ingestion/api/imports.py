@@ -29,6 +29,7 @@ class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
     attempts = serializers.IntegerField(source="attempt")
     rated_count = serializers.IntegerField()
     rating_exception_count = serializers.IntegerField()
+    voided_count = serializers.IntegerField()
 
     class Meta:
         model = UsageImport
@@ -53,6 +54,7 @@ class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
             "repaired_count",
             "rated_count",
             "rating_exception_count",
+            "voided_count",
             "attempts",
         )
 

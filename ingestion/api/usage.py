@@ -18,7 +18,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ingestion import selectors, services
-from ingestion.api import regulars
+from ingestion.api import regulars, waiting
+from ingestion.api.imports import UsageImportSerializer
 from ingestion.models import UsageImport
 from mediation import services as mediation
 from mediation.api import Problem
@@ -29,6 +30,7 @@ STATUS_OF = {
     "profile_needs_header": http.HTTP_409_CONFLICT,
     "idempotency_key_reused": http.HTTP_422_UNPROCESSABLE_ENTITY,
     "structure_not_kept": http.HTTP_422_UNPROCESSABLE_ENTITY,
+    "not_amendable": http.HTTP_409_CONFLICT,
     "overtaken": http.HTTP_503_SERVICE_UNAVAILABLE,
 }
 MAX_KEY_CHARS = 255
@@ -88,6 +90,10 @@ class SubmitUsage(APIView):
             self.headers["Retry-After"] = "1"
             raise _problem(refusal) from None
 
+    def amend_reason(self, request: Request) -> str:
+        """Why the records take the place of others; empty: they are new usage."""
+        return ""
+
     def _accept(self, request: Request, feed: str) -> Response:
         if not request.user.has_perm("ingestion.add_usageimport"):
             self.permission_denied(request)
@@ -100,9 +106,10 @@ class SubmitUsage(APIView):
             detail = f"The body must be application/json, not {request.content_type or 'untyped'}."
             raise Problem(http.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
         key = request.headers.get("Idempotency-Key")
-        if not _is_key(key):
+        if not is_idempotency_key(key):
             detail = f"Idempotency-Key has 1 to {MAX_KEY_CHARS} characters, none of them NUL."
             raise Problem(http.HTTP_400_BAD_REQUEST, "bad_idempotency_key", detail)
+        seconds = waiting.seconds_asked(request)
         assert isinstance(request.user, User)  # noqa: S101 - IsAuthenticated let it pass
         try:
             # The body as it came: parsing it into Python numbers first would send them through a float.
@@ -113,6 +120,7 @@ class SubmitUsage(APIView):
                 by=request.user,
                 now=timezone.now(),
                 stamp=self.stamp,
+                amend_reason=self.amend_reason(request),
             )
         except services.Overtaken:
             raise
@@ -120,6 +128,8 @@ class SubmitUsage(APIView):
             raise _problem(refusal) from None
         _remember(request, feed, received.terms)
         usage_import = received.usage_import
+        if ended := waiting.ended_in_time(usage_import, seconds):
+            return Response(UsageImportSerializer(ended).data)
         document = _answer(request._request, found.api_name, usage_import.tracking_id, usage_import.record_count)
         return Response(document, status=http.HTTP_202_ACCEPTED)
 
@@ -137,7 +147,7 @@ def _is_plain(request: HttpRequest) -> bool:
         and not request.META.get("QUERY_STRING")
         and request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", "application/json")
         and _is_json(request.META.get("CONTENT_TYPE", ""))
-        and _is_key(request.headers.get("Idempotency-Key"))
+        and is_idempotency_key(request.headers.get("Idempotency-Key"))
     )
 
 
@@ -145,7 +155,8 @@ def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip() == "application/json"
 
 
-def _is_key(key: str | None) -> bool:
+def is_idempotency_key(key: str | None) -> bool:
+    """Whether a request names no key, or one that is kept."""
     return key is None or (1 <= len(key) <= MAX_KEY_CHARS and "\0" not in key)
 
 
@@ -165,5 +176,6 @@ def _answer(request: HttpRequest, feed: str, tracking_id: UUID, record_count: in
         "links": {
             "import": request.build_absolute_uri(reverse("api:import", args=args)),
             "exceptions": request.build_absolute_uri(reverse("api:import-exceptions", args=args)),
+            "records": request.build_absolute_uri(reverse("api:import-records", args=args)),
         },
     }

@@ -4,6 +4,7 @@ from .exceptions import ExceptionComment, ExceptionRevision, GroupCorrection, Im
 from .feeds import Feed, FeedGrant
 from .imports import IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from .records import LeftOutRecord, WaitingPart
+from .voids import KeyToVoid, UsageVoid
 
 __all__ = [
     "ExceptionComment",
@@ -15,7 +16,9 @@ __all__ = [
     "ImportBody",
     "ImportChunk",
     "ImportException",
+    "KeyToVoid",
     "LeftOutRecord",
     "UsageImport",
+    "UsageVoid",
     "WaitingPart",
 ]

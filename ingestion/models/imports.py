@@ -46,6 +46,12 @@ class UsageImport(models.Model):
     file_fields = models.JSONField(null=True, help_text="What its header and trailer records say.")
     received_at = models.DateTimeField()
     received_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    amend_reason = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Why its records take the place of what their keys stand for; empty: they are new usage.",
+    )
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     claimed_until = models.DateTimeField(null=True)
@@ -147,6 +153,7 @@ class ImportChunk(models.Model):
     waiting_count = models.IntegerField(default=0, help_text="Known to be in it while it is not done.")
     ended_at = models.DateTimeField(null=True)
     correction_id = models.BigIntegerField(null=True, help_text="The group correction that entered it.")
+    amends = models.BooleanField(default=False, db_default=False, help_text="Its import has a reason to amend.")
 
     class Meta:
         constraints = [
@@ -154,6 +161,11 @@ class ImportChunk(models.Model):
         ]
         indexes = [
             models.Index(fields=["id"], condition=Q(status__in=["waiting", "claimed"]), name="import_chunk_to_mediate"),
+            models.Index(
+                fields=["feed_id", "usage_import"],
+                condition=Q(amends=True, status__in=["waiting", "claimed"]),
+                name="import_chunk_to_amend",
+            ),
             models.Index(
                 fields=["correction_id"], condition=Q(correction_id__isnull=False), name="import_chunk_of_correction"
             ),

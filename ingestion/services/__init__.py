@@ -10,6 +10,7 @@ one bad record ─► where the profile says so, nothing of its chunk or file   
 exceptions ─► correct · write off · reopen · reprocess ─► retry_next_exceptions        exceptions, retrying
 exceptions ─► retry_later ─► retry_due, after gaps that grow                           later
 a group of exceptions ─► one rule ─► ask_correction ─► correct_next_portion · undo     fixing
+usage taken back by its key ─► ask_void ─► void_next, each key with its outcome        voiding
 a whole import ─► reprocess_imports: a new attempt, swapped in when it is complete     reprocessing
 """
 
@@ -58,6 +59,7 @@ from ingestion.services.receiving import (
     receive_usage,
 )
 from ingestion.services.reprocessing import UnableToReprocess, reprocess_imports, retry_errored
+from ingestion.services.voiding import UnableToVoid, ask_void, retry_voids, void_next
 
 __all__ = [
     "CorrectionPreview",
@@ -75,8 +77,10 @@ __all__ = [
     "UnableToReprocess",
     "UnableToRetryLater",
     "UnableToUndo",
+    "UnableToVoid",
     "UnableToWriteOff",
     "ask_correction",
+    "ask_void",
     "can_undo",
     "correct_exception",
     "correct_next_portion",
@@ -98,10 +102,12 @@ __all__ = [
     "retry_errored",
     "retry_later",
     "retry_next_exceptions",
+    "retry_voids",
     "sources_of_feed",
     "stop_retrying",
     "try_correction_again",
     "undo_correction",
     "undo_next_correction",
+    "void_next",
     "write_off_exceptions",
 ]

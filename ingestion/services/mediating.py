@@ -17,6 +17,7 @@ from ingestion.services import envelopes
 from ingestion.services.corrected import with_corrections
 from ingestion.services.parts import combine_rows, release_parts, write_parts
 from ingestion.services.reprocessing import open_attempt
+from ingestion.services.voiding import has_to_wait, let_go_on, orders_of, put_off
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
@@ -58,13 +59,15 @@ def _claim_chunks(now: datetime) -> list[int]:
         return []
     envelope = selectors.envelope_of(first.profile_version_id)
     claimed = [first]
-    if envelope == "record" and first.byte_start is None and first.attempts == 0 and first.attempt == 1:
+    is_new = first.byte_start is None and first.attempts == 0 and first.attempt == 1 and not first.amends
+    if envelope == "record" and is_new and not selectors.is_corrected_now(first.feed_id):
         alike = waiting.filter(
             feed_id=first.feed_id,
             profile_version_id=first.profile_version_id,
             byte_start=None,
             attempts=0,
             attempt=1,
+            amends=False,
             pk__gt=first.pk,
         )
         for chunk in alike.order_by("pk")[: MAX_GROUP - 1]:
@@ -87,6 +90,8 @@ def _first_of(waiting: QuerySet[ImportChunk], now: datetime) -> ImportChunk | No
     while (first := waiting.order_by("pk").first()) is not None:
         if first.attempts >= selectors.MAX_ATTEMPTS:
             _park([first.pk], first.error or "Its workers died while they mediated it. Look at their log.", now)
+        elif has_to_wait(first):
+            put_off(first.pk, now=now)
         elif selectors.envelope_of(first.profile_version_id) != "file" or not envelopes.postpone(first, now=now):
             return first
     return None
@@ -122,6 +127,8 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
             now=now,
             is_staged=is_again or envelope == "file",
             replaced_ids=selectors.replaced_batch_ids(imports[0]) if is_again else (),
+            arrivals={one.pk: one.received_at for one in imports},
+            amending=orders_of(imports),
         )
         if envelope == "chunk" and not outcome.rejected.is_empty():
             transaction.set_rollback(True)
@@ -132,6 +139,8 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
     done_at = now + timedelta(seconds=time.monotonic() - began)
     write_outcome(chunks, imports, records, outcome, now=done_at)
     _finish(imports, envelope, began_at=now, now=done_at)
+    if any(one.amend_reason for one in imports):
+        let_go_on(feed.pk)
     mediation.ring("rate", now)
 
 

@@ -19,6 +19,7 @@ from mediation.core.spec import Delimited
 from mediation.models import ProfileVersion
 
 PERMISSION = "ingestion.add_usageimport"
+MAY_AMEND = "ingestion.void_usage"
 SPOOL_BYTES = 1 << 20
 
 
@@ -87,19 +88,26 @@ def receive_usage(
     by: User | None,
     now: datetime,
     stamp: UUID | None = None,
+    amend_reason: str = "",
 ) -> Received:
     """Accept the body of an API submission of 1 to 1,000 records. Raises UnableToReceive.
 
+    amend_reason: its records take the place of what their keys stand for, and why; empty: they are new usage.
     stamp: the acceptance stamp as it was before `feed` and `by` were looked up; Overtaken if it is another one by now.
     """
     stamp = stamp or selectors.acceptance_stamp()
     mediation.require_permission(by, PERMISSION)
     mediation.require_feeds(by, [feed.pk])
-    content_hash = hashlib.sha256(body).hexdigest()
+    if amend_reason:
+        mediation.require_permission(by, MAY_AMEND)
+    # An amendment is another request than the same records as usage, or than one for another reason.
+    content_hash = hashlib.sha256(amend_reason.encode() + b"\0" + body if amend_reason else body).hexdigest()
     if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
         return Received(known, is_repeat=True, terms=None)
     version = _version_to_use(feed)
     terms = _terms(feed, version, by, stamp)
+    if amend_reason:
+        _require_amendable(feed, version)
     try:
         record_count = _count(body, terms)
     except FaultyRequestError as error:
@@ -108,8 +116,10 @@ def receive_usage(
         file_fields = scan_submission(version, body)
     except mediation.UnreadableError as error:
         raise UnableToReceive("structure_not_kept", str(error)) from None
+    if amend_reason:
+        _require_second_person(feed, body, record_count, amend_reason, by)
     submission = _submission(terms, body, content_hash, record_count, idempotency_key, now, file_fields)
-    import_id = store.put_submission(submission, stamp=stamp)
+    import_id = store.put_submission(submission._replace(amend_reason=amend_reason), stamp=stamp)
     if import_id is not None:
         mediation.ring("mediate", now)
         return Received(UsageImport.objects.get(pk=import_id), is_repeat=False, terms=terms)
@@ -136,6 +146,29 @@ def receive_more_usage(*, terms: Terms, body: bytes, idempotency_key: str | None
         return None
     mediation.ring("mediate", now)
     return Accepted(submission.tracking_id, record_count)
+
+
+def _require_amendable(feed: Feed, version: ProfileVersion) -> None:
+    """What cannot be told apart by a key of its own, or may be taken back as a whole afterwards, amends nothing."""
+    spec = mediation.spec_of(version)
+    if not spec.uniqueness and not spec.unique_sources:
+        message = f"The profile of {feed} knows records by their whole content: void them, and send the right ones."
+        raise UnableToReceive("not_amendable", message)
+    if selectors.envelope_of(version.pk) == "file":
+        message = f"The profile of {feed} takes a submission as a whole or not at all: void records, and send them."
+        raise UnableToReceive("not_amendable", message)
+
+
+def _require_second_person(feed: Feed, body: bytes, record_count: int, reason: str, by: User | None) -> None:
+    records = f"{record_count:,} record{'s' if record_count > 1 else ''}"
+    mediation.require_second_person(
+        kind="void",
+        act="amend_usage",
+        by=by,
+        subject=("ingestion.Feed", str(feed.pk)),
+        arguments={"feed": feed.pk, "body": body.decode(), "reason": reason},
+        summary=f"Amend {records} of {feed}: what was charged for them is taken back. {reason}",
+    )
 
 
 def _terms(feed: Feed, version: ProfileVersion, by: User | None, stamp: UUID) -> Terms:

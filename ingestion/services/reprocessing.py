@@ -110,6 +110,7 @@ def open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
             feed_id=usage_import.feed_id,
             profile_version_id=version.pk,
             waiting_count=record_count,
+            amends=bool(usage_import.amend_reason),
         )
 
 

@@ -17,6 +17,7 @@ from ingestion.models import Feed, ImportChunk, ImportException, UsageImport
 from ingestion.services import envelopes
 from ingestion.services.mediating import count_outcomes, windows_of
 from ingestion.services.parts import combine_rows, write_parts
+from ingestion.services.voiding import orders_of
 from mediation import services as mediation
 from mediation.core.retrying import GAPS
 from mediation.models import ProfileVersion
@@ -67,7 +68,13 @@ def mediate_again(
         is_retry=True,
     )
     outcome = mediation.mediate(
-        records=records, version=version, feed_id=feed.pk, windows=windows_of(feed, kept), now=now
+        records=records,
+        version=version,
+        feed_id=feed.pk,
+        windows=windows_of(feed, kept),
+        now=now,
+        arrivals={one.pk: one.received_at for one in kept},
+        amending=orders_of(kept),
     )
     still = _renew(taken, outcome, added_revisions=int(correction_id is not None), now=now)
     store.copy_in_left_out(outcome.left_out, attempts=store.attempts_frame(kept))

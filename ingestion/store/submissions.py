@@ -20,7 +20,7 @@ from ingestion.models import (
 class Submission(NamedTuple):
     """An API submission as it is written: who sent which body to which feed, and what it holds.
 
-    file_fields: JSON text of what its header and trailer rows say.
+    file_fields: JSON text of what its header and trailer rows say. amend_reason: empty for new usage.
     """
 
     tracking_id: UUID
@@ -33,6 +33,7 @@ class Submission(NamedTuple):
     received_at: datetime
     idempotency_key: str | None
     file_fields: str | None
+    amend_reason: str = ""
 
 
 def put_submission(submission: Submission, *, stamp: UUID) -> int | None:
@@ -53,7 +54,8 @@ def _put_submission() -> bytes:
     """The statement, made from the tables' columns: what a submission does not say is its column's default."""
     record_count, one = "%(record_count)s", "1"
     both = {"feed_id": "%(feed_id)s", "profile_version_id": "%(version_id)s", "waiting_count": record_count}
-    chunk = {"import_id": "id", "number": one, "status": "'waiting'"}
+    amends = "%(amend_reason)s::text <> ''"
+    chunk = {"import_id": "id", "number": one, "status": "'waiting'", "amends": amends}
     usage_import = {
         "id": "id",
         "tracking_id": "%(tracking_id)s",
@@ -66,6 +68,7 @@ def _put_submission() -> bytes:
         "received_by_id": "%(received_by_id)s",
         "record_count": record_count,
         "file_fields": "%(file_fields)s::jsonb",
+        "amend_reason": "%(amend_reason)s::text",
     }
     key = {
         "feed_id": "%(feed_id)s",

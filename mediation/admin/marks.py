@@ -29,8 +29,8 @@ TONES = {
         "draft",
         "counting",
     ),
-    "warn": ("open", "exception", "superseded"),
-    "bad": ("failed", "errored"),
+    "warn": ("open", "exception", "superseded", "voided", "not_found"),
+    "bad": ("failed", "errored", "refused"),
 }
 TONE_OF = {status: tone for tone, statuses in TONES.items() for status in statuses}
 

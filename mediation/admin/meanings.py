@@ -54,6 +54,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "has the key of a record that came before, and other content",
         "Decide which one holds: correct this one's key, or write it off.",
     ),
+    Code.NOTHING_TO_AMEND: (
+        "was sent to amend usage, and none was ever known by its key",
+        "Correct its key, or write it off and send it as usage.",
+    ),
 }
 
 

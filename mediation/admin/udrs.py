@@ -1,5 +1,6 @@
 """Screens of what mediation made: UDRs, the batches they were written in, the keys that were seen, the bells."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -10,7 +11,11 @@ from django.urls import reverse
 
 from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
-from mediation.models import UDR_ID_BITS, Bell, Udr, UdrBatch, UdrKey
+from mediation.models import UDR_ID_BITS, Bell, Udr, UdrBatch, UdrKey, VoidedUdr
+
+SHORT = 100  # characters of a reason in a list
+# What other rooms offer on the page of a UDR: (text, address).
+LINKS: list[Callable[[HttpRequest, Udr], list[tuple[str, str]]]] = []
 
 
 class ImportOfUdrsFilter(BatchIdFilter):
@@ -85,8 +90,9 @@ class UdrAdmin(kit.ReadOnlyAdmin):
         super().dress_rows(rows)
         batch_ids = {row.pk >> UDR_ID_BITS for row in rows}
         statuses = dict(UdrBatch.objects.filter(pk__in=batch_ids).values_list("pk", "status"))
+        voided = set(VoidedUdr.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True))
         for row in rows:
-            row.batch_status = statuses.get(row.pk >> UDR_ID_BITS, "")
+            row.batch_status = "voided" if row.pk in voided else statuses.get(row.pk >> UDR_ID_BITS, "")
 
     @admin.display(description="status")
     def batch_mark(self, udr: Any) -> Any:
@@ -116,6 +122,7 @@ class UdrAdmin(kit.ReadOnlyAdmin):
             ("Batch", reverse("admin:mediation_udrbatch_change", args=[batch])),
             ("Charges", marks.list_url("rating_charge", udr_id=target.pk)),
             ("Rating exception", marks.list_url("rating_ratingexception", udr_id=target.pk)),
+            *(link for links in LINKS for link in links(request, target)),
         ]
 
 
@@ -180,6 +187,58 @@ class UdrKeyAdmin(kit.ReadOnlyAdmin):
     @admin.display(description="UDR")
     def udr_link(self, seen: Any) -> Any:
         return marks.row_link(seen.pk, "mediation_udr", seen.pk)
+
+
+@admin.register(VoidedUdr)
+class VoidedUdrAdmin(kit.ReadOnlyAdmin):
+    feed_path = "feed_id"
+    list_display = (
+        "key",
+        "udr_link",
+        kit.named_number("feed_id", "feed"),
+        "short_reason",
+        "voided_by",
+        kit.moment("voided_at"),
+        kit.moment("settled_at", "charges taken back"),
+    )
+    list_filter = (("feed_id", NamedNumberFilter), ("import_id", NamedNumberFilter), ("voided_at", DayRangeFilter))
+    list_select_related = ("voided_by",)
+    search_fields = ("=key", "=request_id")
+    search_help_text = "A whole key, or the tracking id of what asked for it."
+    named_numbers = ("feed_id",)
+    export_also = {"voided_by": "voided_by__username"}
+    export_quiet = ("attempts", "next_try_at", "error")
+    empty_text = "Nothing was voided. Void a record from the page of its UDR, or over the API by its key."
+    fields: ClassVar[Any] = (
+        "key",
+        "reason",
+        ("udr_link", "replacement", "life"),
+        ("voided_by", kit.moment("requested_at"), kit.moment("voided_at")),
+        ("request_id", kit.moment("settled_at", "charges taken back")),
+        ("attempts", kit.moment("next_try_at", "next try")),
+        "trace",
+    )
+
+    @admin.display(description="UDR")
+    def udr_link(self, void: Any) -> Any:
+        return marks.row_link(void.pk, "mediation_udr", void.pk)
+
+    @admin.display(description="replaced by")
+    def replacement(self, void: Any) -> Any:
+        return marks.row_link(void.replaced_by, "mediation_udr", void.replaced_by) if void.replaced_by else "nothing"
+
+    @admin.display(description="record")
+    def life(self, void: Any) -> Any:
+        address = reverse("admin:trace_record", args=[void.import_id, void.record_number])
+        return marks.link(f"record {void.record_number} of import {void.import_id}", address)
+
+    @admin.display(description="reason")
+    def short_reason(self, void: Any) -> str:
+        return void.reason if len(void.reason) <= SHORT else f"{void.reason[:SHORT]}…"
+
+    @admin.display(description="error")
+    def trace(self, void: Any) -> Any:
+        return marks.trace(void.error)
 
 
 @admin.register(Bell)

@@ -47,3 +47,4 @@ class Code(StrEnum):
     IN_FUTURE = "in_future"
     MISSING_UNIQUENESS = "missing_uniqueness"
     CONFLICT = "conflict"
+    NOTHING_TO_AMEND = "nothing_to_amend"

@@ -16,6 +16,7 @@ from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FI
 from mediation.core.structure.aggregating import RECORD_SEPARATOR
 from mediation.core.transforms import Tables
 from mediation.core.validations import Rule, validate
+from mediation.core.voiding import Voids, leave_out
 from mediation.core.wording import quoted
 
 MAX_KEY_CHARS = 200
@@ -40,11 +41,12 @@ def mediate(
     catalogue: Catalogue,
     windows: pl.DataFrame,
     tables: Tables = NO_TABLES,
+    voids: Voids | None = None,
 ) -> Verdict:
     """Sort RECORDS into UDRs, skipped and rejected ones.
 
     records: RAW and the source columns that the spec reads, as `reading` gives them. windows: WINDOWS, a row an import.
-    tables: what the profile's transforms look things up in.
+    tables: what the profile's transforms look things up in. voids: what was taken back and does not come again.
     """
     records, aside = _set_aside(records.join(windows, on="import_id", how="left", maintain_order="left"))
     readable, faulty = _apart(records, pl.col("fault").is_null())
@@ -57,10 +59,11 @@ def mediate(
     rejected.append(refused)
     kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)], spec)
     rejected.append(without_key)
+    kept, voided = leave_out(kept, voids)
     # A key's records lie in their order, so that the first of them is the one that counts.
     firsts, repeated = _apart(_in_order_of_records(kept), pl.col("key").is_first_distinct())
     udrs = firsts.select(*_udr_columns(spec), *KEYS, "raw")
-    return Verdict(udrs, pl.concat([aside, skipped]), pl.concat(rejected), repeated.select(list(REPEATED)))
+    return Verdict(udrs, pl.concat([aside, skipped, voided]), pl.concat(rejected), repeated.select(list(REPEATED)))
 
 
 def _set_aside(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -8,6 +8,7 @@ RECORDS ─► mediate                             mediating     kept · skipped
      kept ─► UDRs and keys by COPY, one batch an import      batches     staged ─► mediated ─► rated
 a group's correction undone ─► take_back_batches batches   as long as nothing of it is rated
 an import read again ─► swap_batches           batches       the new attempt's UDRs count, the old are superseded
+usage taken back by its key ─► void_keys       voiding       the UDR counts no more, its key is free
 a refused envelope ─► withdraw_batches         batches       what was staged is gone as if it had never been written
 work is ready ─► ring ─► answer                bells         wakes a worker, once however many ring
 """
@@ -30,16 +31,19 @@ from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 from mediation.services.seeing import feeds_seen, narrow, require_feeds, seen
 from mediation.services.specs import spec_of
+from mediation.services.voiding import KeyOutcome, VoidOrder, void_keys
 
 __all__ = [
     "NEVER_RATED",
     "Combination",
+    "KeyOutcome",
     "LineFault",
     "NeedsSecondPerson",
     "Outcome",
     "UnableToActivate",
     "UnableToLoad",
     "UnreadableError",
+    "VoidOrder",
     "acting",
     "activate_version",
     "acts",
@@ -73,6 +77,7 @@ __all__ = [
     "teller",
     "update_draft",
     "value_of",
+    "void_keys",
     "window_of",
     "withdraw_batches",
     "write_out",

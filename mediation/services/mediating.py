@@ -14,8 +14,10 @@ from mediation.core.frames import REPEATED
 from mediation.core.judging import mediate as sort_records
 from mediation.core.judging import sort_repeats
 from mediation.core.spec import ProfileSpec
+from mediation.core.voiding import ARRIVALS, Voids, nothing_to_amend
 from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch
 from mediation.services.specs import spec_of
+from mediation.services.voiding import VoidOrder, void_udrs
 
 
 @dataclass(frozen=True)
@@ -118,18 +120,31 @@ def mediate(
     now: datetime,
     is_staged: bool = False,
     replaced_ids: Sequence[int] = (),
+    arrivals: Mapping[int, datetime] | None = None,
+    amending: Mapping[int, VoidOrder] | None = None,
 ) -> Outcome:
     """Turn RECORDS of one feed into UDRs; what cannot become one comes back with its reason.
 
     windows: WINDOWS. is_staged: the batches do not count until `swap_batches`. replaced_ids: the batches that these
-    records replace; a key that one of them holds is taken over, not a duplicate.
+    records replace; a key that one of them holds is taken over, not a duplicate. arrivals: when each import was
+    received; what was voided by a later request is left out. amending: the imports whose records take the place of what
+    holds their keys.
     """
     spec: ProfileSpec = spec_of(version)
+    store.lock_voids(feed_id, is_alone=bool(amending))
     verdict = sort_records(
-        records, spec=spec, catalogue=selectors.catalogue(), windows=windows, tables=store.tables_of(spec)
+        records,
+        spec=spec,
+        catalogue=selectors.catalogue(),
+        windows=windows,
+        tables=store.tables_of(spec),
+        voids=_voids(feed_id, arrivals or {}),
     )
     batches = _open_batches(verdict.kept, feed_id=feed_id, is_staged=is_staged, now=now)
     numbered = _number(verdict.kept, batches)
+    unknown = numbered.clear()
+    if amending:
+        numbered, unknown = _amend(numbered, feed_id, amending, replaced_ids, now)
     held = store.claim_keys(
         numbered.select("key", "content_hash", "udr_id"), feed_id=feed_id, replaced_ids=replaced_ids
     )
@@ -139,7 +154,47 @@ def mediate(
     repeats = pl.concat([late.select(list(REPEATED)), verdict.repeated])
     duplicates, conflicts = sort_repeats(repeats, _holders(fresh, held))
     left_out = pl.concat([verdict.skipped, duplicates])
-    return Outcome(_close_batches(batches, fresh), left_out, pl.concat([verdict.rejected, conflicts]))
+    rejected = pl.concat([verdict.rejected, conflicts, nothing_to_amend(unknown)])
+    return Outcome(_close_batches(batches, fresh), left_out, rejected)
+
+
+def _voids(feed_id: int, arrivals: Mapping[int, datetime]) -> Voids | None:
+    """What was taken back in the feed since the first of these imports came; None where nothing was."""
+    if not arrivals:
+        return None
+    voided = store.voided_since(feed_id, min(arrivals.values()))
+    if voided.is_empty():
+        return None
+    return Voids(voided, pl.DataFrame(list(arrivals.items()), schema=ARRIVALS, orient="row"))
+
+
+def _amend(
+    numbered: pl.DataFrame,
+    feed_id: int,
+    amending: Mapping[int, VoidOrder],
+    replaced_ids: Sequence[int],
+    now: datetime,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Void what holds the keys of amending records with other content; returns all records but those, and those that
+    have nothing to amend, since nothing was ever known by their keys.
+    """
+    amended = numbered.filter(pl.col("import_id").is_in(list(amending)))
+    keys = amended["key"].to_list()
+    held, voided = store.held_keys(feed_id, keys), store.voided_keys(feed_id, keys)
+    for import_id, order in amending.items():
+        theirs = {
+            key: udr_id
+            for key, content_hash, udr_id in amended.filter(pl.col("import_id") == import_id)
+            .select("key", "content_hash", "udr_id")
+            .iter_rows()
+            if key in held
+            and held[key].content_hash != content_hash
+            and held[key].udr_id >> UDR_ID_BITS not in replaced_ids
+        }
+        before = {key: held[key].udr_id for key in theirs}
+        void_udrs(held=before, order=order, now=now, replaced_by=theirs)
+    is_unknown = pl.col("import_id").is_in(list(amending)) & ~pl.col("key").is_in([*held, *voided])
+    return numbered.filter(~is_unknown).rechunk(), numbered.filter(is_unknown).rechunk()
 
 
 def _holders(fresh: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:

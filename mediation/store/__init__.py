@@ -5,9 +5,11 @@ from mediation.store.exporting import NameOf, csv_pieces, number_headers, one_mo
 from mediation.store.lookups import lookup_rows, tables, tables_of
 from mediation.store.partitions import ensure_month_partitions, months_around
 from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delete_keys_of, delete_udrs_of
+from mediation.store.voids import HeldKey, free_keys, held_keys, lock_voids, places_of, voided_keys, voided_since
 
 __all__ = [
     "CopyMismatchError",
+    "HeldKey",
     "KeysMovedError",
     "NameOf",
     "claim_keys",
@@ -18,13 +20,19 @@ __all__ = [
     "delete_keys_of",
     "delete_udrs_of",
     "ensure_month_partitions",
+    "free_keys",
+    "held_keys",
     "in_array",
+    "lock_voids",
     "lookup_rows",
     "months_around",
     "number_headers",
     "one_moment",
+    "places_of",
     "rows_of_cells",
     "tables",
     "tables_of",
     "totals",
+    "voided_keys",
+    "voided_since",
 ]

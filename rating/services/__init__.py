@@ -5,6 +5,7 @@ batches of UDRs ─► rate_batches                claiming     a short transact
                      ─► what counts            pricing      period under lock ─► counters, buckets ─► amount
                      ─► charges · exceptions   batches      by COPY, counted, and the batch is rated
 superseded batches ─► rate_batches             reversing    their charges are taken back, their exceptions closed
+voided UDRs ─► reverse_voided                  voiding      the same, one by one
 something was taken back ─► settle_waiting     closing      what periods counted is put in order of date again
 an exception's cause is mended ─► rerate       exceptions   or it is written off, with a reason
      many of them ─► ask_rerate                retrying     workers do it in portions; or by themselves, with gaps
@@ -57,6 +58,7 @@ from rating.services.versions import (
     import_plan,
     update_draft,
 )
+from rating.services.voiding import reverse_voided
 
 __all__ = [
     "Sheet",
@@ -93,6 +95,7 @@ __all__ = [
     "retry_later",
     "retry_repricing",
     "retry_rerate",
+    "reverse_voided",
     "settle_waiting",
     "statement_of",
     "stop_retrying",

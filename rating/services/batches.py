@@ -54,9 +54,9 @@ def _rate(batch_ids: Sequence[int], now: datetime) -> None:
 
 def _usage_of(batches: Sequence[UdrBatch], with_extensions: bool) -> pl.DataFrame:
     usage = store.usage_of_batches([batch.pk for batch in batches], with_extensions=with_extensions)
-    expected = sum(batch.udr_count for batch in batches)
+    expected = sum(batch.udr_count - batch.voided_count for batch in batches)
     if usage.height != expected:
-        raise CountMismatchError(f"the batches count {expected} UDRs, {usage.height} were read")
+        raise CountMismatchError(f"the batches count {expected} UDRs that stand, {usage.height} were read")
     return usage
 
 

@@ -11,6 +11,7 @@ from django.db.models import F, QuerySet
 
 from mediation import services as mediation
 from mediation.models import UdrBatch
+from mediation.selectors import voids_unsettled
 from mediation.services import acts, require_permission
 from rating import selectors, store
 from rating.core.settling import Bill
@@ -261,4 +262,9 @@ def _require_closable(period: BillingPeriod, now: datetime) -> None:
         raise UnableToClosePeriod(
             f"{where} may still get charges: {unfinished} UDR batches wait to be rated or reversed. Wait until they "
             "are done; retry those that are errored."
+        )
+    if voided := voids_unsettled().count():
+        raise UnableToClosePeriod(
+            f"{where} may still get reversals: {voided} voided UDRs wait for theirs. Wait until workers have taken"
+            " their charges back."
         )

@@ -1,6 +1,6 @@
 """Charges taken back: what a superseded batch had charged, drawn and counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -12,14 +12,16 @@ from rating.core.tariffs import PriceList
 from rating.models import RatingException
 
 
-def reverse_charges(*, batch_ids: Sequence[int], now: datetime) -> int:
-    """Reverse the charges of batches in the caller's transaction; returns how many there were.
+def reverse_charges(*, batch_ids: Sequence[int] = (), udr_ids: Sequence[int] = (), now: datetime) -> int:
+    """Reverse the charges of batches, or of UDRs, in the caller's transaction; returns how many there were.
 
     A reversal is billed in its charge's period, or in the account's earliest open one where that is closed. Grants and
     counters are given back; what was charged after these keeps the tiers it was priced in until its period is put in
     order, which it is marked for.
     """
-    charges, billed = _locked(batch_ids)
+    charges, billed = _locked(
+        lambda: store.charges_of_udrs(udr_ids) if udr_ids else store.charges_of_batches(batch_ids)
+    )
     if charges.is_empty():
         return 0
     prices = store.book().prices
@@ -45,15 +47,15 @@ def _lasting_accounts(charges: pl.DataFrame, prices: PriceList) -> list[int]:
     return charges.filter(pl.col("rate_key").is_in(lasting))["account_id"].unique().to_list()
 
 
-def _locked(batch_ids: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The standing charges of batches, with their periods under lock, and which period bills what corrects each.
+def _locked(standing: Callable[[], pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The standing charges, with their periods under lock, and which period bills what corrects each.
 
     Somebody may have put a period in order while we waited for it: what stands now is asked again until it stays.
     """
-    charges = store.charges_of_batches(batch_ids)
+    charges = standing()
     while not charges.is_empty():
         billed = billed_anew(charges)
-        again = store.charges_of_batches(batch_ids)
+        again = standing()
         if again["id"].sort().equals(charges["id"].sort()):
             return charges, billed
         charges = again

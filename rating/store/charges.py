@@ -43,6 +43,11 @@ def charges_of_batches(batch_ids: Sequence[int]) -> pl.DataFrame:
     return _standing(within("id", batch_ids, UDR_ID_BITS + ENTRY_BITS))
 
 
+def charges_of_udrs(udr_ids: Sequence[int]) -> pl.DataFrame:
+    """The charges of UDRs that are not reversed, schema CHARGES."""
+    return _standing(within("id", udr_ids, ENTRY_BITS))
+
+
 def charges_counted_in(period_ids: Sequence[int]) -> pl.DataFrame:
     """The charges that move the counters and grants of periods and are not reversed, schema CHARGES.
 

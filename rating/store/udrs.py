@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import polars as pl
+from django.db import connection
 from psycopg import sql
 
 from mediation.models import UDR_ID_BITS
@@ -15,8 +16,23 @@ COMPUTED = {"udr_id": sql.SQL("id"), "part": sql.SQL("0")}
 
 
 def usage_of_batches(batch_ids: Sequence[int], *, with_extensions: bool) -> pl.DataFrame:
-    """The UDRs of batches, schema USAGE, by ranges of the primary key. Extensions are the widest part of a UDR."""
-    return _usage(within("id", batch_ids, UDR_ID_BITS), with_extensions)
+    """The UDRs of batches but the voided, schema USAGE, by ranges of the primary key.
+
+    Extensions are the widest part of a UDR.
+    """
+    condition = within("id", batch_ids, UDR_ID_BITS)
+    voided = voided_of_batches(batch_ids)
+    if voided:
+        condition = sql.SQL("{} AND NOT {}").format(condition, in_array("id", voided, "bigint"))
+    return _usage(condition, with_extensions)
+
+
+def voided_of_batches(batch_ids: Sequence[int]) -> list[int]:
+    """The UDRs of batches that are voided."""
+    query = sql.SQL("SELECT udr_id FROM mediation_voidedudr WHERE {}").format(within("udr_id", batch_ids, UDR_ID_BITS))
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return [udr_id for (udr_id,) in cursor.fetchall()]
 
 
 def usage_of_udrs(

@@ -21,8 +21,10 @@ from ingestion.models import (
     ImportBody,
     ImportChunk,
     ImportException,
+    KeyToVoid,
     LeftOutRecord,
     UsageImport,
+    UsageVoid,
     WaitingPart,
 )
 from mediation.models import (
@@ -41,6 +43,7 @@ from mediation.models import (
     UsageClass,
     UsageClassType,
     UsageUnit,
+    VoidedUdr,
 )
 from tests.config.charged_crowd import JUNE, MAY, rate
 
@@ -152,6 +155,31 @@ def arrive(number: int, owner: User) -> UsageImport:
         reverse_rating=False,
     )
     UdrKey.objects.create(id=udr_id, feed_id=feed.pk, key=f"event-{number}", content_hash=uuid.uuid4())
+    void = UsageVoid.objects.create(
+        feed=feed,
+        status="completed",
+        reason=f"test usage {number}",
+        received_at=MAY,
+        received_by=owner,
+        content_hash="0" * 64,
+        key_count=1,
+        voided_count=1,
+    )
+    KeyToVoid.objects.create(void=void, number=1, key=f"voided-{number}", outcome="voided", udr_id=udr_id + 1)
+    VoidedUdr.objects.create(
+        id=udr_id + 1,
+        udr_date=MAY,
+        feed_id=feed.pk,
+        key=f"voided-{number}",
+        import_id=usage_import.pk,
+        record_number=5,
+        requested_at=MAY,
+        request_id=void.tracking_id,
+        voided_at=MAY,
+        voided_by=owner,
+        reason=void.reason,
+        settled_at=MAY,
+    )
     Notice.objects.create(
         kind="silence", feed_id=feed.pk, text="Nothing came.", numbers={}, opened_at=MAY, last_seen_at=MAY
     )

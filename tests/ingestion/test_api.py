@@ -156,7 +156,7 @@ def test_an_accepted_submission_is_answered_with_where_to_look(client):
         "feed": feed.api_name,
         "record_count": 2,
         "status": "waiting",
-        "links": {"import": where, "exceptions": f"{where}/exceptions"},
+        "links": {"import": where, "exceptions": f"{where}/exceptions", "records": f"{where}/records"},
     }
     assert (usage_import.received_by.username[:5], usage_import.source) == ("user-", "api")
     work(now=timezone.now())

@@ -20,7 +20,7 @@ from ingestion.core.requests import RequestFault
 from ingestion.models import Feed, ImportChunk, ImportException, UsageImport
 from mediation import services as mediation
 from mediation.api import Problem
-from mediation.models import Udr, UdrKey
+from mediation.models import Udr, UdrKey, VoidedUdr
 
 MOST_KEYS = 1_000
 MOST_EXCEPTIONS = 5_000  # open ones of the feed, whose texts are looked through
@@ -79,15 +79,18 @@ def _read(document: Any) -> tuple[str, list[str]]:
 def _answer(feed: Feed, keys: Sequence[str], by: Any) -> dict[str, Any]:
     wanted = list(dict.fromkeys(keys))
     held = dict(UdrKey.objects.filter(feed_id=feed.pk, key__in=wanted).values_list("key", "pk"))
-    places, charged = _places(list(held.values()), by), rated(list(held.values()))
-    searched = _in_exceptions(feed, [key for key in wanted if key not in held], by)
+    voided = VoidedUdr.objects.filter(feed_id=feed.pk, key__in=wanted).order_by("voided_at", "pk")
+    before = {key: udr_id for key, udr_id in voided.values_list("key", "pk") if key not in held}
+    udrs = held | before
+    places, charged = _places(list(udrs.values()), by), rated(list(udrs.values()))
+    searched = _in_exceptions(feed, [key for key in wanted if key not in udrs], by)
 
     def told(key: str) -> dict[str, Any]:
         row: dict[str, Any] = {"key": key, "outcome": "not_seen", "udr_id": None, "tracking_id": None}
         row |= {"record_number": None, "rating": None, "charge_ids": [], "exception_ids": []}
-        if key in held:
-            row |= {"outcome": "imported", "udr_id": held[key]}
-            return row | places.get(held[key], {}) | _rating(charged[held[key]], by)
+        if key in udrs:
+            row |= {"outcome": "imported" if key in held else "voided", "udr_id": udrs[key]}
+            return row | places.get(udrs[key], {}) | _rating(charged[udrs[key]], by)
         if found := searched.exceptions.get(key):
             row |= {"outcome": "exception", "exception_ids": list(found)}
         return row

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from mediation.models import UDR_ID_BITS, UdrBatch
+from mediation.models import UDR_ID_BITS, UdrBatch, VoidedUdr
 from mediation.selectors import COUNTING
 from rating.core.frames import ENTRY_BITS
 from rating.models import Charge, RatingException
@@ -20,6 +20,7 @@ class Rating(StrEnum):
     CHARGED = "charged"
     EXCEPTION = "exception"
     WAITING = "waiting"
+    VOIDED = "voided"
     REPLACED = "replaced"
 
 
@@ -42,18 +43,21 @@ WHERE c.udr_id = ANY(%(udr_ids)s) ORDER BY c.id
 
 
 def rated(udr_ids: Sequence[int]) -> dict[int, Rated]:
-    """Each of these UDRs as rating has it, by three questions however many they are."""
+    """Each of these UDRs as rating has it, by four questions however many they are."""
     if not udr_ids:
         return {}
     by_batch = defaultdict(list)
     for udr_id in udr_ids:
         by_batch[udr_id >> UDR_ID_BITS].append(udr_id)
     statuses = dict(UdrBatch.objects.filter(pk__in=by_batch).values_list("pk", "status"))
+    voided = set(VoidedUdr.objects.filter(pk__in=udr_ids).values_list("pk", flat=True))
     charges = _standing_charges(udr_ids, by_batch.values())
     exceptions = {row.udr_id: row for row in RatingException.objects.filter(udr_id__in=udr_ids)}
 
     def state(udr_id: int) -> Rating:
         status = statuses.get(udr_id >> UDR_ID_BITS)
+        if udr_id in voided:
+            return Rating.VOIDED
         if status not in (*COUNTING, UdrBatch.Status.STAGED):
             return Rating.REPLACED
         if udr_id in charges:

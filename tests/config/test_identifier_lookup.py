@@ -6,10 +6,10 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from ingestion.models import ImportException
-from mediation.models import Udr
+from mediation.models import Udr, VoidedUdr
 from rating.models import Charge
 from tests.config.test_import_records import VIEWER, client_of, feed, rated
-from tests.ingestion.factories import event, feed_of, posted, user_with, work
+from tests.ingestion.factories import NOW, event, feed_of, posted, user_with, work
 
 __all__ = ["feed"]
 pytestmark = pytest.mark.django_db
@@ -69,6 +69,28 @@ def test_keys_come_back_as_they_were_asked_for_also_twice(feed):
     posted(feed, event("e1"))
     work()
     assert [key for key, _ in outcomes(feed, "e2", "e1", "e2")] == ["e2", "e1", "e2"]
+
+
+def test_a_voided_key_says_so_until_it_is_sent_again(feed):
+    sent = posted(feed, event("e1"))
+    work()
+    udr = Udr.objects.get()
+    VoidedUdr.objects.create(
+        pk=udr.pk,
+        udr_date=udr.date,
+        feed_id=feed.pk,
+        key="e5",
+        import_id=sent.pk,
+        record_number=1,
+        requested_at=NOW,
+        request_id=sent.tracking_id,
+        voided_at=NOW,
+        reason="sent in error",
+    )
+    assert outcomes(feed, "e5") == [("e5", "voided")]
+    posted(feed, event("e5"))
+    work()
+    assert outcomes(feed, "e5") == [("e5", "imported")]
 
 
 def test_a_key_of_another_feed_is_not_seen(feed):

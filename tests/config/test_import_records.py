@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from config.answering.places import page_of
 from ingestion import services as ingestion
 from ingestion.models import ImportException, UsageImport
-from mediation.models import Udr, UdrBatch, UsageClass
+from mediation.models import Udr, UdrBatch, UsageClass, VoidedUdr
 from rating.models import Charge, RatingException
 from rating.services import rate_batches
 from tests.ingestion.factories import BY_EVENT, NOW, event, feed_of, filed, posted, user_with, work
@@ -141,6 +141,26 @@ def test_rows_that_make_one_record_are_told_apart():
     assert sorted(row["outcome"] for row in told) == ["imported", "skipped", "skipped"]
     assert told[2]["reason"] == WAITS
     assert len(records(sent, "?outcome=skipped")["results"]) == 2
+
+
+def test_a_record_of_a_voided_udr_says_so(feed):
+    sent = posted(feed, event("e1"))
+    rated()
+    udr = Udr.objects.get()
+    VoidedUdr.objects.create(
+        pk=udr.pk,
+        udr_date=udr.date,
+        feed_id=feed.pk,
+        key="e1",
+        import_id=sent.pk,
+        record_number=1,
+        requested_at=NOW,
+        request_id=sent.tracking_id,
+        voided_at=NOW,
+        reason="sent in error",
+    )
+    (row,) = records(sent)["results"]
+    assert (row["outcome"], row["rating"]) == ("imported", "voided")
 
 
 def test_what_a_person_may_not_see_of_rating_and_of_reasons_is_left_out(feed):

@@ -1,5 +1,7 @@
 """What every API of the house answers with: problems by RFC 9457, pages by cursor, and the UDRs themselves."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -9,6 +11,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db.models import QuerySet
 from django.http import Http404, StreamingHttpResponse
 from django.urls import path
+from django.utils.http import parse_etags
 from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.exceptions import APIException, NotFound, Throttled, ValidationError
@@ -18,6 +21,7 @@ from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import exception_handler, set_rollback
 
 from mediation import selectors, services
@@ -32,13 +36,21 @@ class Problem(APIException):
     """An answer that says what is wrong: a code for machines, a sentence for people, and every fault with its place."""
 
     def __init__(
-        self, status: int, code: str, detail: str, *, faults: Sequence[Any] = (), links: dict[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        faults: Sequence[Any] = (),
+        links: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail, code)
         self.status_code = status
         self.code = code
         self.faults = faults
         self.links = links or {}
+        self.headers = headers or {}
 
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -49,7 +61,10 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Problem):
         set_rollback()
         errors = [{"pointer": fault.pointer, "code": fault.code, "detail": fault.detail} for fault in error.faults]
-        return _answer(error.status_code, error.code, str(error.detail), errors=errors, links=error.links)
+        told = _answer(error.status_code, error.code, str(error.detail), errors=errors, links=error.links)
+        for name, value in error.headers.items():
+            told[name] = value
+        return told
     if isinstance(error, NeedsSecondPerson):
         set_rollback()
         return _asked(error, context["request"])
@@ -110,6 +125,34 @@ def _answer(
     if links:
         body["links"] = links
     return Response(body, status=status, content_type=TYPE)
+
+
+def etag_of(told: Any) -> str:
+    """The ETag of a representation: strong, so that it also says what a change was decided on."""
+    text = json.dumps(told, sort_keys=True, cls=JSONEncoder)
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+def answer_with_etag(request: Request, told: Any) -> Response:
+    """A representation with its ETag; 304 without it for who has it already (If-None-Match)."""
+    etag = etag_of(told)
+    given = request.headers.get("If-None-Match", "")
+    known = [one.removeprefix("W/") for one in parse_etags(given)]
+    is_known = etag in known or known == ["*"]
+    answer = Response(status=http.HTTP_304_NOT_MODIFIED) if is_known else Response(told)
+    answer["ETag"] = etag
+    return answer
+
+
+def require_match(request: Request, told: Any) -> None:
+    """Raise Problem 412, with the ETag of what is there now, unless If-Match names it or is not sent at all."""
+    wanted = request.headers.get("If-Match")
+    if wanted is None:
+        return
+    etag, named = etag_of(told), parse_etags(wanted)
+    if etag not in named and named != ["*"]:
+        detail = "It is another one by now than If-Match names, and nothing was done: get it again, and decide anew."
+        raise Problem(http.HTTP_412_PRECONDITION_FAILED, "changed_meanwhile", detail, headers={"ETag": etag})
 
 
 class NewestFirst(CursorPagination):

@@ -1,8 +1,11 @@
 """Import exceptions over HTTP: what is wrong with which record, and the verbs that clear it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import django_filters
+from django.db import transaction
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -18,7 +21,7 @@ from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_impor
 from ingestion.models import ExceptionComment, ExceptionRevision, ImportException, UsageImport
 from ingestion.selectors import Group
 from mediation import services as mediation
-from mediation.api import Listed, NewestFirst, Problem
+from mediation.api import Listed, NewestFirst, Problem, answer_with_etag, require_match
 
 
 class RevisionSerializer(serializers.ModelSerializer[ExceptionRevision]):
@@ -110,7 +113,7 @@ EXCEPTIONS = ImportException.objects.select_related("usage_import", "feed", "ass
 
 
 class ExceptionDetail(RetrieveAPIView[ImportException]):
-    """One exception, with its comments."""
+    """One exception, with its comments; its ETag is what If-Match of the verbs takes."""
 
     queryset = EXCEPTIONS
     serializer_class = ExceptionDetailSerializer
@@ -118,6 +121,9 @@ class ExceptionDetail(RetrieveAPIView[ImportException]):
 
     def get_queryset(self) -> QuerySet[ImportException]:
         return seen_exceptions(super().get_queryset(), self.request.user)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return answer_with_etag(request, self.get_serializer(self.get_object()).data)
 
 
 class ExceptionList(Listed):
@@ -170,6 +176,19 @@ def _permitted(request: Request, permission: str, pk: int) -> ImportException:
     return get_object_or_404(mediation.seen(ImportException.objects.all(), request.user), pk=pk)
 
 
+@contextmanager
+def _as_known(request: Request, exception: ImportException) -> Iterator[None]:
+    """Have a verb act on what its sender has seen: with If-Match, nothing changes between the look and the act."""
+    if "If-Match" not in request.headers:
+        yield
+        return
+    with transaction.atomic():
+        ImportException.objects.select_for_update().get(pk=exception.pk)
+        now = EXCEPTIONS.get(pk=exception.pk)
+        require_match(request, ExceptionDetailSerializer(now, context={"request": request}).data)
+        yield
+
+
 def _answer(exception: ImportException) -> Response:
     exception.refresh_from_db()
     return Response({"id": exception.pk, "status": exception.status}, status=http.HTTP_202_ACCEPTED)
@@ -182,14 +201,15 @@ def correct(request: Request, pk: int) -> Response:
     form = CorrectionSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     try:
-        services.correct_exception(
-            exception=exception,
-            raw=form.validated_data.get("raw"),
-            changes=form.validated_data.get("changes"),
-            reason=form.validated_data["reason"],
-            by=request.user,
-            now=timezone.now(),
-        )
+        with _as_known(request, exception):
+            services.correct_exception(
+                exception=exception,
+                raw=form.validated_data.get("raw"),
+                changes=form.validated_data.get("changes"),
+                reason=form.validated_data["reason"],
+                by=request.user,
+                now=timezone.now(),
+            )
     except services.UnableToCorrect as refusal:
         raise Problem(http.HTTP_409_CONFLICT, "unable_to_correct", str(refusal)) from None
     return _answer(exception)
@@ -202,9 +222,11 @@ def write_off(request: Request, pk: int) -> Response:
     form = ReasonSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     one = ImportException.objects.filter(pk=pk)
-    if not services.write_off_exceptions(
-        exceptions=one, reason=form.validated_data["reason"], by=request.user, now=timezone.now()
-    ):
+    with _as_known(request, exception):
+        count = services.write_off_exceptions(
+            exceptions=one, reason=form.validated_data["reason"], by=request.user, now=timezone.now()
+        )
+    if not count:
         raise Problem(http.HTTP_409_CONFLICT, "unable_to_write_off", "Only open exceptions can be written off.")
     return _answer(exception)
 
@@ -214,7 +236,9 @@ def reprocess(request: Request, pk: int) -> Response:
     """Mediate the record again, from its latest text."""
     exception = _permitted(request, "reprocess_importexception", pk)
     one = ImportException.objects.filter(pk=pk)
-    if not services.reprocess_exceptions(exceptions=one, by=request.user, now=timezone.now()):
+    with _as_known(request, exception):
+        count = services.reprocess_exceptions(exceptions=one, by=request.user, now=timezone.now())
+    if not count:
         detail = "Only open exceptions of an import's current attempt can be mediated again, once the import has ended."
         raise Problem(http.HTTP_409_CONFLICT, "unable_to_reprocess", detail)
     return _answer(exception)

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -17,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from mediation.api import Listed, NewestFirst, Problem
+from mediation.api import Listed, NewestFirst, Problem, answer_with_etag, require_match
 from mediation.models import UsageClass
 from rating import selectors, services
 from rating.models import Account, PlanVersion, RatePlan, RepricedAccount, Repricing
@@ -172,13 +173,7 @@ class RepricingDetail(RetrieveAPIView[Repricing]):
         return selectors.repricings().filter(kind=self.kind)
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        asked = self.get_object()
-        asked.totals = selectors.repriced_totals(asked)
-        more = {
-            "progress": selectors.repricing_progress(asked),
-            "left_out": left_out(plan_id=asked.filters.get("plan"), version_id=asked.version_id),
-        }
-        return Response(RepricingSerializer(asked, context={"request": request, "more": more}).data)
+        return answer_with_etag(request, _told(request, self.get_object()))
 
 
 class RepricedAccountList(Listed):
@@ -227,15 +222,30 @@ class WhatIfs(RepricingList):
 
 class ApplyRerate(APIView):
     def post(self, request: Request, pk: int) -> Response:
-        """Let a rerate that is worked out take effect."""
+        """Let a rerate that is worked out take effect; If-Match: only as its sender has seen it."""
         _require(request, "rating.rerate_charge")
         asked = get_object_or_404(selectors.repricings(), pk=pk, kind=Kind.RERATE)
         try:
-            services.apply_rerate(asked=asked, by=_person(request), now=timezone.now())
+            with transaction.atomic():
+                if "If-Match" in request.headers:
+                    Repricing.objects.select_for_update().get(pk=pk)
+                    asked = selectors.repricings().get(pk=pk)
+                    require_match(request, _told(request, asked))
+                services.apply_rerate(asked=asked, by=_person(request), now=timezone.now())
         except services.UnableToRerate as refusal:
             raise Problem(http.HTTP_409_CONFLICT, "unable_to_rerate", str(refusal)) from None
         asked.refresh_from_db()
         return _accepted(request, asked)
+
+
+def _told(request: Request, asked: Repricing) -> dict[str, Any]:
+    """One of them as its own address tells it."""
+    asked.totals = selectors.repriced_totals(asked)
+    more = {
+        "progress": selectors.repricing_progress(asked),
+        "left_out": left_out(plan_id=asked.filters.get("plan"), version_id=asked.version_id),
+    }
+    return dict(RepricingSerializer(asked, context={"request": request, "more": more}).data)
 
 
 def _require(request: Request, permission: str) -> None:

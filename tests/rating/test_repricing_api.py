@@ -93,6 +93,18 @@ def test_a_rerate_is_asked_for_followed_and_applied(plan):
     assert get(f"rerates/{began['id']}", SEE).json()["status"] == "applied"
 
 
+def test_a_rerate_is_applied_only_as_it_was_seen(plan):
+    asked = post("rerates", {"reason": "x"}, RERATE).json()
+    early = get(f"rerates/{asked['id']}", SEE)["ETag"]
+    work()
+    seen = get(f"rerates/{asked['id']}", SEE)["ETag"]
+    sender, url = client(RERATE), f"/api/v1/rerates/{asked['id']}/apply"
+    late = sender.post(url, {}, headers={"If-Match": early})
+    assert (late.status_code, late.json()["code"], late["ETag"]) == (412, "changed_meanwhile", seen)
+    assert sender.post(url, {}, headers={"If-Match": seen}).status_code == 202
+    assert client(SEE).get(url.removesuffix("/apply"), headers={"If-None-Match": seen}).status_code == 200
+
+
 def test_accounts_come_in_pages(plan):
     asked = post("rerates", {"reason": "x"}, RERATE).json()
     work()

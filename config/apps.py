@@ -4,6 +4,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.admin import apps as admin_apps
 from django.contrib.auth.signals import user_logged_in
+from django.db.models.signals import post_migrate
 from django.utils.module_loading import import_string
 
 
@@ -15,8 +16,10 @@ class RoofConfig(AppConfig):
 
     def ready(self) -> None:
         from config.auditing.hooks import tie_in
+        from config.roles import grant_roles
 
         tie_in(self)
+        post_migrate.connect(grant_roles, sender=self, dispatch_uid="roles")
 
 
 class SluiceAdminConfig(admin_apps.AdminConfig):

@@ -1,10 +1,13 @@
-"""The roles of the house, as groups of Django: what each may do, said once; a migration makes them so.
+"""The roles of the house, as groups of Django: a migration makes them, and each migrate gives them what is said here.
+
+Whoever needs another mix makes a group of another name; these are put right by the next migrate.
 
 Who manages people and their roles is a superuser: a role that could make people could be its own second person.
 """
 
-from collections.abc import Iterable
 from typing import Any
+
+from django.apps import apps
 
 BILLING_ADMIN = "Billing admin"
 OPERATOR = "Operator"
@@ -110,16 +113,28 @@ ROLES: dict[str, frozenset[str]] = {
 }
 
 
-def grant_roles(apps: Any, names: Iterable[str] = ROLES) -> None:
-    """Make the groups, and give each exactly the permissions of its role. apps: the registry of models to use.
+def make_groups(registry: Any) -> None:
+    """Make the groups that are missing; what they may is given after a migrate. registry: of models to use."""
+    for name in ROLES:
+        registry.get_model("auth", "Group").objects.get_or_create(name=name)
 
-    Raises LookupError where a permission is named that no model has.
+
+def grant_roles(**told: Any) -> None:
+    """Give each group, after each migrate (`told` is what Django tells then), exactly the permissions of its role, those of new models too.
+
+    Raises LookupError where a role names a permission that no model has.
     """
-    Group, Permission = apps.get_model("auth", "Group"), apps.get_model("auth", "Permission")
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.auth.models import Group, Permission
+
+    for label in ("auth", "knox", "mediation", "ingestion", "rating", "config"):
+        create_permissions(apps.get_app_config(label), verbosity=0)
     known = {
         f"{one.content_type.app_label}.{one.codename}": one
         for one in Permission.objects.select_related("content_type").all()
     }
-    for name in names:
+    for name, permissions in ROLES.items():
+        if unknown := permissions - set(known):
+            raise LookupError(f"the role {name} names permissions that do not exist: {', '.join(sorted(unknown))}")
         group, _ = Group.objects.get_or_create(name=name)
-        group.permissions.set([known[permission] for permission in sorted(ROLES[name] & set(known))])
+        group.permissions.set([known[permission] for permission in sorted(permissions)])

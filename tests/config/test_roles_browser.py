@@ -34,7 +34,7 @@ def sign_in(live_server, monkeypatch):
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     # The browser's driver runs a loop in this thread, which Django takes for code that must not block.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    roles.grant_roles(apps)
+    roles.grant_roles()
     IdentifierType.objects.get_or_create(name="Unknown")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -120,7 +120,7 @@ def make_groups(registry: Any) -> None:
 
 
 def grant_roles(**told: Any) -> None:
-    """Give each group, after each migrate (`told` is what Django tells then), exactly the permissions of its role, those of new models too.
+    """Give each group exactly the permissions of its role, those of new models too; told: what Django says of a migrate.
 
     Raises LookupError where a role names a permission that no model has.
     """

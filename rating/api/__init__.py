@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from rating.api.charges import ChargeList, UsageSummary
+from rating.api.customers import AccountBalances, AccountUsage
 from rating.api.explaining import ExplainedCharge
 from rating.api.granting import BucketGrants
 from rating.api.repricings import ApplyRerate, RepricedAccountList, RepricingDetail, Rerates, WhatIfs
@@ -11,6 +12,8 @@ from rating.models import Repricing
 WHAT_IF = Repricing.Kind.WHAT_IF
 
 urlpatterns: list[URLPattern] = [
+    path("accounts/<path:account>/balances", AccountBalances.as_view(), name="account-balances"),
+    path("accounts/<path:account>/usage", AccountUsage.as_view(), name="account-usage"),
     path("bucket-grants", BucketGrants.as_view(), name="bucket-grants"),
     path("charges", ChargeList.as_view(), name="charges"),
     path("charges/<int:pk>", ExplainedCharge.as_view(), name="charge"),

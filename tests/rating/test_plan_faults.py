@@ -276,7 +276,7 @@ def test_the_document_that_is_spoilt_below_is_without_fault():
 @pytest.mark.parametrize(
     ("change", "value", "place", "words"),
     VALUES + CONDITIONS + MODELS + NAMES + BUCKETS,
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: "left out" if value is GONE else str(value)[:40],
 )
 def test_a_fault_is_told_at_its_place(change: str, value: Any, place: str, words: str):
     faults = faults_of(put(document(), change, value))

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from config.approving import screens
 from config.approving.policy import needs_two
-from config.dashboard.value_at_risk import value_of_import_exceptions, value_of_rating_exceptions
+from config.dashboard.value_at_risk import whole_value_of_import_exceptions, whole_value_of_rating_exceptions
 from mediation.admin import kit
 from mediation.services import approving
 
@@ -16,8 +16,8 @@ def tie_in() -> None:
     approving.POLICIES[:] = [_needs_two]
     approving.VALUES.update(
         {
-            "ingestion.ImportException": value_of_import_exceptions,
-            "rating.RatingException": value_of_rating_exceptions,
+            "ingestion.ImportException": whole_value_of_import_exceptions,
+            "rating.RatingException": whole_value_of_rating_exceptions,
         }
     )
     approving.ASKERS[:] = [screens.asked_by_program]

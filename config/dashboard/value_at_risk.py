@@ -54,6 +54,14 @@ class Estimates:
         known = self.by_feed
         return _sum([known[feed].of_records(count) for feed, count in counts.items() if feed in known])
 
+    def knows_records(self, counts: Mapping[int, int]) -> bool:
+        """Whether the records of each of these feeds can be estimated, so that the value leaves none out."""
+        return all(feed in self.by_feed and self.by_feed[feed].record_count > 0 for feed in counts)
+
+    def knows_usage(self, usage: Mapping[int, tuple[int, Decimal]]) -> bool:
+        """The same of usage classes."""
+        return all(kind in self.by_class and self.by_class[kind].record_count > 0 for kind in usage)
+
     def value_of_usage(self, usage: Mapping[int, tuple[int, Decimal]]) -> Decimal | None:
         """The same of UDRs. usage: by class, how many and their quantity in the unit of the class."""
         known = self.by_class
@@ -95,15 +103,36 @@ def value_of_import_exceptions(queryset: QuerySet[Any]) -> Decimal | None:
     None where nothing was charged to estimate by. It counts the rows of `queryset`: of whole groups, whose counts are
     known already, ask `values_of_groups`.
     """
-    rows = queryset.order_by().values("feed_id").annotate(n=Count("pk")).values_list("feed_id", "n")
-    return values_of_groups([dict(rows)])[0]
+    return values_of_groups([_counts_by_feed(queryset)])[0]
 
 
 def value_of_rating_exceptions(queryset: QuerySet[Any]) -> Decimal | None:
     """What the UDRs of these rating exceptions may be worth, to the cent: their quantity at their class's price."""
+    return values_of_usage([_usage_by_class(queryset)])[0]
+
+
+def whole_value_of_import_exceptions(queryset: QuerySet[Any]) -> Decimal | None:
+    """The same for whoever decides by it: None as soon as of one of the feeds nothing is known.
+
+    A sum without what is unknown is less than the rows may be worth: what nobody knows would count as nothing.
+    """
+    known, counts = estimates(), _counts_by_feed(queryset)
+    return known.value_of_records(counts) if known.knows_records(counts) else None
+
+
+def whole_value_of_rating_exceptions(queryset: QuerySet[Any]) -> Decimal | None:
+    """The same of rating exceptions: None as soon as of one of the usage classes nothing is known."""
+    known, usage = estimates(), _usage_by_class(queryset)
+    return known.value_of_usage(usage) if known.knows_usage(usage) else None
+
+
+def _counts_by_feed(queryset: QuerySet[Any]) -> dict[int, int]:
+    return dict(queryset.order_by().values("feed_id").annotate(n=Count("pk")).values_list("feed_id", "n"))
+
+
+def _usage_by_class(queryset: QuerySet[Any]) -> dict[int, tuple[int, Decimal]]:
     rows = queryset.order_by().values("usage_class_id").annotate(n=Count("pk"), quantity=Sum("value"))
-    usage = {row["usage_class_id"]: (row["n"], row["quantity"]) for row in rows}
-    return values_of_usage([usage])[0]
+    return {row["usage_class_id"]: (row["n"], row["quantity"]) for row in rows}
 
 
 def values_of_groups(counts_by_feed: Iterable[Mapping[int, int]]) -> list[Decimal | None]:

@@ -14,8 +14,10 @@ from config.dashboard.value_at_risk import (
     value_of_import_exceptions,
     value_of_rating_exceptions,
     values_of_groups,
+    whole_value_of_import_exceptions,
+    whole_value_of_rating_exceptions,
 )
-from config.models import AccountFigure, ArrivalFigure, ChargeFigure, FigureRun, OpenFigure
+from config.models import AccountFigure, ArrivalFigure, ChargeEstimate, ChargeFigure, FigureRun, OpenFigure
 from ingestion.models import ImportException, UsageImport
 from mediation.models import UdrBatch
 from rating.models import Charge, RatingException
@@ -186,3 +188,29 @@ def test_old_charges_are_nothing_to_estimate_by():
     charged("10", at=NOON - 40 * DAY)
     count()
     assert average_charge_by_feed() == {}
+
+
+def test_whoever_decides_by_a_value_is_told_of_none_where_part_of_it_is_unknown():
+    """Records that nothing is known of would count as nothing among others."""
+    feed, never_charged = feed_of(), feed_of()
+    ChargeEstimate.objects.create(feed_id=feed.pk, currency="EUR", record_count=10, quantity=10, amount=10)
+    posted(feed, event("a", value="x"), now=NOON)
+    posted(never_charged, event("b", value="y"), now=NOON)
+    work(NOON)
+    everything_open = ImportException.objects.all()
+    assert value_of_import_exceptions(everything_open) == 1
+    assert whole_value_of_import_exceptions(everything_open) is None
+    assert whole_value_of_import_exceptions(everything_open.filter(feed=feed)) == 1
+
+
+def test_a_usage_class_that_was_never_charged_for_makes_the_whole_of_udrs_unknown():
+    rate, _ = charged("10", "30", at=NOON)
+    count()
+    never_charged = RateFactory().usage_class
+    for usage_class in (rate.usage_class, never_charged):
+        waiting({"usage_class": usage_class, "identifier": "nobody's", "value": "25"})
+    rate_batches(now=NOON)
+    everything_open = RatingException.objects.all()
+    assert value_of_rating_exceptions(everything_open) == Decimal("2.50")
+    assert whole_value_of_rating_exceptions(everything_open) is None
+    assert whole_value_of_rating_exceptions(everything_open.exclude(usage_class=never_charged)) == Decimal("2.50")

@@ -88,6 +88,8 @@ def _value(name: str, part: str) -> Any:
         "feed": lambda: Feed.objects.earliest("pk").api_name,
         "tracking_id": lambda: UsageImport.objects.earliest("pk").tracking_id,
         "import_id": lambda: UsageImport.objects.earliest("pk").pk,
+        "account": lambda: Account.objects.earliest("pk").number,
+        "reference": lambda: UsageImport.objects.earliest("pk").pk,
         "number": lambda: 1,
         "act": lambda: "write-off",
         "app_label": lambda: "ingestion",

@@ -30,6 +30,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
 
     def ready(self) -> None:
         super().ready()
+        from config.access.gate import TokenGate
         from config.admin import put_on_site
         from config.approving.hooks import tie_in
         from config.auditing import screens
@@ -41,6 +42,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from config.previewing import price_udrs
         from config.tracing import trace_udr
         from config.tracing.afterwards import billed_steps, charged_of_batches
+        from ingestion.api import gates
         from ingestion.selectors import granted_feeds
         from ingestion.services import attempts, steps
         from mediation.admin import export, kit, previews, workbench
@@ -52,6 +54,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         tie_in()
         put_on_site()  # now that the packages have registered their own screens, which ours replace
         seeing.GRANTED[:] = [granted_feeds]
+        gates.GATES[:] = [TokenGate()]
         export.IN_BACKGROUND[:] = [send_to_background]
         previews.PRICING[:] = [price_udrs]
         workbench.IMPORT_BENCH.values, workbench.RATING_BENCH.values = IMPORT_VALUES, RATING_VALUES

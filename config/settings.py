@@ -178,6 +178,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["config.access.gate.TokenThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
@@ -189,6 +190,12 @@ REST_KNOX = {
     "TOKEN_TTL": timedelta(days=env.int("SLUICE_TOKEN_DAYS", 365)),
     "AUTO_REFRESH": False,  # ingestion remembers when a token ends
 }
+
+# What a token may send in a minute where it has no limits of its own, and how many submitted records may wait to be
+# mediated before more are refused for a while; 0: no limit.
+REQUESTS_PER_MINUTE = env.int("SLUICE_REQUESTS_PER_MINUTE", 0)
+RECORDS_PER_MINUTE = env.int("SLUICE_RECORDS_PER_MINUTE", 0)
+MAX_WAITING_RECORDS = env.int("SLUICE_MAX_WAITING_RECORDS", 20_000_000)
 
 # What needs a second person: by the environment alone, so that nobody can turn it off on a screen.
 try:

@@ -97,6 +97,18 @@ def chunks_waiting(now: datetime) -> QuerySet[ImportChunk]:
     return ImportChunk.objects.filter(Q(status=ImportChunk.Status.WAITING) | is_stale)
 
 
+def submitted_records_waiting() -> int:
+    """How many records of API submissions wait to be mediated; counted up to a million submissions.
+
+    Files wait their turn without being in anybody's way, however many records they hold.
+    """
+    waiting = ImportChunk.objects.filter(
+        status__in=(ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED), byte_start=None
+    )
+    counted = waiting.order_by("pk").values("waiting_count")[:1_000_000]
+    return int(counted.aggregate(total=Coalesce(Sum("waiting_count"), 0))["total"])
+
+
 def voids_to_work(now: datetime) -> QuerySet[UsageVoid]:
     """Voids that a worker may claim: new ones, those whose turn has come, and those whose worker is gone."""
     is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)

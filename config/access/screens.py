@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from knox.models import AuthToken
 from knox.settings import knox_settings
 
+from config.access.quota import limits_of
 from config.access.tokens import MAY_ISSUE, MAY_REVOKE, Limits, issue_token, limit_token, revoke_tokens
 from config.access.verbs import VERBS
 from ingestion.models import Feed
@@ -24,6 +25,7 @@ from mediation.admin import kit, marks
 from mediation.services.seeing import seen
 
 User = get_user_model()
+MOST_PER_MINUTE = 1_000_000_000
 
 
 class LimitsForm(forms.Form):
@@ -40,6 +42,13 @@ class LimitsForm(forms.Form):
         widget=forms.SelectMultiple(attrs={"size": len(VERBS)}),
     )
 
+    requests_per_minute = forms.IntegerField(
+        min_value=0, max_value=MOST_PER_MINUTE, required=False, help_text="Empty: the usual. 0: as many as come."
+    )
+    records_per_minute = forms.IntegerField(
+        min_value=0, max_value=MOST_PER_MINUTE, required=False, help_text="Empty: the usual. 0: as many as come."
+    )
+
     def __init__(self, *args: Any, by: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["feeds"]
@@ -47,7 +56,13 @@ class LimitsForm(forms.Form):
         field.queryset = seen(Feed.objects.order_by("name"), by, "pk")
 
     def limits(self) -> Limits:
-        return Limits([feed.pk for feed in self.cleaned_data["feeds"]], self.cleaned_data["verbs"])
+        answers = self.cleaned_data
+        return Limits(
+            [feed.pk for feed in answers["feeds"]],
+            answers["verbs"],
+            answers["requests_per_minute"],
+            answers["records_per_minute"],
+        )
 
 
 class TokenForm(LimitsForm):
@@ -58,7 +73,7 @@ class TokenForm(LimitsForm):
         help_text="Requests with the token act as this user. Give each source a user of its own.",
     )
     days = forms.IntegerField(min_value=1, max_value=3650, help_text="For how many days the token is good.")
-    field_order = ("user", "name", "days", "feeds", "verbs")
+    field_order = ("user", "name", "days", "feeds", "verbs", "requests_per_minute", "records_per_minute")
 
     def __init__(self, *args: Any, by: Any, **kwargs: Any) -> None:
         super().__init__(*args, by=by, **kwargs)
@@ -92,7 +107,7 @@ class TokenAdmin(kit.ReadOnlyAdmin):
     actions = ("revoke",)
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("name", "token_start", "user", "state", kit.moment("created"), kit.moment("expiry"))}),
-        ("Limited to", {"fields": ("feed_names", "verb_names")}),
+        ("Limited to", {"fields": ("feed_names", "verb_names", "requests_a_minute", "records_a_minute")}),
         ("Used last", {"fields": ("last_used", "last_used_from")}),
         ("Revoked", {"fields": ("revoked_at", "revoked_by", "revoke_reason")}),
     )
@@ -163,6 +178,14 @@ class TokenAdmin(kit.ReadOnlyAdmin):
         if verbs is None:
             return "its user's"
         return ", ".join(VERBS[verb].title if verb in VERBS else verb for verb in verbs)
+
+    @admin.display(description="requests per minute")
+    def requests_a_minute(self, token: Any) -> str:
+        return _rate(limits_of(token).requests)
+
+    @admin.display(description="records per minute")
+    def records_a_minute(self, token: Any) -> str:
+        return _rate(limits_of(token).records)
 
     @admin.display(description="last used", ordering="use__last_used_at")
     def last_used(self, token: Any) -> Any:
@@ -237,7 +260,8 @@ class TokenAdmin(kit.ReadOnlyAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         token = get_object_or_404(AuthToken.objects.select_related("scope"), pk=object_id)
-        initial = {name: _scope(token, name) for name in ("name", "feeds", "verbs")}
+        names = ("name", "feeds", "verbs", "requests_per_minute", "records_per_minute")
+        initial = {name: _scope(token, name) for name in names}
         form = LimitsForm(request.POST or None, by=kit.person(request), initial=initial)
         if request.method == "POST" and form.is_valid():
             limits = form.limits()
@@ -246,6 +270,10 @@ class TokenAdmin(kit.ReadOnlyAdmin):
             return HttpResponseRedirect(self.object_url(token.pk))
         lead = "What the token may do of what its user may, from its next request on."
         return kit.form_page(self, request, form, title="Limit a token", button="Limit", lead=lead, target=token)
+
+
+def _rate(limit: int) -> str:
+    return marks.number(limit) if limit else "no limit"
 
 
 def _scope(token: Any, name: str) -> Any:

@@ -17,10 +17,15 @@ MAY_REVOKE = "knox.delete_authtoken"
 
 
 class Limits(NamedTuple):
-    """What a token may do of what its user may. feeds: by their numbers; None: all of its user's, as of verbs."""
+    """What a token may do of what its user may. feeds: by their numbers; None: all of its user's, as of verbs.
+
+    Rates are of a minute; None: those of the settings, 0: none.
+    """
 
     feeds: Collection[int] | None = None
     verbs: Collection[str] | None = None
+    requests_per_minute: int | None = None
+    records_per_minute: int | None = None
 
 
 def issue_token(
@@ -53,11 +58,13 @@ def revoke_tokens(*, tokens: Iterable[AuthToken], reason: str, by: User | None, 
     return count
 
 
-def _columns(limits: Limits) -> dict[str, list[int] | list[str] | None]:
+def _columns(limits: Limits) -> dict[str, list[int] | list[str] | int | None]:
     """Limits as their columns hold them; nothing chosen is no limit."""
     if unknown := sorted(set(limits.verbs or ()) - set(VERBS)):
         raise ValueError(f"There are no such verbs: {', '.join(unknown)}. Known are {', '.join(VERBS)}.")
     return {
         "feeds": sorted(limits.feeds) if limits.feeds else None,
         "verbs": [name for name in VERBS if name in limits.verbs] if limits.verbs else None,
+        "requests_per_minute": limits.requests_per_minute,
+        "records_per_minute": limits.records_per_minute,
     }

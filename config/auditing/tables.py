@@ -136,6 +136,7 @@ NOT_AUDITED = {
     "config.Preference": "what a person likes to see",
     "config.SavedFilter": "what a person likes to see",
     "config.Reconciliation": "counted from other tables; says itself who asked and when",
+    "config.TokenQuota": "what is given out of a minute's limit",
     "config.TokenUse": "when a token was used last",
     "config.ExportJob": "made once by who asked; says itself who and when",
     "ingestion.ImportBody": "what was received; never changed",

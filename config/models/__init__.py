@@ -8,7 +8,7 @@ from .notices import Notice
 from .preferences import Preference
 from .reconciliations import Reconciliation
 from .saved_filters import SavedFilter
-from .tokens import TokenScope, TokenUse
+from .tokens import TokenQuota, TokenScope, TokenUse
 
 __all__ = [
     "AccountFigure",
@@ -24,6 +24,7 @@ __all__ = [
     "Preference",
     "Reconciliation",
     "SavedFilter",
+    "TokenQuota",
     "TokenScope",
     "TokenUse",
 ]

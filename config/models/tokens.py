@@ -17,6 +17,12 @@ class TokenScope(models.Model):
     name = models.CharField(max_length=100, help_text="Which system, or which of its parts, has the token.")
     feeds = models.JSONField(null=True, help_text="The feeds it is limited to, by their numbers. Empty: its user's.")
     verbs = models.JSONField(null=True, help_text="What it is limited to, see config.access.verbs. Empty: its user's.")
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, help_text="Empty: SLUICE_REQUESTS_PER_MINUTE. 0: as many as come."
+    )
+    records_per_minute = models.PositiveIntegerField(
+        null=True, help_text="Empty: SLUICE_RECORDS_PER_MINUTE. 0: as many as come."
+    )
     revoked_at = models.DateTimeField(null=True)
     revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     revoke_reason = models.TextField(blank=True)
@@ -33,6 +39,23 @@ class TokenScope(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class TokenQuota(models.Model):
+    """What was given out to processes of what a token may send in a minute, see config.access.quota."""
+
+    token = models.OneToOneField(
+        AuthToken, on_delete=models.CASCADE, related_name="+", primary_key=True, db_constraint=False
+    )
+    minute = models.BigIntegerField()  # since 1970
+    requests = models.BigIntegerField()
+    records = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.requests} requests, {self.records} records in minute {self.minute}"
 
 
 class TokenUse(models.Model):

@@ -6,12 +6,13 @@ that is another one. So a remembered sender can only be accepted; every refusal 
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 from typing import Any
 
 from django.contrib.auth.models import User
+from knox.models import AuthToken
 
 from ingestion.services import Terms
 
@@ -26,7 +27,7 @@ class Regular:
 
     terms: Terms
     user: User
-    token_expires_at: datetime | None
+    token: AuthToken = field(repr=False)
 
 
 _known: dict[Key, Regular] = {}
@@ -43,13 +44,13 @@ def key_of(headers: Mapping[str, Any], feed: str) -> Key | None:
 
 def find(key: Key, now: datetime) -> Regular | None:
     regular = _known.get(key)
-    if regular is None or (regular.token_expires_at is not None and regular.token_expires_at < now):
+    if regular is None or (regular.token.expiry is not None and regular.token.expiry < now):
         return None
     return regular
 
 
-def remember(key: Key, terms: Terms, token_expires_at: datetime | None) -> None:
-    regular = Regular(terms, User(pk=terms.by_id), token_expires_at)
+def remember(key: Key, terms: Terms, token: AuthToken) -> None:
+    regular = Regular(terms, User(pk=terms.by_id), token)
     with _lock:
         if key not in _known and len(_known) >= MOST:
             del _known[next(iter(_known))]

@@ -18,7 +18,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ingestion import selectors, services
-from ingestion.api import regulars, waiting
+from ingestion.api import gates, regulars, waiting
+from ingestion.api.gates import BACKLOG
 from ingestion.api.imports import UsageImportSerializer
 from ingestion.models import UsageImport
 from mediation import services as mediation
@@ -51,6 +52,8 @@ class SubmitUsage(APIView):
         regular = regulars.find(key, now) if key else None
         if key is None or regular is None or not _is_plain(request):
             return None
+        if BACKLOG.is_high(now) or not gates.let_in(regular.token, request, now):
+            return None
         try:
             accepted = services.receive_more_usage(
                 terms=regular.terms, body=request.body, idempotency_key=request.headers.get("Idempotency-Key"), now=now
@@ -60,6 +63,7 @@ class SubmitUsage(APIView):
         if accepted is None:
             regulars.forget(key)
             return None
+        gates.took(regular.token, accepted.record_count)
         request.user = regular.user
         document = _answer(request, regular.terms.feed_name, accepted.tracking_id, accepted.record_count)
         content = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
@@ -111,6 +115,7 @@ class SubmitUsage(APIView):
             raise Problem(http.HTTP_400_BAD_REQUEST, "bad_idempotency_key", detail)
         seconds = waiting.seconds_asked(request)
         assert isinstance(request.user, User)  # noqa: S101 - IsAuthenticated let it pass
+        BACKLOG.require_low(timezone.now())
         try:
             # The body as it came: parsing it into Python numbers first would send them through a float.
             received = services.receive_usage(
@@ -128,6 +133,8 @@ class SubmitUsage(APIView):
             raise _problem(refusal) from None
         _remember(request, feed, received.terms)
         usage_import = received.usage_import
+        if not received.is_repeat:
+            gates.took(request.auth, usage_import.record_count)
         if ended := waiting.ended_in_time(usage_import, seconds):
             return Response(UsageImportSerializer(ended).data)
         document = _answer(request._request, found.api_name, usage_import.tracking_id, usage_import.record_count)
@@ -137,7 +144,7 @@ class SubmitUsage(APIView):
 def _remember(request: Request, feed: str, terms: services.Terms | None) -> None:
     key = regulars.key_of(request.META, feed)
     if terms and key and isinstance(request.auth, AuthToken):
-        regulars.remember(key, terms, request.auth.expiry)
+        regulars.remember(key, terms, request.auth)
 
 
 def _is_plain(request: HttpRequest) -> bool:

@@ -12,6 +12,7 @@ from knox.models import AuthToken
 from config.access.screens import TokenAdmin
 from config.dashboard import notice_screens  # noqa: F401 - its screen registers itself
 from config.exporting import screens as export_screens  # noqa: F401 - its screen registers itself
+from config.webhooks import screens as webhook_screens  # noqa: F401 - its screens register themselves
 from ingestion.models import FeedGrant
 from mediation.admin import kit
 

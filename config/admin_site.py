@@ -61,6 +61,8 @@ GROUPS = {
     "Operations": (
         "config.Notice",
         "config.Approval",
+        "config.WebhookEndpoint",
+        "config.WebhookDelivery",
         "config.AuditEntry",
         "auth.User",
         "auth.Group",

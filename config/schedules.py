@@ -12,6 +12,7 @@ SCHEDULES = {
     "watch for anomalies": {"func": "config.tasks.watch_for_anomalies", **EVERY_FIVE_MINUTES},
     "count figures anew": {"func": "config.tasks.count_figures_anew", "schedule_type": Schedule.DAILY},
     "open billing periods": {"func": "config.tasks.open_periods", "schedule_type": Schedule.HOURLY},
+    "expire webhooks": {"func": "config.tasks.expire_webhooks", "schedule_type": Schedule.HOURLY},
     "expire exports": {"func": "config.tasks.expire_exports", "schedule_type": Schedule.HOURLY},
     "make partitions": {"func": "config.tasks.make_partitions", "schedule_type": Schedule.DAILY},
 }

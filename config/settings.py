@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config.approving.policy import read_policy
 from config.database import embedded
 from config.logging import logging_settings
+from config.webhooks.addresses import read_networks
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = embedded.HOME
@@ -202,6 +203,12 @@ try:
     FOUR_EYES = read_policy(env.str("SLUICE_FOUR_EYES", ""))
 except ValueError as fault:
     raise ImproperlyConfigured(str(fault)) from None
+
+# Private networks that webhooks may be sent to; by the environment alone, too.
+try:
+    WEBHOOK_ALLOW_PRIVATE = read_networks(env.str("SLUICE_WEBHOOK_ALLOW_PRIVATE", ""))
+except ValueError as fault:
+    raise ImproperlyConfigured(f"SLUICE_WEBHOOK_ALLOW_PRIVATE: {fault}") from None
 
 # What browsers are told. The admin carries no inline script or style.
 CONTENT_SECURITY_POLICY = {

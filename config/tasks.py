@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from config import exporting, reconciliation
 from config.dashboard import figures, noticing
+from config.webhooks import delivering, events
 from ingestion import selectors as ingestion_selectors
 from ingestion import services as ingestion_services
 from mediation import services as mediation_services
@@ -57,6 +58,7 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
             rating_selectors.rating_exceptions_due(now=now),
         ],
         "export": [exporting.jobs_waiting(now=now), reconciliation.months_waiting(now=now)],
+        "webhooks": [events.events_to_spread(now=now), delivering.deliveries_due(now=now)],
     }
 
 
@@ -86,6 +88,22 @@ def make_exports() -> None:
         if timezone.now() - started_at > EXPORTING:
             mediation_services.ring(name="export", now=timezone.now())
             return
+
+
+def send_webhooks() -> None:
+    """Tell endpoints what happened; the next bell goes on where there is much to tell."""
+    started_at = timezone.now()
+    mediation_services.answer(name="webhooks", now=started_at)
+    while events.spread_events(now=timezone.now()) + delivering.deliver_next(now=timezone.now()):
+        if timezone.now() - started_at > EXPORTING:
+            mediation_services.ring(name="webhooks", now=timezone.now())
+            return
+
+
+def expire_webhooks() -> None:
+    """Forget what was told long ago."""
+    while delivering.expire_events(now=timezone.now()):
+        pass
 
 
 def expire_exports() -> None:

@@ -114,6 +114,12 @@ AUDITED = (
         operations=frozenset({"update"}),
         when="OLD.acknowledged_at IS DISTINCT FROM NEW.acknowledged_at",
     ),
+    Audited(
+        "config.WebhookEndpoint",
+        silent=("failures", "failing_since", "rests_until", "secret_check", "previous_until"),
+        hidden=("secret_salt", "previous_salt"),
+    ),
+    Audited("config.WebhookEndpoint_feeds", part_of="webhookendpoint"),
     # Who may, and who agreed
     Audited("config.Approval", silent=("arguments", "fingerprint", "request_hash")),
     Audited("auth.User", silent=("last_login",), hidden=("password",)),
@@ -138,6 +144,9 @@ NOT_AUDITED = {
     "config.Reconciliation": "counted from other tables; says itself who asked and when",
     "config.TokenQuota": "what is given out of a minute's limit",
     "config.TokenUse": "when a token was used last",
+    "config.WebhookEvent": "what happened, of which other tables tell; written by triggers",
+    "config.WebhookDelivery": "work; its log tells it",
+    "config.WebhookAttempt": "the log itself",
     "config.ExportJob": "made once by who asked; says itself who and when",
     "ingestion.ImportBody": "what was received; never changed",
     "ingestion.ImportChunk": "work and its ledger; the imports' history tells it",

@@ -79,6 +79,8 @@ class NoticeAdmin(kit.ReadOnlyAdmin):
         if notice.feed_id is not None:
             known = getattr(notice, "feed_id_text", None) or filters.NAMINGS["feed_id"].names().get(notice.feed_id)
             return marks.row_link(marks.clipped(known or f"feed {notice.feed_id}"), "ingestion_feed", notice.feed_id)
+        if notice.account_id is None:
+            return marks.NOTHING
         account = notice.account if hasattr(notice, "account") else Account.objects.filter(pk=notice.account_id).first()
         known = str(account) if account else f"account {notice.account_id}"
         return marks.row_link(marks.clipped(known), "rating_account", notice.account_id)
@@ -125,6 +127,7 @@ PERMISSIONS = {
     "Imports": "ingestion.view_usageimport",
     "Exceptions": "ingestion.view_importexception",
     "Charges": "rating.view_charge",
+    "Webhook endpoints": "config.view_webhookendpoint",
 }
 
 
@@ -133,6 +136,8 @@ def what_to_look_at(notice: Notice) -> tuple[str, str]:
     day = notice.last_seen_at.date().isoformat()
     if notice.kind == Notice.Kind.ACCOUNT:
         return "Charges", marks.list_url("rating_charge", period__account=notice.account_id)
+    if notice.kind == Notice.Kind.WEBHOOK:
+        return "Webhook endpoints", marks.list_url("config_webhookendpoint", is_enabled__exact=0)
     if notice.kind == Notice.Kind.EXCEPTIONS:
         return "Exceptions", marks.list_url("ingestion_importexception", feed__id__exact=notice.feed_id)
     if notice.kind == Notice.Kind.SILENCE:

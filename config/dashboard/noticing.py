@@ -14,11 +14,13 @@ from django.db.models import QuerySet
 from config.dashboard import anomalies, figures
 from config.dashboard.anomalies import Arrivals, Finding
 from config.models import ArrivalFigure, ChargeFigure, FigureRun, Notice
+from config.webhooks.keeping import endpoints_disabled
 from ingestion.models import Feed
 from mediation.services import feeds_seen, require_feeds, require_permission
 
 MOST_ACCOUNTS = 50
 MONTHS_BEFORE = 3
+MOST_ENDPOINTS_NAMED = 20
 
 # Accounts that are far above each of the months before; the core decides in the end.
 RISEN = """
@@ -61,7 +63,7 @@ def watch(*, now: datetime) -> int:
         if run is None or figures.rests(run, now):
             return 0
         began = clock.monotonic()
-        found = [*of_feeds(arrived), *of_values(charged), *of_accounts(charged)]
+        found = [*of_feeds(arrived), *of_values(charged), *of_accounts(charged), *of_webhooks()]
         renew_notices(findings=found, now=now)
         run.as_of, run.took_seconds = now, Decimal(f"{clock.monotonic() - began:.3f}")
         run.save(update_fields=["as_of", "took_seconds"])
@@ -99,6 +101,16 @@ def of_values(now: datetime) -> list[Finding]:
         if finding is not None and _seen(finding) > _seen(found.get(feed_id)):
             found[feed_id] = finding
     return list(found.values())
+
+
+def of_webhooks() -> list[Finding]:
+    """The endpoints that the house stopped sending to, as one finding: it is over when somebody has enabled them."""
+    disabled = endpoints_disabled()
+    if not disabled:
+        return []
+    text = "; ".join(f"{each}: {each.disabled_reason}" for each in disabled[:MOST_ENDPOINTS_NAMED])
+    numbers = {"endpoints": str(len(disabled))}
+    return [Finding(Notice.Kind.WEBHOOK, f"Nothing is sent any more to {text}", numbers=numbers)]
 
 
 def _seen(finding: Finding | None) -> Decimal:

@@ -85,9 +85,7 @@ def _notices(notices: list[Notice], names: Mapping[int, str]) -> dict[str, Any]:
         "rows": [
             {
                 "kind": notice.get_kind_display(),
-                "subject": names.get(notice.feed_id, f"feed {notice.feed_id}")
-                if notice.feed_id is not None
-                else str(accounts.get(notice.account_id or 0, f"account {notice.account_id}")),
+                "subject": _subject(notice, names, accounts),
                 "text": notice.text,
                 "since": marks.moment(notice.opened_at),
                 "url": notice_screens.address(notice),
@@ -99,6 +97,15 @@ def _notices(notices: list[Notice], names: Mapping[int, str]) -> dict[str, Any]:
         "url": marks.list_url("config_notice", state="open"),
         "acknowledged_url": marks.list_url("config_notice", state="acknowledged"),
     }
+
+
+def _subject(notice: Notice, names: Mapping[int, str], accounts: Mapping[int, Account]) -> str:
+    """The feed or the account; a notice of webhooks has neither."""
+    if notice.feed_id is not None:
+        return names.get(notice.feed_id, f"feed {notice.feed_id}")
+    if notice.account_id is not None:
+        return str(accounts.get(notice.account_id, f"account {notice.account_id}"))
+    return ""
 
 
 def _outstanding(by: User, known: Estimates | None, names: Mapping[int, str], now: datetime) -> dict[str, Any]:

@@ -17,6 +17,7 @@ __all__ = [
     "AuditEntry",
     "ChargeEstimate",
     "ChargeFigure",
+    "EventType",
     "ExportJob",
     "FigureRun",
     "Notice",
@@ -27,4 +28,8 @@ __all__ = [
     "TokenQuota",
     "TokenScope",
     "TokenUse",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
 ]

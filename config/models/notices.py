@@ -19,6 +19,7 @@ class Notice(models.Model):
         EXCEPTIONS = "exceptions", "more exceptions than usual"
         VALUE = "value", "more charged than usual"
         ACCOUNT = "account", "account charged more than usual"
+        WEBHOOK = "webhook", "webhook endpoint disabled"
 
     kind = models.CharField(max_length=10, choices=Kind)
     feed_id = models.BigIntegerField("feed", null=True)

@@ -13,6 +13,7 @@ TASKS = {
     "mediate": "ingestion.tasks.mediate_waiting",
     "rate": "rating.tasks.rate_waiting",
     "export": "config.tasks.make_exports",
+    "webhooks": "config.tasks.send_webhooks",
     "pulse": "config.tasks.pulse",
 }
 # Seconds that a task may take, where that is more than others have.

@@ -11,7 +11,16 @@ from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 from knox.models import AuthToken
 
-from config.models import Approval, ExportJob, Notice, SavedFilter
+from config.models import (
+    Approval,
+    ExportJob,
+    Notice,
+    SavedFilter,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 from ingestion.models import (
     ExceptionRevision,
     Feed,
@@ -213,6 +222,14 @@ def operate(number: int, owner: User) -> None:
         page="ingestion_usageimport_changelist", name="mine", query="", created_at=MAY, created_by=owner
     )
     OrmQ.objects.create(key=f"queue-{number}", payload="x", lock=MAY)
+    endpoint = WebhookEndpoint.objects.create(
+        name=f"endpoint-{number}", url="https://outside.example/", owner=owner, events=[], created_at=MAY
+    )
+    told = WebhookEvent.objects.create(type="test", feed_id=number, occurred_at=MAY, due_at=MAY, spread_at=MAY)
+    delivery = WebhookDelivery.objects.create(
+        event=told, endpoint=endpoint, body="{}", status="failed", created_at=MAY, give_up_at=JUNE
+    )
+    WebhookAttempt.objects.create(delivery=delivery, at=MAY, status_code=500, milliseconds=number)
 
 
 def person(*permissions: str, feeds: Sequence[Feed] | None = None) -> Client:

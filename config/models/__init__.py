@@ -9,6 +9,7 @@ from .preferences import Preference
 from .reconciliations import Reconciliation
 from .saved_filters import SavedFilter
 from .tokens import TokenQuota, TokenScope, TokenUse
+from .webhooks import EventType, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent
 
 __all__ = [
     "AccountFigure",

@@ -42,6 +42,7 @@ class ExceptionRerate(models.Model):
     )
     ended_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Of the portion that is being rated.")
+    try_at = models.DateTimeField("next try at", null=True, help_text="After a crash; empty: at once.")
     error = models.TextField(blank=True, default="")
 
     class Meta:

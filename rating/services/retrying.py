@@ -3,11 +3,11 @@
 import logging
 import traceback
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from mediation import services as mediation
 from mediation.core.retrying import next_try
@@ -24,7 +24,14 @@ Status = ExceptionRerate.Status
 OPEN = RatingException.Status.OPEN
 
 PORTION = 10_000  # rated in one transaction: the progress moves, and a crash costs seconds
+AFTER_DEATH = 100  # exceptions; where the worker dies of this too, they go one by one
 MAX_ATTEMPTS = 5
+# Before the second try and each after it: what is wrong with a database or a disk is often over within minutes.
+TRY_GAPS = (timedelta(0), timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2))
+# One that crashes is found among 10,000 by 14 halvings; where so much crashes, it is no single record's fault.
+MAX_CRASHES = 60
+# Those that wait for no rerate, or for one that has been given up.
+FREE = Q(rerate=None) | Q(rerate__in=ExceptionRerate.objects.filter(status=Status.ERRORED))
 
 
 @acts()
@@ -34,10 +41,11 @@ def ask_rerate(
 ) -> ExceptionRerate:
     """Have workers rate open rating exceptions again: those that are there now. Raises UnableToRerate.
 
-    Those that wait for another rerate already are left to it. group: what the exceptions are, for the pages.
+    Those that wait for another rerate already are left to it, unless it is errored. group: what the exceptions are, for
+    the pages.
     """
     mediation.require_permission(by, "rating.rerate_ratingexception")
-    chosen = mediation.seen(exceptions, by).filter(status=OPEN, rerate=None).order_by()
+    chosen = mediation.seen(exceptions, by).filter(FREE, status=OPEN).order_by()
     feed_ids = [group.feed_id] if group else list(chosen.values_list("feed_id", flat=True).distinct()[:2])
     asked = ExceptionRerate.objects.create(
         feed_id=feed_ids[0] if len(feed_ids) == 1 else None,
@@ -46,7 +54,7 @@ def ask_rerate(
         created_at=now,
         created_by=by,
     )
-    free = RatingException.objects.filter(pk__in=chosen.values("pk"), status=OPEN, rerate=None)
+    free = RatingException.objects.filter(FREE, pk__in=chosen.values("pk"), status=OPEN)
     asked.exception_count = free.update(rerate=asked)
     if not asked.exception_count:
         raise UnableToRerate("None of these rating exceptions is open and free: others may be rated again already.")
@@ -59,10 +67,17 @@ def ask_rerate(
 def retry_rerate(*, asked: ExceptionRerate, by: User | None, now: datetime) -> None:
     """Let a rerate that crashed too often go on where it stopped. Raises UnableToRerate."""
     mediation.require_permission(by, "rating.rerate_ratingexception")
+    _require_feeds(asked, by)
     errored = ExceptionRerate.objects.filter(pk=asked.pk, status=Status.ERRORED)
-    if not errored.update(status=Status.WAITING, attempts=0, error="", ended_at=None):
+    if not errored.update(status=Status.WAITING, attempts=0, try_at=None, error="", ended_at=None):
         raise UnableToRerate(f"The {asked} is not errored; there is nothing to try again.")
     mediation.ring(name="rate", now=now)
+
+
+def _require_feeds(asked: ExceptionRerate, by: User | None) -> None:
+    """Of those that wait; where none does any more, of the one that it was asked for."""
+    feed_ids = set(RatingException.objects.filter(rerate=asked).values_list("feed_id", flat=True).distinct())
+    mediation.require_feeds(by, feed_ids or ([] if asked.feed_id is None else [asked.feed_id]))
 
 
 def rerate_asked(*, now: datetime) -> int:
@@ -70,7 +85,7 @@ def rerate_asked(*, now: datetime) -> int:
 
     A crash is kept with the rerate; one that crashes too often is parked as errored.
     """
-    asked = _begin()
+    asked = _begin(now)
     if asked is None:
         return 0
     try:
@@ -83,9 +98,10 @@ def rerate_asked(*, now: datetime) -> int:
 
 
 @transaction.atomic
-def _begin() -> ExceptionRerate | None:
+def _begin(now: datetime) -> ExceptionRerate | None:
     """The next rerate that no other worker is at, its attempt counted before it begins."""
-    waiting = selectors.exception_rerates_waiting().select_for_update(skip_locked=True, of=("self",))
+    due = selectors.exception_rerates_waiting().filter(Q(try_at=None) | Q(try_at__lte=now))
+    waiting = due.select_for_update(skip_locked=True, of=("self",))
     asked: ExceptionRerate | None = waiting.select_related("created_by").order_by("pk").first()
     if asked is None:
         return None
@@ -106,16 +122,43 @@ def _work(asked: ExceptionRerate, now: datetime) -> int:
     if mine is None:
         return 0  # another worker is at it
     portion = RatingException.objects.filter(rerate=mine).order_by("pk")
-    rows = list(portion.values_list("pk", "udr_id")[:PORTION])
-    charged = _rerate(rows, asked.created_by, now)
-    RatingException.objects.filter(pk__in=[pk for pk, _ in rows]).update(rerate=None)
+    most = PORTION if mine.attempts <= 1 else min(PORTION, AFTER_DEATH) if mine.attempts == 2 else 1
+    rows = list(portion.values_list("pk", "udr_id")[:most])
+    charged, crashed = _rerate_apart(rows, asked.created_by, now)
+    RatingException.objects.filter(rerate=mine, pk__in=[pk for pk, _ in rows]).update(rerate=None)
     mine.tried_count += len(rows)
     mine.charged_count += charged
-    mine.attempts, mine.error = 0, ""
-    if len(rows) < PORTION:
+    mine.attempts, mine.try_at, mine.error = 0, None, crashed
+    if len(rows) < most:
         mine.status, mine.ended_at = Status.COMPLETED, now
-    mine.save(update_fields=["tried_count", "charged_count", "attempts", "error", "status", "ended_at"])
+    mine.save(update_fields=["tried_count", "charged_count", "attempts", "try_at", "error", "status", "ended_at"])
     return len(rows) or 1
+
+
+def _rerate_apart(rows: Sequence[tuple[int, int]], by: User | None, now: datetime) -> tuple[int, str]:
+    """How many of the exceptions are charged now, and the trace of the last that crashes whenever it is rated.
+
+    What crashes together is halved until those that crash are alone: they stay open and hold up no others. Raises
+    what was raised where too much crashes for that, or everything does.
+    """
+    charged, crashes, trace, passed = 0, 0, "", 0
+    parts = [rows]
+    while parts:
+        part = parts.pop()
+        try:
+            with transaction.atomic():
+                charged += _rerate(part, by, now)
+        except Exception:
+            crashes += 1
+            if len(part) > 1 and crashes <= MAX_CRASHES:
+                parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+                continue
+            passed += 1
+            if crashes > MAX_CRASHES or passed == len(rows):
+                raise
+            log.exception("rerate of one exception crashed", extra={"exception_id": part[0][0]})
+            trace = f"Rating exception {part[0][0]} crashes and is left open.\n\n{traceback.format_exc()}"
+    return charged, trace
 
 
 def _rerate(rows: Sequence[tuple[int, int]], by: User | None, now: datetime) -> int:
@@ -132,7 +175,9 @@ def _note_crash(asked: ExceptionRerate, now: datetime) -> None:
     mine.error = traceback.format_exc()
     if mine.attempts >= MAX_ATTEMPTS:
         mine.status, mine.ended_at = Status.ERRORED, now
-    mine.save(update_fields=["error", "status", "ended_at"])
+    else:
+        mine.try_at = now + TRY_GAPS[mine.attempts - 1]
+    mine.save(update_fields=["error", "status", "ended_at", "try_at"])
 
 
 def rerate_due(*, now: datetime) -> int:
@@ -144,8 +189,8 @@ def rerate_due(*, now: datetime) -> int:
     if not due:
         return 0
     try:
-        with transaction.atomic(), acting(by=None, why="tried again by the schedule"):
-            _rerate(due, None, now)
+        with acting(by=None, why="tried again by the schedule"):
+            _rerate_apart(due, None, now)
     except Exception:
         log.exception("retry crashed", extra={"count": len(due)})
     return len(due)

@@ -31,6 +31,9 @@ NO_VERSION = "Its Data Profile has no active version that can be read. Activate 
 
 
 class ReasonForm(forms.Form):
+    """What is sent was filled in over what the record said at its revision `seen`."""
+
+    seen = forms.IntegerField(min_value=0, required=False, widget=forms.HiddenInput)
     reason = forms.CharField(max_length=2000, widget=forms.TextInput(attrs={"size": 60}))
 
 
@@ -40,7 +43,7 @@ class RawForm(ReasonForm):
         strip=False,
         widget=forms.Textarea(attrs={"rows": 8, "cols": 100, "class": "vLargeTextField code", "spellcheck": "false"}),
     )
-    field_order = ("raw", "reason")
+    field_order = ("raw", "seen", "reason")
 
     def clean_raw(self) -> str:
         """Browsers send every line end as CR LF; a record that came without CR keeps none."""
@@ -99,7 +102,7 @@ def desk_of(
         "may_correct": may_correct,
         "has_inputs": may_correct and way == BY_FORM,
         "tabs": _tabs(request, way) if takes_changes(reading) else [],
-        "form": (form or form_of(way, reading)) if may_correct else None,
+        "form": (form or form_of(way, reading, exception)) if may_correct else None,
         "correct_url": _correct_url(request, exception, way),
         "preview": _previewed(preview) if preview else None,
         "refusal": refusal,
@@ -126,8 +129,13 @@ def takes_changes(reading: services.Reading) -> bool:
     return bool(reading.fields) and reading.version is not None and mediation.window_of(version=reading.version) is None
 
 
-def form_of(way: str, reading: services.Reading, posted: Any = None) -> forms.Form:
-    return RawForm(posted, initial={"raw": reading.raw}) if way == IN_RAW else ReasonForm(posted)
+def form_of(
+    way: str, reading: services.Reading, exception: ImportException, posted: Mapping[str, Any] | None = None
+) -> forms.Form:
+    seen = {"seen": exception.revision_count}
+    if way == IN_RAW:
+        return RawForm(posted, initial={"raw": reading.raw, **seen})
+    return ReasonForm(posted, initial=seen)
 
 
 def _raw_shown(exception: ImportException, reading: services.Reading) -> Any:
@@ -223,7 +231,7 @@ def correct_view(model_admin: kit.ModelAdmin, request: HttpRequest, pk: int) -> 
     form, preview, refusal = None, None, ""
     if request.method == "POST":
         reading = services.read_of(exception=exception)
-        form = form_of(way_of(request, reading), reading, request.POST)
+        form = form_of(way_of(request, reading), reading, exception, request.POST)
         try:
             if "_preview" in request.POST:
                 preview = _preview(request, exception, form, reading)
@@ -270,6 +278,7 @@ def _correct(
     services.correct_exception(
         exception=exception,
         reason=form.cleaned_data["reason"],
+        known_revision=form.cleaned_data["seen"],
         by=kit.person(request),
         now=timezone.now(),
         **_said(request, form, reading),

@@ -44,16 +44,22 @@ def correct_exception(
     reason: str,
     by: User | None,
     now: datetime,
+    known_revision: int | None = None,
 ) -> ExceptionRevision:
     """Keep a corrected text, or changes of source fields, as a numbered revision and mediate the record soon.
 
-    The record as received stays as it is. Raises UnableToCorrect.
+    The record as received stays as it is. known_revision: the number of the last revision that was seen; None does not
+    ask. Raises UnableToCorrect.
     """
     mediation.require_permission(by, "ingestion.correct_importexception")
     mediation.require_feeds(by, [exception.feed_id])
     locked = ImportException.objects.select_for_update(of=("self",)).get(pk=exception.pk)
     if locked.status != ImportException.Status.OPEN:
         raise UnableToCorrect(f"This exception is {locked.get_status_display()}; only open ones can be corrected.")
+    if known_revision is not None and known_revision != locked.revision_count:
+        raise UnableToCorrect(
+            "Somebody else has corrected this record since you opened it. Open it again and look at what it says now."
+        )
     usage_import = locked.usage_import
     if usage_import.status != UsageImport.Status.COMPLETED or usage_import.attempt != locked.attempt:
         raise UnableToCorrect(

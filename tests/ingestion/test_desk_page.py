@@ -5,6 +5,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from ingestion.models import ExceptionRevision, ImportException
+from ingestion.services import correct_exception
 from mediation.models import Udr
 from tests.config.crowd import person
 from tests.ingestion.factories import EVENTS, event, feed_of, posted
@@ -171,3 +172,19 @@ def test_a_closed_exception_is_shown_without_a_form():
     html = page(person(SEE, CORRECT), desk(exception))
     assert 'name="source:value"' not in html
     assert "What was read from it" in html
+
+
+@pytest.mark.parametrize("way", ["form", "raw"])
+def test_what_a_colleague_has_corrected_since_it_was_opened_is_not_undone(way):
+    (exception,) = failed(feed_of(), "1s")
+    client = person(SEE, CORRECT)
+    address = desk(exception) + ("?as=raw" if way == "raw" else "")
+    assert '<input type="hidden" name="seen" value="0"' in page(client, address)
+    correct_exception(exception=exception, changes={"who": "e9"}, reason="who", by=None, now=timezone.now())
+    work()
+    sent = {"raw": event("e0", value="1")} if way == "raw" else fields(value="1")
+    html = client.post(correcting(exception), {**sent, "seen": "0", "reason": "value"}).content.decode()
+    assert "Somebody else has corrected this record since you opened it." in html
+    assert exception.revisions.get().changes == {"who": "e9"}
+    client.post(correcting(exception), {**fields(who="e9", value="1"), "seen": "1", "reason": "value"})
+    assert exception.revisions.get(number=2).changes == {"value": "1"}

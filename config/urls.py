@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from config import answering, views
 from ingestion import api as ingestion_api
+from ingestion.api import second_door
 from mediation import api as mediation_api
 from rating import api as rating_api
 
@@ -23,6 +24,7 @@ urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("api/v1/", include((api_patterns, "api"))),
+    path("api/", include((second_door.urlpatterns, "second"))),
     re_path("^api/", views.NoSuchAddress.as_view()),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),

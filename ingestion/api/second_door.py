@@ -1,0 +1,241 @@
+"""The second door: the paths and answers of `DataImport/…`, so that an integration moves by changing its base address.
+
+The same services, rights and refusals as `/api/v1/`, by other names. See the README of ingestion.
+"""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from rest_framework import status as http
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ingestion import selectors
+from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
+from ingestion.api.usage import SubmitUsage
+from ingestion.models import ExceptionRevision, Feed, ImportException, UsageImport
+from mediation import services as mediation
+from mediation.api import Problem, problem
+
+USUAL_SIZE, MOST, MOST_PAGES = 100, 1_000, 100
+MOST_COUNTED = 10_000
+MOST_CHARS = 4_000  # of a record in a list
+# The numbers under which they tell what a history or an exception has come to; ours, in the order of a life.
+HISTORY_STATUS = {status: number for number, status in enumerate(UsageImport.Status, 1)}
+EXCEPTION_STATUS = {status: number for number, status in enumerate(ImportException.Status, 1)}
+
+
+def answer_of(kind: str, items: Iterable[tuple[str, str, dict[str, Any]]], **more: Any) -> dict[str, Any]:
+    """An answer as clients of this door know it. items: action, key of the type, and the thing itself."""
+    told = [{"action": action, "dtoTypeKey": key, "instance": instance} for action, key, instance in items]
+    tracking_id = more.pop("tracking_id", None) or str(uuid.uuid4())
+    total = more.pop("total", len(told))
+    return {"trackingId": tracking_id, "type": kind, "results": {"totalCount": total, "items": told}, **more}
+
+
+def faults_of(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Any refusal as this door tells it: every fault at once, each with a number and a message."""
+    answer = problem(error, context)
+    if answer is None:
+        return None
+    faults = [{"code": answer.status_code, "message": _message(fault)} for fault in answer.data["errors"]]
+    told = Response(answer_of("error", (), errors=faults), status=answer.status_code)
+    for name, value in answer.headers.items():
+        if name != "Content-Type":
+            told[name] = value
+    return told
+
+
+def _message(fault: dict[str, str]) -> str:
+    place = f"{fault['pointer']}: " if fault["pointer"] else ""
+    return f"{place}{fault['detail']} ({fault['code']})"
+
+
+class SendUsage(SubmitUsage):
+    """Takes what `feeds/{feed}/usage` takes; answers with what was sent and with what follows it."""
+
+    def _accept_regular(self, request: HttpRequest, feed: str) -> HttpResponse | None:
+        return None
+
+    def get_exception_handler(self) -> Any:
+        return faults_of
+
+    def post(self, request: Request, feed: str) -> Response:
+        answer = super().post(request, feed)
+        tracking_id, found = answer.data["tracking_id"], selectors.feed_by(feed)
+        named = {"trackingId": tracking_id, "udrFeedId": found.pk if found else None}
+        more = {"udrFeedName": answer.data["feed"], "recordCount": answer.data["record_count"]}
+        items = [
+            ("messageSent", "sendUsage", named),
+            ("created", "dataImportRequestTracking", named | more),
+        ]
+        return Response(answer_of("sendMessage", items, tracking_id=tracking_id), status=http.HTTP_200_OK)
+
+
+class Reading(APIView):
+    """What is read here; each person sees what he sees by the first door."""
+
+    permission_classes = (SendersSeeTheirOwn,)
+
+    def get_exception_handler(self) -> Any:
+        return faults_of
+
+    def page(self, rows: QuerySet[Any]) -> tuple[list[Any], int]:
+        """The rows of the page that is asked for, and how many there are, counted up to 10,000."""
+        size = self._number("pageSize", USUAL_SIZE, MOST)
+        start = (self._number("page", 1, MOST_PAGES) - 1) * size
+        return list(rows.order_by("-pk")[start : start + size]), rows.order_by()[:MOST_COUNTED].count()
+
+    def _number(self, name: str, usual: int, most: int) -> int:
+        text = self.request.query_params.get(name, str(usual))
+        if text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= most:
+            return int(text)
+        detail = f"{name} is a whole number from 1 to {most:,}, not {text[:50]!r}."
+        raise Problem(http.HTTP_400_BAD_REQUEST, f"bad_{name}", detail)
+
+    def history(self, reference: str) -> UsageImport:
+        """The import with this number or tracking id."""
+        own = seen_imports(selectors.history(), self.request.user)
+        try:
+            if reference.isascii() and reference.isdecimal() and len(reference) < 19:
+                found: UsageImport = own.get(pk=int(reference))
+            else:
+                found = own.get(tracking_id=uuid.UUID(reference))
+        except (ObjectDoesNotExist, ValueError):
+            raise Http404 from None
+        return found
+
+
+class ReadFeed(Reading):
+    """A feed by its number or API name."""
+
+    def get(self, request: Request, feed: str) -> Response:
+        found = selectors.feed_by(feed)
+        seen = mediation.feeds_seen(request.user)  # type: ignore[arg-type]
+        if found is None or (seen is not None and found.pk not in seen):
+            detail = f"There is no feed {feed!r}; use its number or API name."
+            raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
+        return Response(answer_of("get", [("read", "udrFeed", _feed(found))]))
+
+
+class ReadHistory(Reading):
+    """The history, newest first: `page`, `pageSize`, and `udrFeedId` if one feed is asked for."""
+
+    def get(self, request: Request) -> Response:
+        rows = seen_imports(selectors.history(), request.user)
+        if "udrFeedId" in request.query_params:
+            feed = selectors.feed_by(request.query_params["udrFeedId"])
+            rows = rows.filter(feed=feed) if feed else rows.none()
+        page, total = self.page(rows)
+        items = [("read", "dataImportHistory", _history(one)) for one in page]
+        return Response(answer_of("get", items, total=total))
+
+
+class ReadOneHistory(Reading):
+    """One line of the history; with what rating made of it where details are asked for."""
+
+    has_details = False
+
+    def get(self, request: Request, reference: str) -> Response:
+        found: Any = self.history(reference)
+        told = _history(found)
+        if self.has_details:
+            told |= {
+                "source": found.source,
+                "error": found.error if found.status == UsageImport.Status.FAILED else "",
+                "attempts": found.attempt,
+                "dataProfileVersion": found.profile_version.number,
+                "ratedCount": found.rated_count,
+                "ratingExceptionCount": found.rating_exception_count,
+            }
+        return Response(answer_of("get", [("read", "dataImportHistory", told)]))
+
+
+class ReadExceptions(Reading):
+    """Import exceptions, newest first; those of one import where its number or tracking id is named."""
+
+    def get(self, request: Request, reference: str | None = None) -> Response:
+        latest = Prefetch("revisions", ExceptionRevision.objects.order_by("number"))
+        rows = ImportException.objects.select_related("usage_import", "feed").prefetch_related(latest)
+        rows = seen_exceptions(rows, request.user)
+        if reference is not None:
+            rows = rows.filter(usage_import=self.history(reference))
+        page, total = self.page(rows)
+        items = [("read", "dataImportException", _exception(one)) for one in page]
+        return Response(answer_of("get", items, total=total))
+
+
+def _feed(feed: Feed) -> dict[str, Any]:
+    return {
+        "id": feed.pk,
+        "name": feed.name,
+        "apiName": feed.api_name,
+        "enabled": feed.is_enabled,
+        "dataProfileId": feed.profile_id,
+        "dataProfileName": feed.profile.name,
+    }
+
+
+def _history(one: UsageImport) -> dict[str, Any]:
+    return {
+        "id": one.pk,
+        "trackingId": str(one.tracking_id),
+        "udrFeedId": one.feed_id,
+        "udrFeedName": one.feed.name,
+        "dataProfileId": one.profile_version.profile_id,
+        "dataProfileName": one.profile_version.profile.name,
+        "fileName": one.file_name,
+        "importStart": one.started_at or one.received_at,
+        "importEnd": one.ended_at,
+        "importCount": one.imported_count,
+        "importExceptionCount": one.exception_count,
+        "importSkipRecordCount": one.skipped_count,
+        "importDuplicateCount": one.duplicate_count,
+        "recordCount": one.record_count,
+        "dataImportHistoryStatusTypeId": HISTORY_STATUS[UsageImport.Status(one.status)],
+        "dataImportHistoryStatusTypeName": one.get_status_display(),
+        "dataImportUploadId": one.pk,
+        "dataImportUploadName": one.file_name or str(one.tracking_id),
+    }
+
+
+def _exception(one: ImportException) -> dict[str, Any]:
+    revisions = list(one.revisions.all())
+    revision = revisions[-1] if revisions else None
+    return {
+        "dataImportExceptionId": one.pk,
+        "importBatchId": one.usage_import_id,
+        "importBatchTypeName": "Usage By File" if one.usage_import.file_name else "Usage By API",
+        "dataImportExceptionErrorTypeName": one.code,
+        "dataImportExceptionStatusTypeId": EXCEPTION_STATUS[ImportException.Status(one.status)],
+        "dataImportExceptionStatusTypeName": one.get_status_display(),
+        "originatingFileRecordIndex": one.record_number,
+        "created": one.created_at,
+        "exceptionDate": one.last_tried_at,
+        "dataImportHistoryId": one.usage_import_id,
+        "dataImportExceptionDataRevisionId": revision.pk if revision else None,
+        "revisionNumber": revision.number if revision else 0,
+        "dataSnippet": ((revision.raw if revision else None) or one.raw)[:MOST_CHARS],
+        "message": one.message,
+        "messageDetails": f"field {one.field}" if one.field else "",
+        "fileName": one.usage_import.file_name,
+    }
+
+
+urlpatterns: list[URLPattern] = [
+    path("DataImport/Usage/History", ReadHistory.as_view(), name="history"),
+    path("DataImport/Usage/History/<str:reference>", ReadOneHistory.as_view(), name="one-history"),
+    path("DataImport/Usage/History/<str:reference>/Detail", ReadOneHistory.as_view(has_details=True), name="detail"),
+    path("DataImport/Usage/Feed/<str:feed>", ReadFeed.as_view(), name="feed"),
+    path("DataImport/Usage/Json/Multi/<str:feed>", SendUsage.as_view(), name="send-records"),
+    path("DataImport/Usage/Json/<str:feed>", SendUsage.as_view(), name="send-record"),
+    path("DataImport/Usage/<str:feed>", SendUsage.as_view(), name="send-rows"),
+    path("DataImportHistory/Exception/Paged", ReadExceptions.as_view(), name="exceptions"),
+    path("DataImportHistory/<str:reference>/Exception", ReadExceptions.as_view(), name="exceptions-of-history"),
+]

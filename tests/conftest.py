@@ -1,5 +1,6 @@
 """What every test finds: a database of this run's own, quick passwords, and payloads that go to a temporary folder."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -46,6 +47,9 @@ def django_db_setup(django_db_setup, django_db_blocker):
         cursor.execute("ALTER TABLE config_auditentry DISABLE TRIGGER keep_audit_whole")
         for table in sorted(audited_tables()):
             cursor.execute(f'ALTER TABLE "{table}" DISABLE TRIGGER audit_truncate')
+    # What a test restores from: entries of the audit, as migrating made them, could not be written again.
+    rows = json.loads(connection._test_serialized_contents)
+    connection._test_serialized_contents = json.dumps([row for row in rows if row["model"] != "config.auditentry"])
 
 
 def drop_left_databases():

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import secrets
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.files.base import File
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -38,11 +39,15 @@ CLAIM = timedelta(seconds=60)
 MAX_ATTEMPTS = 5
 MOST_WAITING = 20  # of one person
 TOLD_EVERY_SECONDS = 1.0
+# Totals of many rows, and the storing of a large file, take minutes in which nothing is told.
+HELD_EVERY_SECONDS = 10.0
 # The worker's own limit is 30 minutes; what ends before it says why.
 LONGEST_SECONDS = 1_500
 ALONE = "config_exports"
 
-PROGRESS = "UPDATE config_exportjob SET row_count = %s, row_total = %s, claimed_until = %s WHERE id = %s"
+PROGRESS = (
+    "UPDATE config_exportjob SET row_count = %s, row_total = %s, claimed_until = %s WHERE id = %s AND attempts = %s"
+)
 
 
 def ask_for_export(
@@ -159,16 +164,26 @@ def export_as(job: ExportJob, by: User) -> Export:
     Raises PermissionDenied, and UnableToExport where the list or its filter is not there any more.
     """
     screen = screen_of(job)
-    request = HttpRequest()
-    request.method, request.user = "GET", by
-    if not by.is_active or not screen.has_view_permission(request):
+    if not _sees_list(screen, by):
         raise PermissionDenied
+    request = _asking(by)
     columns = screen.export_columns()
     if gone := [name for name in job.columns if name not in columns]:
         raise UnableToExport(f"The list has no column {gone[0]!r} any more. Ask for the export again.")
     with timezone.override(ZoneInfo(job.time_zone)):
         rows = changelist_of(screen, request, job.query).queryset
     return export_of(screen, rows, tuple(job.columns))
+
+
+def _sees_list(screen: kit.ModelAdmin, by: User) -> bool:
+    """As the list itself lets people in: some ask for another right than their model's own."""
+    return bool(by.is_active and screen.has_view_permission(_asking(by)))
+
+
+def _asking(by: User) -> HttpRequest:
+    request = HttpRequest()
+    request.method, request.user = "GET", by
+    return request
 
 
 def screen_of(job: ExportJob) -> kit.ModelAdmin:
@@ -200,40 +215,63 @@ def _end(job: ExportJob, status: str, **found: Any) -> None:
 
 
 class _Progress:
-    """Tells how far a job is, over a connection of its own: the job's is inside one long transaction."""
+    """Tells how far a job is and holds the claim, over a connection of its own: the job's is in one long transaction.
+
+    A thread does it, whatever the job is at; it ends with the worker, or when the job has taken too long.
+    """
 
     def __init__(self, job: ExportJob) -> None:
         self.job, self.connection = job, connection.copy()
+        self.connection.inc_thread_sharing()
         self.began_at = self.told_at = time.monotonic()
+        self.latest = Written()
+        self.speaking, self.is_over = threading.Lock(), threading.Event()
+        self.holder = threading.Thread(target=self._hold, name=f"export-{job.pk}", daemon=True)
 
     def __enter__(self) -> "_Progress":
+        self.holder.start()
         return self
 
     def __exit__(self, *fault: object) -> None:
+        self.is_over.set()
+        self.holder.join()
         self.connection.close()
 
     def __call__(self, so_far: Written) -> None:
         at = time.monotonic()
-        if at - self.began_at > LONGEST_SECONDS:
+        if self._is_too_long(at):
             raise UnableToExport(
                 f"It took more than {LONGEST_SECONDS // 60} minutes. Filter the list, or export it month by month."
             )
+        self.latest = so_far
         if at - self.told_at >= TOLD_EVERY_SECONDS:
             self.told_at = at
             self.say(so_far)
 
+    def _is_too_long(self, at: float) -> bool:
+        return at - self.began_at > LONGEST_SECONDS
+
+    def _hold(self) -> None:
+        while not self.is_over.wait(HELD_EVERY_SECONDS) and not self._is_too_long(time.monotonic()):
+            try:
+                self.say(self.latest)
+            except DatabaseError:
+                log.warning("export could not hold its claim", exc_info=True, extra={"export_id": self.job.pk})
+                with self.speaking:
+                    self.connection.close()
+
     def say(self, so_far: Written) -> None:
         claimed_until = timezone.now() + CLAIM
-        with self.connection.cursor() as cursor:
-            cursor.execute(PROGRESS, [so_far.row_count, so_far.row_total, claimed_until, self.job.pk])
+        told: list[Any] = [so_far.row_count, so_far.row_total, claimed_until, self.job.pk, self.job.attempts]
+        with self.speaking, self.connection.cursor() as cursor:
+            cursor.execute(PROGRESS, told)
 
 
 def may_download(job: ExportJob, by: User) -> bool:
     """Whether a person may have the file: it is his or he may see all, and he still sees the list and its feeds."""
     if job.created_by_id != by.pk and not by.has_perm("config.view_any_exportjob"):
         return False
-    model = screen_of(job).model
-    if not by.is_active or not by.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):
+    if not _sees_list(screen_of(job), by):
         return False
     seen = feeds_seen(by)
     return seen is None or (job.feeds is not None and seen.issuperset(job.feeds))

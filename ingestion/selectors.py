@@ -299,10 +299,13 @@ def same_file(feed: Feed, content_hash: str) -> UsageImport | None:
     return imports.exclude(status=UsageImport.Status.FAILED).first()
 
 
-def imports_to_mediate_again(batch_ids: Sequence[int], *, after: UsageImport | None) -> list[int]:
+def imports_to_mediate_again(
+    batch_ids: Sequence[int], *, after: UsageImport | None, are_gone: bool = True
+) -> list[int]:
     """The ended imports, but for `after`, with duplicates of UDRs of these batches whose keys nobody holds any more.
 
     Their records repeated what counted then and does not now: left alone, they would be billed nowhere.
+    are_gone: False asks before the batches are taken back, while they hold their keys.
     """
     within = Q(pk__in=())
     for batch_id in batch_ids:
@@ -310,7 +313,7 @@ def imports_to_mediate_again(batch_ids: Sequence[int], *, after: UsageImport | N
     held = UdrKey.objects.filter(feed_id=OuterRef("usage_import__feed_id"), key=OuterRef("reason"))
     repeats = LeftOutRecord.objects.filter(
         within,
-        ~Exists(held),
+        ~Exists(held) if are_gone else Q(),
         outcome=LeftOutRecord.Outcome.DUPLICATE,
         attempt=F("usage_import__attempt"),
         usage_import__status=UsageImport.Status.COMPLETED,

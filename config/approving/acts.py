@@ -8,10 +8,12 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
+from config.approving import records
 from ingestion import services as ingestion
 from ingestion.models import Feed, ImportException, UsageImport
+from mediation import selectors as mediation_selectors
 from mediation import services as mediation
-from mediation.models import ProfileVersion
+from mediation.models import ProfileVersion, UdrKey
 from rating import services as rating
 from rating.models import BillingPeriod, PlanVersion, RatingException, Repricing
 
@@ -132,6 +134,18 @@ def _feed(arguments: Arguments) -> Feed:
     return Feed.objects.get(pk=arguments["feed"])
 
 
+def _usage_to_void(arguments: Arguments) -> Any:
+    """Which UDRs hold the keys: another one came after it was asked for."""
+    held = UdrKey.objects.filter(feed_id=arguments["feed"], key__in=arguments["keys"])
+    return list(held.order_by("key").values_list("key", "pk"))
+
+
+def _reading_of(feed: Feed) -> Any:
+    """By what the records are read."""
+    version = mediation_selectors.active_version(feed.profile_id)
+    return [feed.is_enabled, version.pk if version else None]
+
+
 def _void_usage(arguments: Arguments, by: User, now: datetime) -> str:
     void = ingestion.ask_void(feed=_feed(arguments), keys=arguments["keys"], reason=arguments["reason"], by=by, now=now)
     return f"{void.key_count:,} records are being voided: {void.tracking_id}."
@@ -198,12 +212,20 @@ ACTS = {
         state=lambda arguments: list(_imports(arguments).order_by("pk").values_list("pk", "status", "attempt")),
         feeds=lambda arguments: _feeds(_imports(arguments)),
     ),
+    "mediate_records_again": Act(
+        title="Change records whose imports are mediated again as a whole, which takes their charges back",
+        kind="void",
+        permission="ingestion.reprocess_usageimport",
+        run=records.mediate_records_again,
+        state=records.state_of_records,
+        feeds=records.feeds_of_records,
+    ),
     "void_usage": Act(
         title="Void usage, which takes its charges back",
         kind="void",
         permission="ingestion.void_usage",
         run=_void_usage,
-        state=lambda arguments: arguments["feed"],
+        state=_usage_to_void,
         feeds=lambda arguments: (arguments["feed"],),
     ),
     "amend_usage": Act(
@@ -211,7 +233,7 @@ ACTS = {
         kind="void",
         permission="ingestion.void_usage",
         run=_amend_usage,
-        state=lambda arguments: arguments["feed"],
+        state=lambda arguments: _reading_of(_feed(arguments)),
         feeds=lambda arguments: (arguments["feed"],),
     ),
 }

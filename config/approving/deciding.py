@@ -21,8 +21,13 @@ LIFETIME = timedelta(days=7)
 DECIDE = "config.decide_approval"
 Status = Approval.Status
 REFUSALS = (
+    ingestion.FaultyRuleError,
+    ingestion.UnableToCorrect,
+    ingestion.UnableToFix,
     ingestion.UnableToReceive,
     ingestion.UnableToReprocess,
+    ingestion.UnableToRetryLater,
+    ingestion.UnableToUndo,
     ingestion.UnableToVoid,
     ingestion.UnableToWriteOff,
     mediation.UnableToActivate,

@@ -12,6 +12,7 @@ from ingestion import selectors, store
 from ingestion.core.fixing.laying import Changes
 from ingestion.core.fixing.rules import MAX_TEXT
 from ingestion.models import ExceptionRevision, Feed, ImportException, UsageImport
+from ingestion.services.charged import require_second_person_for_records
 from ingestion.services.retrying import mediate_again
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
@@ -66,6 +67,13 @@ def correct_exception(
             f"Its import is {usage_import.get_status_display()}; an exception is corrected once that has completed."
         )
     require_correction(raw=raw, changes=changes, feed=locked.feed)
+    require_second_person_for_records(
+        exceptions=ImportException.objects.filter(pk=locked.pk),
+        does="correct a record",
+        arguments={"ids": [locked.pk], "raw": raw, "changes": dict(changes) if changes else None, "reason": reason},
+        by=by,
+        now=now,
+    )
     revision = ExceptionRevision.objects.create(
         exception=locked,
         number=locked.revision_count + 1,
@@ -178,6 +186,11 @@ def reprocess_exceptions(*, exceptions: QuerySet[ImportException], by: User | No
         )
         .order_by()
     )
+    if mediation.asks_for_second_person("void", by):
+        asked = list(ids.order_by("pk").values_list("pk", flat=True))
+        require_second_person_for_records(
+            exceptions=ids, does="mediate exceptions again", arguments={"ids": asked}, by=by, now=now
+        )
     count = ImportException.objects.filter(pk__in=ids.values("pk"), status=ImportException.Status.OPEN).update(
         status=ImportException.Status.REPROCESSING, retry_attempts=0
     )

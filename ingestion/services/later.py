@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 
 from ingestion import selectors
 from ingestion.models import ImportException, UsageImport
+from ingestion.services.charged import require_second_person_for_records
 from mediation import services as mediation
 from mediation.core.retrying import next_try
 from mediation.services import acts
@@ -27,6 +28,12 @@ class UnableToRetryLater(Exception):
 def retry_later(*, exceptions: QuerySet[ImportException], by: User | None, now: datetime) -> int:
     """Have the open exceptions among `exceptions` tried again by themselves, first in a minute; returns how many."""
     mediation.require_permission(by, "ingestion.review_importexception")
+    if mediation.asks_for_second_person("void", by):
+        chosen = _open_of(exceptions, by)
+        asked = list(chosen.order_by("pk").values_list("pk", flat=True))
+        require_second_person_for_records(
+            exceptions=chosen, does="try exceptions again later", arguments={"ids": asked}, by=by, now=now
+        )
     first = next_try(tried=0, now=now)
     return _open_of(exceptions, by).update(next_try_at=first, retry_round=0)
 

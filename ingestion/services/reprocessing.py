@@ -10,7 +10,7 @@ from ingestion.models import ImportChunk, ImportException, UsageImport
 from ingestion.services.receiving import scan_submission
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
-from mediation.models import ProfileVersion, UdrBatch
+from mediation.models import ProfileVersion
 from mediation.services import acts
 
 ENDED = (UsageImport.Status.COMPLETED, UsageImport.Status.FAILED, UsageImport.Status.ERRORED)
@@ -38,19 +38,19 @@ def reprocess_imports(*, imports: QuerySet[UsageImport], by: User | None, now: d
         )
     if _retried(locked):
         raise UnableToReprocess("Exceptions of these imports are being mediated right now. Try again in a moment.")
-    _require_second_person(locked, by)
+    _require_second_person(locked, by, now)
     for usage_import in locked:
         open_attempt(usage_import, _version_of(usage_import))
     mediation.ring("mediate", now)
     return len(locked)
 
 
-def _require_second_person(imports: list[UsageImport], by: User | None) -> None:
+def _require_second_person(imports: list[UsageImport], by: User | None, now: datetime) -> None:
     """To mediate again what is charged takes charges back; what is not is nobody else's business."""
     if not mediation.asks_for_second_person("void", by):
         return
     ids = [one.pk for one in imports]
-    if UdrBatch.objects.filter(import_id__in=ids, status=UdrBatch.Status.RATED).exists():
+    if mediation.are_charged(import_ids=ids, now=now):
         mediation.require_second_person(
             kind="void",
             act="reprocess_imports",

@@ -18,6 +18,7 @@ from mediation.services.acting import acting, acts, coming_by, note_reason, tell
 from mediation.services.approving import NeedsSecondPerson, asks_for_second_person, require_second_person, value_of
 from mediation.services.batches import (
     NEVER_RATED,
+    are_charged,
     make_partitions_ahead,
     swap_batches,
     take_back_batches,
@@ -48,6 +49,7 @@ __all__ = [
     "activate_version",
     "acts",
     "answer",
+    "are_charged",
     "asks_for_second_person",
     "combine_parts",
     "coming_by",

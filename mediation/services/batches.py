@@ -1,6 +1,6 @@
 """The life of UDR batches, and the room that their months have on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -17,6 +17,17 @@ WAS_RATED = Q(status=UdrBatch.Status.RATED) | Q(status=UdrBatch.Status.ERRORED, 
 NEVER_RATED = Q(status__in=(UdrBatch.Status.MEDIATED, UdrBatch.Status.REVERSED)) | Q(
     status=UdrBatch.Status.ERRORED, finished_at=None
 )
+
+
+def are_charged(*, import_ids: Collection[int], now: datetime) -> bool:
+    """Whether UDRs of these imports are charged, or a worker is rating them right now; in the caller's transaction."""
+    batches = UdrBatch.objects.filter(import_id__in=import_ids)
+    mediated = Q(status=UdrBatch.Status.MEDIATED)
+    if batches.filter(WAS_RATED | mediated & Q(claimed_until__gte=now)).exists():
+        return True
+    # A claim runs out while its worker goes on, which still holds the rows.
+    free_ids = {batch.pk for batch in batches.filter(mediated).select_for_update(skip_locked=True).order_by("pk")}
+    return batches.filter(WAS_RATED | mediated).exclude(pk__in=free_ids).exists()
 
 
 @transaction.atomic

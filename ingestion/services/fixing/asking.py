@@ -1,5 +1,6 @@
 """Asking for the correction of a whole group: which exceptions it means is settled at that moment."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.db.models import Count, Max, Q
 
 from ingestion.models import Feed, GroupCorrection
 from ingestion.selectors import Group, exceptions_of_group
+from ingestion.services.charged import require_second_person_for_records
 from ingestion.services.fixing.rules import parse_rule
 from mediation import services as mediation
 from mediation.services import acts
@@ -42,6 +44,13 @@ def ask_correction(*, group: Group, rule: Any, reason: str, by: User | None, now
     found = exceptions_of_group(group).aggregate(count=Count("pk"), last=Max("pk"))
     if not found["count"]:
         raise UnableToFix("The group has no open exceptions any more.")
+    require_second_person_for_records(
+        exceptions=exceptions_of_group(group),
+        does="correct a group of records",
+        arguments={"group": asdict(group), "rule": rule, "reason": reason},
+        by=by,
+        now=now,
+    )
     correction = GroupCorrection.objects.create(
         **key,
         value=group.value,

@@ -12,6 +12,7 @@ from django.db.models import F
 
 from ingestion import selectors, store
 from ingestion.models import ExceptionRevision, GroupCorrection, ImportChunk, UsageImport
+from ingestion.services.charged import require_second_person_for_imports
 from ingestion.services.mediating import LEDGER_FIELDS, mediate_repeats_again
 from ingestion.services.retrying import last_chunk_numbers
 from mediation import services as mediation
@@ -54,6 +55,7 @@ def undo_correction(*, correction: GroupCorrection, by: User | None, now: dateti
     locked = GroupCorrection.objects.select_for_update().get(pk=correction.pk)
     if locked.status not in ENDED:
         raise UnableToUndo(f"This correction is {locked.get_status_display()}; only one that has ended is undone.")
+    _require_second_person(locked, by, now)
     locked.undone_by = by
     if locked.corrected_count <= AT_ONCE:
         _take_back(locked, now)
@@ -64,6 +66,21 @@ def undo_correction(*, correction: GroupCorrection, by: User | None, now: dateti
     locked.save(update_fields=["status", "attempts", "claimed_until", "error", "undone_by"])
     mediation.ring("mediate", now)
     return locked
+
+
+def _require_second_person(correction: GroupCorrection, by: User | None, now: datetime) -> None:
+    """Imports that repeat what is taken back are mediated again, though they may be charged themselves."""
+    if mediation.asks_for_second_person("void", by):
+        entries = ImportChunk.objects.filter(correction_id=correction.pk)
+        batch_ids = [entry.batch_id for entry in entries if entry.batch_id is not None]
+        repeating = selectors.imports_to_mediate_again(batch_ids, after=None, are_gone=False) if batch_ids else []
+        require_second_person_for_imports(
+            import_ids=repeating,
+            does="undo a correction",
+            arguments={"correction": correction.pk},
+            by=by,
+            now=now,
+        )
 
 
 def undo_next_correction(*, now: datetime) -> bool:
@@ -109,8 +126,8 @@ def _let_stand(correction: GroupCorrection, error: str) -> None:
 def _take_back(correction: GroupCorrection, now: datetime) -> None:
     """All of it in the caller's transaction, which holds the correction's row."""
     entries = list(ImportChunk.objects.filter(correction_id=correction.pk).order_by("pk"))
-    imports = _lock_imports(correction)
     batch_ids = [entry.batch_id for entry in entries if entry.batch_id is not None]
+    imports = _lock_imports(correction, batch_ids)
     if rated := mediation.take_back_batches(batch_ids=batch_ids):
         raise UnableToUndo(
             f"{rated:,} of its {correction.resolved_count:,} records are rated already, or are being rated right now."
@@ -123,13 +140,17 @@ def _take_back(correction: GroupCorrection, now: datetime) -> None:
     correction.save(update_fields=["status", "undone_at", "undone_by", "claimed_until"])
 
 
-def _lock_imports(correction: GroupCorrection) -> list[UsageImport]:
-    """The imports that the correction concerned, at rest and in the attempt that it was made in."""
+def _lock_imports(correction: GroupCorrection, batch_ids: Sequence[int]) -> list[UsageImport]:
+    """The imports that the correction concerned, at rest and in the attempt that it was made in.
+
+    Those that repeat what is taken back are locked with them: later would be out of the order of their numbers.
+    """
     concerned = ExceptionRevision.objects.filter(correction=correction)
     made_in = set(concerned.values_list("exception__usage_import_id", "exception__attempt").distinct())
-    imports = list(
-        UsageImport.objects.filter(pk__in={import_id for import_id, _ in made_in}).order_by("pk").select_for_update()
-    )
+    import_ids = {import_id for import_id, _ in made_in}
+    repeating = selectors.imports_to_mediate_again(batch_ids, after=None, are_gone=False) if batch_ids else []
+    locked = UsageImport.objects.filter(pk__in=import_ids.union(repeating)).order_by("pk").select_for_update()
+    imports = [one for one in locked if one.pk in import_ids]
     moved = [
         one for one in imports if one.status != UsageImport.Status.COMPLETED or (one.pk, one.attempt) not in made_in
     ]

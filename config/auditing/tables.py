@@ -69,6 +69,7 @@ AUDITED = (
         ),
     ),
     Audited("ingestion.ExceptionComment", part_of="exception"),
+    Audited("ingestion.UsageVoid", operations=frozenset({"insert"}), silent=("content_hash",)),
     # What records mean
     Audited("mediation.DataProfile"),
     Audited("mediation.ProfileVersion", part_of="profile"),
@@ -152,7 +153,6 @@ NOT_AUDITED = {
     "ingestion.ImportChunk": "work and its ledger; the imports' history tells it",
     "ingestion.LeftOutRecord": "facts that mediation writes",
     "ingestion.IdempotencyKey": "facts that acceptance writes",
-    "ingestion.UsageVoid": "written once; says itself who, when and why",
     "ingestion.KeyToVoid": "a part of a void, which says who, when and why",
     "ingestion.WaitingPart": "facts that mediation writes",
     "mediation.UdrBatch": "work; the imports' history tells it",

@@ -107,6 +107,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         ("source", "received_by"),
         ("tracking_id", "idempotency_key"),
         "file_name",
+        "amend_reason",
         ("byte_size_text", "content_hash"),
         (kit.moment("received_at"), kit.moment("started_at"), kit.moment("ended_at")),
         ("attempt", "plan_attempts"),
@@ -127,8 +128,9 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         ]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Without what only some files have, where this one has none."""
-        empty = [name for name in ("header", "file_fields", "file_name") if obj is not None and not getattr(obj, name)]
+        """Without what only some imports have, where this one has none."""
+        some = ("header", "file_fields", "file_name", "amend_reason")
+        empty = [name for name in some if obj is not None and not getattr(obj, name)]
         return [field for field in self.fields if str(field).removesuffix("_text") not in empty]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageImport]:

@@ -34,9 +34,13 @@ class KeyInline(kit.ReadOnlyInline):
     """Every key of a void, 1,000 at most."""
 
     model = KeyToVoid
-    fields = ("number", "key", "outcome_mark", "udr_link", "detail")
+    fields = ("number", "outcome_mark", "udr_link", "key_shown", "detail")
     ordering = ("number",)
     show_change_link = False
+
+    @admin.display(description="key")
+    def key_shown(self, one: KeyToVoid) -> Any:
+        return marks.clipped(one.key)
 
     @admin.display(description="outcome")
     def outcome_mark(self, one: KeyToVoid) -> Any:

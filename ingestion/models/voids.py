@@ -72,4 +72,4 @@ class KeyToVoid(models.Model):
         constraints = [models.UniqueConstraint(fields=["void", "number"], name="key_to_void_once")]
 
     def __str__(self) -> str:
-        return self.key
+        return f"key {self.number}"

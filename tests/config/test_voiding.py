@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 from django.db.models import Sum
+from rest_framework.test import APIClient
 
 from config.reconciling import RULES, differences
 from ingestion import services as ingestion
@@ -16,7 +17,7 @@ from mediation.models import Udr, UdrBatch, UsageClass, VoidedUdr
 from mediation.selectors import counting_udrs
 from rating import services as rating
 from rating.models import BillingPeriod, Charge, RatingException
-from tests.ingestion.factories import feed_of, posted, work
+from tests.ingestion.factories import feed_of, posted, user_with, work
 from tests.mediation.profiles import document
 from tests.rating.factories import RateFactory, graduated, subscriber
 
@@ -236,6 +237,22 @@ def test_a_crash_of_a_reversal_is_kept_and_tried_again(feed, who, monkeypatch):
     row.refresh_from_db()
     assert (row.error, standing()) == ("", 0)
     assert_reconciled()
+
+
+def test_what_was_voided_is_told_to_who_asks(feed, who):
+    sent = posted(feed, call("a", 10, who), call("b", 6, who))
+    work_all()
+    voided(feed, "a")
+    work_all()
+    client = APIClient()
+    client.force_authenticate(user_with("ingestion.view_usageimport", "mediation.view_udr", "rating.view_charge"))
+    asked = {"feed": feed.api_name, "keys": ["a", "b"]}
+    told = client.post("/api/v1/usage-identifiers/lookup", asked, format="json").json()["results"]
+    assert [one["outcome"] for one in told] == ["voided", "imported"]
+    assert told[0]["udr_id"] == VoidedUdr.objects.get().pk
+    rows = client.get(f"/api/v1/imports/{sent.tracking_id}/records").json()["results"]
+    assert [(row["outcome"], row["rating"]) for row in rows] == [("imported", "voided"), ("imported", "charged")]
+    assert [udr["uniqueness_identifier"] for udr in client.get("/api/v1/udrs").json()["results"]] == ["b"]
 
 
 # Amendments

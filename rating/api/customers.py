@@ -23,7 +23,7 @@ from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
 from rating import selectors, store
 from rating.api.granting import BucketGrantSerializer
 from rating.models import Account, BillingPeriod, BucketGrant
-from rating.store.account_usage import DIMENSIONS, UsageAsked, as_texts, is_key, usage_of_account
+from rating.store.account_usage import DIMENSIONS, UsageAsked, as_texts, is_key, totals_by_class, usage_of_account
 
 MOST_DAYS = 366
 USUAL_SIZE, MOST = 100, 1_000
@@ -40,7 +40,12 @@ class AccountUsage(APIView):
         by = _dimensions(request)
         size = _size(request)
         asked = _asked(found, first, last, cast(User, request.user))
-        rows = usage_of_account(asked, by, after=_cursor(request, by), most=size + 1)
+        after = _cursor(request, by)
+        rows = usage_of_account(asked, by, after=after, most=size + 1)
+        is_whole = "class" in by and after is None and len(rows) <= size
+        totals = None
+        if after is None:
+            totals = totals_by_class(rows) if is_whole else usage_of_account(asked, ["class"])
         next_page = None
         if len(rows) > size:
             cursor = base64.urlsafe_b64encode(json.dumps(rows[size - 1]["key"]).encode()).decode()
@@ -53,7 +58,7 @@ class AccountUsage(APIView):
                 "from": first.isoformat(),
                 "to": last.isoformat(),
                 "by": by,
-                "totals": [as_texts(row) for row in usage_of_account(asked, ["class"])],
+                "totals": totals and [as_texts(row) for row in totals],
                 "next": next_page,
                 "results": [as_texts(row) for row in rows[:size]],
             }

@@ -91,6 +91,17 @@ def test_each_class_runs_by_itself(rate, owner):
     assert running == [("calls", "0.10"), ("data", "1.00"), ("calls", "0.20"), ("data", "2.00")]
 
 
+def test_totals_are_the_same_whether_they_are_added_up_from_the_page_or_asked_for(rate, owner):
+    other = RateFactory(group=rate.group, usage_class__name="data", price="1")
+    waiting(*[used(one, owner, day, date=at(day)) for one in (other, rate) for day in (1, 2)])
+    rate_all()
+    told = [usage(owner, f"{MAY_DAYS}&by={by}")["totals"] for by in ("class", "day,class", "day", "class,rate")]
+    told.append(usage(owner, f"{MAY_DAYS}&by=day,class&page_size=1")["totals"])
+    by_name = [sorted(one, key=lambda total: total["usage_class"]) for one in told]
+    assert len(by_name[0]) == 2
+    assert all(one == by_name[0] for one in by_name)
+
+
 @pytest.mark.parametrize("name", DIMENSIONS)
 def test_whatever_parts_the_usage_the_parts_add_up_to_the_charges(rate, owner, name):
     line = ServiceFactory(account=owner.service.account)
@@ -111,6 +122,7 @@ def test_pages_put_together_are_the_whole(rate, owner):
     address, pages = f"/api/v1/accounts/100041/usage?{MAY_DAYS}&page_size=3", []
     while address:
         told = client.get(address).json()
+        assert bool(told["totals"]) == (not pages)
         pages += told["results"]
         address = told["next"]
     assert (len(whole), pages) == (14, whole)
@@ -202,8 +214,9 @@ def test_charges_are_asked_for_by_the_numbers_of_periods_and_by_date(rate, owner
     rate_all()
     with CaptureQueriesContext(connection) as asked:
         usage(owner)
+        usage(owner, f"{MAY_DAYS}&by=day")
     queries = [one["sql"] for one in asked if "FROM rating_charge" in one["sql"]]
-    assert len(queries) == 2
+    assert len(queries) == 3
     assert all("c.period_id = ANY('{" in query and "c.date >= '2026-04-30" in query for query in queries)
 
 

@@ -15,7 +15,7 @@ from knox.models import AuthToken
 
 from config.models import SavedFilter
 from ingestion.admin import groups as import_groups
-from ingestion.models import Feed, ImportException, UsageImport
+from ingestion.models import Feed, ImportException, UsageImport, UsageVoid
 from rating.admin import groups as rating_groups
 from rating.models import Account, Charge, RatingException, Repricing
 
@@ -86,7 +86,7 @@ def fill(address: Address) -> str:
 def _value(name: str, part: str) -> Any:
     known: dict[str, Any] = {
         "feed": lambda: Feed.objects.earliest("pk").api_name,
-        "tracking_id": lambda: UsageImport.objects.earliest("pk").tracking_id,
+        "tracking_id": lambda: (UsageVoid if "void" in name else UsageImport).objects.earliest("pk").tracking_id,
         "import_id": lambda: UsageImport.objects.earliest("pk").pk,
         "account": lambda: Account.objects.earliest("pk").number,
         "reference": lambda: UsageImport.objects.earliest("pk").pk,

@@ -277,10 +277,12 @@ def _finish(imports: Sequence[UsageImport], envelope: str, *, began_at: datetime
 def mediate_repeats_again(batch_ids: Sequence[int], *, after: UsageImport | None, now: datetime) -> None:
     """Have imports, but for `after`, mediated again whose duplicates repeat records that count no more."""
     again = selectors.imports_to_mediate_again(batch_ids, after=after) if batch_ids else []
-    for one in UsageImport.objects.filter(pk__in=again, status=UsageImport.Status.COMPLETED).order_by("pk"):
+    # Whether they are completed is asked under the lock: another worker may have opened an attempt while we waited.
+    repeating = UsageImport.objects.filter(pk__in=again, status=UsageImport.Status.COMPLETED).order_by("pk")
+    for one in list(repeating.select_for_update()):
         version = mediation_selectors.active_version(one.feed.profile_id)
         if version is not None:
-            open_attempt(UsageImport.objects.select_for_update().get(pk=one.pk), version)
+            open_attempt(one, version)
             log.info("mediated_again", import_id=one.pk, since=after.pk if after else None)
     if again:
         mediation.ring("mediate", now)

@@ -17,13 +17,15 @@ from django.utils import timezone
 from ingestion import selectors, services
 from ingestion import store as ingestion_store
 from ingestion.models import Feed, ImportChunk, UsageImport
-from ingestion.services.mediating import mediate_chunks
+from ingestion.services.mediating import mediate_chunks, mediate_repeats_again
+from mediation import services as mediation
 from mediation import store
 from mediation.core.reading import delimited
 from mediation.models import ProfileVersion, Udr, UdrBatch, UdrKey
-from mediation.services import profiles
+from mediation.services import profiles, take_back_batches
 
 from .factories import NOW, UsageClassFactory, counts, event, feed_of, filed, posted, work
+from .test_fixing import bad, corrected, undo
 from .test_regulars import Sender, warm
 
 pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.usefixtures("reconciled")]
@@ -228,3 +230,54 @@ def test_partitions_made_twice_at_once_are_made_once():
     assert sorted(map(str, made)) == ["0", "0", "1"]
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE mediation_udr_1971_01")
+
+
+def test_an_import_that_another_worker_mediates_again_already_is_not_begun_a_second_time():
+    feed = feed_of()
+    one = posted(feed, event("a"))
+    work()
+    is_open, may_end = threading.Event(), threading.Event()
+
+    def reprocess():
+        with transaction.atomic():
+            services.reprocess_imports(imports=UsageImport.objects.all(), by=None, now=NOW)
+            is_open.set()
+            may_end.wait(timeout=10)
+
+    def repeat():
+        is_open.wait(timeout=10)
+        threading.Timer(0.5, may_end.set).start()
+        with patch.object(selectors, "imports_to_mediate_again", lambda *_, **__: [one.pk]), transaction.atomic():
+            mediate_repeats_again([1], after=None, now=NOW)
+
+    assert at_once(reprocess, repeat) == [None, None]
+    one.refresh_from_db()
+    assert (one.status, one.attempt) == ("waiting", 2)
+    work()
+
+
+def test_what_repeats_a_correction_is_locked_with_it_when_that_is_taken_back():
+    feed = feed_of()
+    posted(feed, bad(1))
+    work()
+    raw = {"kind": "substitute", "raw": True, "pattern": "1;5", "replacement": "15"}
+    correction = corrected(feed, raw)
+    again = posted(feed, bad(1).replace("1;5", "15"))
+    work()
+    free = []
+
+    def look():
+        locked = UsageImport.objects.filter(pk=again.pk).select_for_update(skip_locked=True)
+        with transaction.atomic():
+            free.extend(locked)
+
+    def take_back(**told):
+        assert at_once(look) == [None]
+        return take_back_batches(**told)
+
+    with patch.object(mediation, "take_back_batches", take_back):
+        undo(correction)
+    assert free == []
+    again.refresh_from_db()
+    assert again.attempt == 2
+    work()

@@ -34,6 +34,9 @@ class Retried:
     still: frozenset[int]
     reopened: frozenset[int]
 
+    def and_(self, other: "Retried") -> "Retried":
+        return Retried(self.resolved | other.resolved, self.still | other.still, self.reopened | other.reopened)
+
 
 def mediate_again(
     *,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
@@ -90,7 +91,7 @@ def rerate_asked(*, now: datetime) -> int:
         return 0
     try:
         with acting(by=asked.created_by, why="rated again"):
-            return _work(asked, now)
+            return _work(asked, now) if _may_still(asked) else _park(asked, now)
     except Exception:
         log.exception("rerate crashed", extra={"rerate_id": asked.pk})
         _note_crash(asked, now)
@@ -115,6 +116,28 @@ def _begin(now: datetime) -> ExceptionRerate | None:
     return asked
 
 
+NO_MORE = (
+    "Whoever asked for this may not have these exceptions rated again any more. What is charged stays; who may can ask"
+    " for the rest."
+)
+
+
+def _may_still(asked: ExceptionRerate) -> bool:
+    """Whether who asked for it still has the right and sees the feeds: both may be gone since."""
+    try:
+        mediation.require_permission(asked.created_by, "rating.rerate_ratingexception")
+        _require_feeds(asked, asked.created_by)
+    except PermissionDenied:
+        return False
+    return True
+
+
+def _park(asked: ExceptionRerate, now: datetime) -> int:
+    """Leave what is not tried yet to others, for whom it is free."""
+    waiting = ExceptionRerate.objects.filter(pk=asked.pk, status=Status.WAITING)
+    return waiting.update(status=Status.ERRORED, error=NO_MORE, ended_at=now)
+
+
 @transaction.atomic
 def _work(asked: ExceptionRerate, now: datetime) -> int:
     locked = ExceptionRerate.objects.select_for_update(skip_locked=True, of=("self",))
@@ -128,7 +151,9 @@ def _work(asked: ExceptionRerate, now: datetime) -> int:
     RatingException.objects.filter(rerate=mine, pk__in=[pk for pk, _ in rows]).update(rerate=None)
     mine.tried_count += len(rows)
     mine.charged_count += charged
-    mine.attempts, mine.try_at, mine.error = 0, None, crashed
+    # What was said of one that was left open stays to be read.
+    mine.error = crashed or (mine.error if mine.attempts <= 1 else "")
+    mine.attempts, mine.try_at = 0, None
     if len(rows) < most:
         mine.status, mine.ended_at = Status.COMPLETED, now
     mine.save(update_fields=["tried_count", "charged_count", "attempts", "try_at", "error", "status", "ended_at"])

@@ -317,9 +317,11 @@ def test_a_correction_that_keeps_crashing_is_parked_and_can_go_on():
     work()
     correction = ask(feed)
     with patch.object(portions, "revisions_by", side_effect=RuntimeError("no rule")):
-        mend()
+        for hour in range(6):
+            mend(LATER + timedelta(hours=hour))
     correction.refresh_from_db()
-    assert (correction.status, correction.attempts, correction.ended_at) == ("errored", 5, LATER)
+    ended_at = LATER + timedelta(hours=3)
+    assert (correction.status, correction.attempts, correction.ended_at) == ("errored", 5, ended_at)
     assert "no rule" in correction.error
     services.try_correction_again(correction=correction, by=None, now=LATER)
     mend()

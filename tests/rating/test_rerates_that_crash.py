@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
 from mediation.core.retrying import GAPS
@@ -111,3 +112,16 @@ def test_who_lets_a_rerate_go_on_sees_its_feed():
         with pytest.raises(PermissionDenied):
             services.retry_rerate(asked=asked, by=stranger, now=NOW)
         RatingException.objects.update(rerate=None)
+
+
+def test_a_rerate_ends_where_whoever_asked_for_it_may_not_rerate_any_more():
+    exceptions = unowned(4)
+    mend()
+    person = user_who_may("rating.rerate_ratingexception")
+    asked = services.ask_rerate(exceptions=exceptions, by=person, now=NOW)
+    User.objects.filter(pk=person.pk).update(is_active=False)
+    assert services.rerate_asked(now=NOW) == 1
+    asked.refresh_from_db()
+    assert (asked.status, asked.tried_count) == ("errored", 0)
+    assert "may not have these exceptions rated again any more" in asked.error
+    assert services.ask_rerate(exceptions=exceptions, by=None, now=LATER).exception_count == 4

@@ -2,12 +2,13 @@
 
 import json
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import polars as pl
 import structlog
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Length
@@ -18,6 +19,7 @@ from ingestion.models import Feed, GroupCorrection, ImportException, UsageImport
 from ingestion.services import envelopes
 from ingestion.services.exceptions import fault_of
 from ingestion.services.fixing.rules import rule_for
+from ingestion.services.mediating import TRY_GAPS
 from ingestion.services.retrying import Place, Retried, mediate_again, read_exceptions
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
@@ -30,7 +32,9 @@ LEASE = timedelta(seconds=20)
 # Progress is seen after each; what a portion costs beside its records is little from a thousand on.
 PORTION_RECORDS = 5_000
 PORTION_CHARS = 50_000_000
-AFTER_CRASH = 100  # records; one that crashes takes few others with it
+AFTER_DEATH = 100  # records; where the worker dies of this too, they go one by one
+# One that crashes is found among 5,000 by 13 halvings; where so much crashes, it is no single record's fault.
+MAX_CRASHES = 60
 
 
 def correct_next_portion(*, now: datetime) -> bool:
@@ -40,6 +44,9 @@ def correct_next_portion(*, now: datetime) -> bool:
         return False
     try:
         with mediation.acting(by=correction.created_by, why=correction.reason):
+            if not _may_still(correction):
+                _park(correction.pk, NO_MORE, now)
+                return True
             _correct_portion(correction.pk, now)
     except Exception:
         log.exception("correction_crashed", correction_id=correction.pk)
@@ -60,17 +67,39 @@ def _claim(now: datetime) -> GroupCorrection | None:
                 started_at=Coalesce("started_at", now),
             )
             return first
-        error = first.error or "Its workers died while they corrected records. Look at their log."
-        GroupCorrection.objects.filter(pk=first.pk).update(
-            status=Status.ERRORED, error=error, claimed_until=None, ended_at=now
-        )
+        _park(first.pk, first.error or "Its workers died while they corrected records. Look at their log.", now)
     return None
 
 
+NO_MORE = (
+    "Whoever asked for this correction may not correct these records any more. What is decided stays; who may correct"
+    " them can ask for the correction of what is left."
+)
+
+
+def _may_still(correction: GroupCorrection) -> bool:
+    """Whether who asked for it still has the right and sees the feed: both may be gone since."""
+    try:
+        mediation.require_permission(correction.created_by, "ingestion.correct_importexception")
+        mediation.require_feeds(correction.created_by, [correction.feed_id])
+    except PermissionDenied:
+        return False
+    return True
+
+
+def _park(correction_id: int, error: str, now: datetime) -> None:
+    """Leave a correction to people, with what is known of why."""
+    GroupCorrection.objects.filter(pk=correction_id).update(
+        status=Status.ERRORED, error=error, claimed_until=None, ended_at=now
+    )
+
+
 def _release(correction_id: int, trace: str, now: datetime) -> None:
-    """After a crash: tried again at once, and parked when its tries are over, which whoever claims it sees."""
+    """After a crash: tried again in a while, and parked when its tries are over, which whoever claims it sees."""
     running = GroupCorrection.objects.filter(pk=correction_id, status=Status.RUNNING)
     running.update(error=trace, claimed_until=None)
+    for tries, gap in enumerate(TRY_GAPS, start=1):
+        running.filter(attempts=tries).update(claimed_until=now + gap if gap else None)
 
 
 @transaction.atomic
@@ -88,16 +117,52 @@ def _correct_portion(correction_id: int, now: datetime) -> None:
     if version is None:
         raise RuntimeError(f"The Data Profile of {feed} has no active version. Activate one and try again.")
     exceptions, imports = _lock(ids)
-    corrected = _correct(correction, exceptions, imports, feed, version, now) if exceptions else None
-    changed = len(corrected.resolved | corrected.still | corrected.reopened) if corrected else 0
+
+    def correct(part: Sequence[ImportException]) -> Retried | None:
+        return _correct(correction, part, imports, feed, version, now)
+
+    corrected, crashed, trace = _correct_apart(exceptions, correct)
+    changed = len(corrected.resolved | corrected.still | corrected.reopened)
     correction.last_exception_id = last_id
     correction.corrected_count += changed
-    correction.resolved_count += len(corrected.resolved) if corrected else 0
-    correction.still_count += len(corrected.still) if corrected else 0
-    correction.unchanged_count += len(exceptions) - changed
-    correction.passed_count += len(ids) - len(exceptions) + (len(corrected.reopened) if corrected else 0)
-    correction.attempts, correction.claimed_until, correction.error = 0, None, ""
+    correction.resolved_count += len(corrected.resolved)
+    correction.still_count += len(corrected.still)
+    correction.unchanged_count += len(exceptions) - changed - crashed
+    correction.passed_count += len(ids) - len(exceptions) + len(corrected.reopened) + crashed
+    # What was said of a record that was left open stays to be read.
+    correction.error = trace or (correction.error if correction.attempts <= 1 else "")
+    correction.attempts, correction.claimed_until = 0, None
     correction.save()
+
+
+def _correct_apart(
+    exceptions: Sequence[ImportException], correct: Callable[[Sequence[ImportException]], Retried | None]
+) -> tuple[Retried, int, str]:
+    """What became of locked exceptions, how many crash whenever they are corrected, and the trace of the last of them.
+
+    What crashes together is halved until those that crash are alone: they stay open and hold up no others. Raises
+    what was raised where too much crashes for that, or everything does.
+    """
+    done, passed, crashes, trace = Retried(frozenset(), frozenset(), frozenset()), 0, 0, ""
+    parts = [exceptions] if exceptions else []
+    while parts:
+        part = parts.pop()
+        try:
+            with transaction.atomic():
+                more = correct(part)
+        except Exception:
+            crashes += 1
+            if len(part) > 1 and crashes <= MAX_CRASHES:
+                parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+                continue
+            passed += 1
+            if crashes > MAX_CRASHES or passed == len(exceptions):
+                raise
+            log.exception("record_crashed", exception_id=part[0].pk)
+            trace = f"Exception {part[0].pk} crashes and is left open.\n\n{traceback.format_exc()}"
+        else:
+            done = done.and_(more) if more else done
+    return done, passed, trace
 
 
 def _next_ids(correction: GroupCorrection) -> tuple[list[int], int]:
@@ -106,7 +171,8 @@ def _next_ids(correction: GroupCorrection) -> tuple[list[int], int]:
     rest = selectors.exceptions_of_group(group).filter(
         pk__gt=correction.last_exception_id, pk__lte=correction.max_exception_id
     )
-    most = PORTION_RECORDS if correction.attempts <= 1 else min(PORTION_RECORDS, AFTER_CRASH)
+    after_death = min(PORTION_RECORDS, AFTER_DEATH) if correction.attempts == 2 else 1
+    most = PORTION_RECORDS if correction.attempts <= 1 else after_death
     ids: list[int] = []
     size = 0
     for pk, chars in rest.order_by("pk").values_list("pk", Length("raw"))[:most]:

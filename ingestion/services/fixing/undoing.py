@@ -7,6 +7,7 @@ from itertools import groupby
 
 import structlog
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F
 
@@ -90,11 +91,16 @@ def undo_next_correction(*, now: datetime) -> bool:
         return False
     try:
         with mediation.acting(by=correction.undone_by, why=f"undone: {correction.reason}"), transaction.atomic():
+            # Both may be gone since it was asked for.
+            mediation.require_permission(correction.undone_by, "ingestion.correct_importexception")
+            mediation.require_feeds(correction.undone_by, [correction.feed_id])
             locked = GroupCorrection.objects.select_for_update().get(pk=correction.pk)
             if locked.status == Status.UNDOING:
                 _take_back(locked, now)
     except UnableToUndo as refusal:
         _let_stand(correction, str(refusal))
+    except PermissionDenied:
+        _let_stand(correction, f"{correction.undone_by} may not correct these records any more; the correction stands.")
     except Exception:
         log.exception("undoing_crashed", correction_id=correction.pk)
         GroupCorrection.objects.filter(pk=correction.pk, status=Status.UNDOING).update(

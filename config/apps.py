@@ -17,8 +17,10 @@ class RoofConfig(AppConfig):
     def ready(self) -> None:
         from config.auditing.hooks import tie_in
         from config.roles import grant_roles
+        from config.task_names import name_tasks_in_logs
 
         tie_in(self)
+        name_tasks_in_logs()
         post_migrate.connect(grant_roles, sender=self, dispatch_uid="roles")
 
 

@@ -210,6 +210,13 @@ try:
 except ValueError as fault:
     raise ImproperlyConfigured(f"SLUICE_WEBHOOK_ALLOW_PRIVATE: {fault}") from None
 
+# Who may read /metrics: with the token, or straight from these networks.
+METRICS_TOKEN = env.str("SLUICE_METRICS_TOKEN", "")
+try:
+    METRICS_ALLOW = read_networks(env.str("SLUICE_METRICS_ALLOW", "127.0.0.0/8, ::1/128"))
+except ValueError as fault:
+    raise ImproperlyConfigured(f"SLUICE_METRICS_ALLOW: {fault}") from None
+
 # What browsers are told. The admin carries no inline script or style.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -226,7 +233,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
 # A proxy's health check speaks plain HTTP from inside.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_AGE = 12 * 3600
 X_FRAME_OPTIONS = "DENY"
 

@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from config import answering, views
+from config.metrics.page import metrics
 from ingestion import api as ingestion_api
 from ingestion.api import second_door
 from mediation import api as mediation_api
@@ -23,6 +24,7 @@ handler404 = views.miss_page
 urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),
+    path("metrics", metrics),
     path("api/v1/", include((api_patterns, "api"))),
     path("api/", include((second_door.urlpatterns, "second"))),
     re_path("^api/", views.NoSuchAddress.as_view()),

@@ -1,5 +1,6 @@
 """What load balancers and monitors ask (does the process live, can it work), and what machines hear at no address."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -16,6 +17,7 @@ from rest_framework import status as http
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from config.metrics import reading
 from mediation.api import Problem
 from mediation.models import Bell
 
@@ -35,11 +37,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """200 when usage can be taken and kept; 503 with what is wrong otherwise."""
     try:
         faults = unready()
-        waiting = None if faults else oldest_bell_seconds()
+        told = {} if faults else how_workers_are(timezone.now())
     except (DatabaseError, ImproperlyConfigured):
-        faults, waiting = ["the database does not answer"], None
-    status = "not ready" if faults else "ready"
-    answer = {"status": status, "faults": faults, "oldest_ringing_bell_seconds": waiting}
+        faults, told = ["the database does not answer"], {}
+    answer = {"status": "not ready" if faults else "ready", "faults": faults, **told}
     return JsonResponse(answer, status=503 if faults else 200)
 
 
@@ -51,6 +52,16 @@ def unready() -> list[str]:
         cursor.execute("SELECT name FROM pg_settings WHERE name = ANY(%s) AND setting = 'off'", [list(DURABLE)])
         faults += [f"{name} is off" for (name,) in cursor.fetchall()]
     return faults
+
+
+def how_workers_are(now: datetime) -> dict[str, Any]:
+    """What waits and whether anybody works, for alarms: usage is taken and kept whether or not the workers live."""
+    beat = reading.heartbeat_seconds(now)
+    return {
+        "oldest_ringing_bell_seconds": oldest_bell_seconds(),
+        "oldest_work_seconds": {kind: round(age, 3) for kind, (_, age) in reading.oldest_work(now).items()},
+        "heartbeat_age_seconds": None if beat is None else round(beat, 3),
+    }
 
 
 def oldest_bell_seconds() -> float | None:

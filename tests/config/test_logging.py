@@ -1,9 +1,11 @@
-"""What log lines tell of a failure, and what they keep to themselves."""
+"""What log lines tell of a failure and of the task at hand, and what they keep to themselves."""
 
 import logging
 import logging.config
 
 import pytest
+import structlog
+from django_q.signals import post_execute_in_worker, pre_execute
 
 from config.logging import logging_settings
 
@@ -33,3 +35,14 @@ def test_a_failure_is_told_with_the_place_where_it_happened(line):
 
 def test_the_values_of_a_failed_frame_are_not_logged(line):
     assert "secret" not in line
+
+
+def test_what_a_worker_logs_bears_its_task_until_that_has_ended():
+    task = {"id": "abc", "name": "blue-moon", "func": "ingestion.tasks.mediate_waiting"}
+    pre_execute.send(sender="worker", func=len, task=task)
+    try:
+        said = structlog.contextvars.merge_contextvars(None, "info", {"event": "chunk done"})
+        assert (said["task"], said["task_id"]) == ("ingestion.tasks.mediate_waiting", "abc")
+    finally:
+        post_execute_in_worker.send(sender="worker", func=len, task=task)
+    assert "task_id" not in structlog.contextvars.get_contextvars()

@@ -1,0 +1,1 @@
+"""Numbers for a monitor: what arrives, how fast it passes, what waits, whether the workers live."""

@@ -50,9 +50,8 @@ def django_db_setup(django_db_setup, django_db_blocker):
     # What a test restores from: entries of the audit, as migrating made them, could not be written again.
     if not hasattr(connection, "_test_serialized_contents"):
         return
-    if hasattr(connection, "_test_serialized_contents"):  # it is kept where one of the chosen tests restores from it
-        rows = json.loads(connection._test_serialized_contents)
-        connection._test_serialized_contents = json.dumps([row for row in rows if row["model"] != "config.auditentry"])
+    rows = json.loads(connection._test_serialized_contents)
+    connection._test_serialized_contents = json.dumps([row for row in rows if row["model"] != "config.auditentry"])
 
 
 def drop_left_databases():

@@ -13,7 +13,8 @@ class Audited:
     model: its label. part_of: the foreign key to what it is a part of, whose page tells of it too. silent: columns of
     bookkeeping, never entered. hidden: columns of which it is only told that they changed. key: the column that names
     a row, empty for the primary key. when: for tables that workers fill, which single rows are entered (SQL of NEW
-    and OLD); they cost nothing else.
+    and OLD); they cost nothing else. passing: states between which rows go to and fro while workers try; no entry,
+    unless it is a person's deed, or anything else is changed with them.
     """
 
     model: str
@@ -23,6 +24,7 @@ class Audited:
     hidden: tuple[str, ...] = ()
     key: str = ""
     when: str = ""
+    passing: tuple[str, ...] = ()
 
 
 AUDITED = (
@@ -51,6 +53,7 @@ AUDITED = (
         "ingestion.ImportException",
         operations=CHANGES,
         silent=("last_tried_at", "retry_attempts", "revision_count", "retry_round", "next_try_at"),
+        passing=("open", "reprocessing"),
     ),
     Audited("ingestion.ExceptionRevision", part_of="exception"),
     Audited(

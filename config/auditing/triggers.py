@@ -80,7 +80,10 @@ def _trigger(model: type[Model], said: Audited, operation: str) -> str:
 
 
 def _arguments(model: type[Model], said: Audited) -> list[str]:
-    """The key's column, the silent columns, the hidden ones, the column that names the owner, and the owner's table."""
+    """The key's column, the silent columns, the hidden ones, the column that names the owner, and the owner's table.
+
+    A sixth where there are any: the states that rows pass through.
+    """
     owner: Any = model._meta.get_field(said.part_of) if said.part_of else None
     return [
         said.key or str(model._meta.pk.column),
@@ -88,4 +91,5 @@ def _arguments(model: type[Model], said: Audited) -> list[str]:
         f"{{{','.join(said.hidden)}}}",
         owner.column if owner else "",
         owner.related_model._meta.db_table if owner else "",
+        *([f"{{{','.join(said.passing)}}}"] if said.passing else []),
     ]

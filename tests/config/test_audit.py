@@ -2,6 +2,7 @@
 
 import io
 import time
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -19,7 +20,7 @@ from config.auditing.tables import AUDITED, NOT_AUDITED
 from config.auditing.triggers import audited_tables, set_triggers
 from config.models import AuditEntry
 from ingestion.models import ImportException, UsageImport
-from ingestion.services import write_off_exceptions
+from ingestion.services import reprocess_exceptions, retry_due, retry_later, write_off_exceptions
 from mediation import services as mediation
 from mediation.models import LookupTable, UsageClass
 from rating import services as rating
@@ -304,6 +305,26 @@ def test_a_write_off_of_ten_thousand_takes_not_much_longer_with_its_entries():
     took_seconds = Decimal(str(time.perf_counter() - started))
     assert (written_off, len(entries("ingestion_importexception"))) == (10_000, 10_000)
     assert took_seconds < 10
+
+
+def test_tries_that_change_nothing_are_not_entered_and_those_of_a_person_are():
+    exceptions = open_exceptions()
+    retry_later(exceptions=exceptions, by=None, now=NOW)
+    at = NOW
+    for _ in range(3):
+        at += timedelta(days=2)
+        retry_due(now=at)
+        work(at)
+    table = ImportException._meta.db_table
+    assert exceptions.get().retry_round == 3
+    assert not entries(table)
+    by = user_with("ingestion.reprocess_importexception")
+    with mediation.acting(by=by):
+        reprocess_exceptions(exceptions=exceptions, by=by, now=at)
+    (asked,) = entries(table)
+    assert (asked.before, asked.after, asked.actor_id) == ({"status": "open"}, {"status": "reprocessing"}, by.pk)
+    ImportException.objects.update(status="resolved")
+    assert last(table).after["status"] == "resolved"
 
 
 def test_a_service_s_story_tells_of_its_identifiers_in_words():

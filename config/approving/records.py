@@ -27,7 +27,7 @@ def _correct(arguments: Arguments, by: User, now: datetime) -> None:
 
 
 def _correct_group(arguments: Arguments, by: User, now: datetime) -> None:
-    said = {name: arguments[name] for name in ("rule", "reason")}
+    said = {name: arguments[name] for name in ("rule", "reason", "last_id")}
     ingestion.ask_correction(group=Group(**arguments["group"]), by=by, now=now, **said)
 
 

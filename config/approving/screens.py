@@ -31,6 +31,7 @@ from mediation.admin import filters, kit, marks
 from mediation.services.approving import Asked, NeedsSecondPerson
 
 SALT = "sluice.approval"
+MOST_DECIDED = 20
 LONGEST_WAIT_SECONDS = 3600  # between the page that asks and its answer
 TONES = {"waiting": "waiting", "approved": "done", "refused": "failed", "withdrawn": "withdrawn", "expired": "expired"}
 
@@ -147,11 +148,22 @@ class ApprovalAdmin(kit.ReadOnlyAdmin):
             answer.context_data["object_actions"] = context["object_actions"]
         return answer
 
+    def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> HttpResponse | None:
+        """Decided is what was read: never everything in the filter, and no more than the page between shows."""
+        posted: Any = request.POST.copy()
+        posted["select_across"] = "0"
+        request.POST = posted
+        if len(set(request.POST.getlist("_selected_action"))) > MOST_DECIDED:
+            said = f"At most {MOST_DECIDED} are decided at once, so that each can be read. Choose fewer."
+            self.message_user(request, said, messages.WARNING)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset, *args)
+
     @admin.action(description="Approve…", permissions=["decide"])
     def approve(self, request: HttpRequest, chosen: QuerySet[Approval]) -> HttpResponse | None:
         if "is_confirmed" not in request.POST:
             lines = [
-                f"{each.summary} Asked for by {each.asked_by}: {each.why or 'without a reason'}" for each in chosen[:20]
+                f"{each.summary} Asked for by {each.asked_by}: {each.why or 'without a reason'}" for each in chosen
             ]
             lines.append("It is done at once, as the person who asked; the audit names you both.")
             return kit.ask_first(self, request, chosen, action="approve", lines=lines, button="Approve and do it")

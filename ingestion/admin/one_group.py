@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -199,6 +198,7 @@ REFUSALS = (
     services.UnableToReprocess,
     services.UnableToWriteOff,
     services.UnableToRetryLater,
+    workbench.RowsMoved,
 )
 
 
@@ -211,11 +211,11 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
         raise PermissionDenied
     group, feed = asked_group(request)
     rows = selectors.exceptions_of_group(group)
-    form = _form(act)(request.POST if request.method == "POST" else None)
+    sent = _form(act)(request.POST) if request.method == "POST" else None
     refusal = ""
-    if request.method == "POST" and form.is_valid():
+    if sent is not None and sent.is_valid():
         try:
-            count = _do(act, rows, form.cleaned_data, kit.person(request), timezone.now())
+            count = _do(act, sent.rows_told(rows), sent.cleaned_data, kit.person(request), timezone.now())
         except REFUSALS as fault:
             refusal = str(fault)
         else:
@@ -225,7 +225,7 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
     return workbench.ask_page(
         model_admin,
         request,
-        form,
+        _form(act).asking(request, rows),
         title=act.text.rstrip("…"),
         button=act.button,
         lines=lines,
@@ -235,7 +235,7 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
     )
 
 
-def _form(act: Act) -> type[forms.Form]:
+def _form(act: Act) -> type[workbench.ConfirmForm]:
     return workbench.ReasonForm if act.needs_reason else workbench.ConfirmForm
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied
+from django.db.models import Max
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -23,12 +24,13 @@ CHANGED = "The rule was changed since it was previewed. Look at what it comes to
 
 
 class AskForm(forms.Form):
-    """Why, beside the rule itself. previewed: of which rule the outcome was seen."""
+    """Why, beside the rule itself. previewed: of which rule the outcome was seen; told_last: up to which exception."""
 
     reason = forms.CharField(
         max_length=2000, widget=forms.TextInput(attrs={"size": 60}), help_text="Kept with each of the corrections."
     )
     previewed = forms.CharField(required=False, widget=forms.HiddenInput)
+    told_last = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
 
 def rule_view(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpResponse:
@@ -84,8 +86,9 @@ def _answer(
     rule = form.document()
     try:
         if "_ask" in request.POST and ask.is_valid():
-            if ask.cleaned_data["previewed"] == digest(rule):
-                return _asked(model_admin, request, group, rule, ask.cleaned_data["reason"])
+            last_id = ask.cleaned_data["told_last"]
+            if ask.cleaned_data["previewed"] == digest(rule) and last_id is not None:
+                return _asked(model_admin, request, group, rule, ask.cleaned_data["reason"], last_id)
             return {**_previewed(group, rule, ask), "refusal": CHANGED}
         return _previewed(group, rule, ask)
     except services.FaultyRuleError as refusal:
@@ -100,10 +103,10 @@ def digest(rule: dict[str, Any]) -> str:
 
 
 def _asked(
-    model_admin: kit.ModelAdmin, request: HttpRequest, group: Group, rule: dict[str, Any], reason: str
+    model_admin: kit.ModelAdmin, request: HttpRequest, group: Group, rule: dict[str, Any], reason: str, last_id: int
 ) -> HttpResponse:
-    by = kit.person(request)
-    correction = services.ask_correction(group=group, rule=rule, reason=reason, by=by, now=timezone.now())
+    by, now = kit.person(request), timezone.now()
+    correction = services.ask_correction(group=group, rule=rule, reason=reason, by=by, now=now, last_id=last_id)
     said = f"{kit.counted(correction.record_count, 'record')} will be corrected and mediated again."
     model_admin.message_user(request, said)
     return HttpResponseRedirect(reverse("admin:ingestion_groupcorrection_change", args=[correction.pk]))
@@ -114,9 +117,11 @@ def _asked(
 
 def _previewed(group: Group, rule: dict[str, Any], ask: AskForm) -> dict[str, Any]:
     """The preview, and the form that asks for just this rule."""
+    # Before the preview: what comes while it is made is not in it for sure.
+    last_id = selectors.exceptions_of_group(group).order_by().aggregate(last=Max("pk"))["last"]
     shown = services.preview_rule(group=group, rule=rule, limit=SHOWN)
-    answers = {"reason": ask.data.get("reason", ""), "previewed": digest(rule)} if ask.is_bound else None
-    again = AskForm(answers, initial={"previewed": digest(rule)})
+    seen = {"previewed": digest(rule), "told_last": last_id}
+    again = AskForm({"reason": ask.data.get("reason", ""), **seen} if ask.is_bound else None, initial=seen)
     changed = shown.sample_count - shown.outcomes.get("unchanged", 0)
     return {"preview": told(shown, rule), "ask": again, "can_ask": changed > 0}
 

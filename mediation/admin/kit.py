@@ -12,7 +12,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.contrib.auth.models import User
 from django.db import IntegrityError, models, transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
@@ -174,11 +174,26 @@ class ModelAdmin(admin.ModelAdmin):
         return []
 
     def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> HttpResponse | None:
-        """An action pressed on a detail page leads back to it."""
-        response = super().response_action(request, queryset, *args)
+        """What was confirmed is done with the rows that were told of; from a detail page one is led back to it."""
+        response = super().response_action(request, self._rows_told(request, queryset), *args)
         if "_from_object" in request.POST and isinstance(response, HttpResponseRedirect):
             return HttpResponseRedirect(self.object_url(request.POST["_selected_action"]))
         return response
+
+    def _rows_told(self, request: HttpRequest, rows: QuerySet) -> QuerySet:
+        """Of everything in a filter, what the page between told of; it asks again where that is more by now."""
+        last, count = request.POST.get("told_last", ""), request.POST.get("told_count", "")
+        if not (last.isdecimal() and count.isdecimal() and len(last) < 19 and len(count) < 19):
+            return rows
+        known = rows.filter(pk__lte=int(last))
+        if known.order_by().count() <= int(count):
+            return known
+        posted: Any = request.POST.copy()
+        for name in ("is_confirmed", "reason", "told_last", "told_count"):
+            posted.pop(name, None)
+        request.POST = posted
+        self.message_user(request, "There are more by now. Look at it, and confirm it.", messages.WARNING)
+        return rows
 
     def object_url(self, pk: Any) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[pk])
@@ -278,13 +293,15 @@ def _page_between(
     model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet, *, action: str, button: str, more: dict[str, Any]
 ) -> TemplateResponse:
     selected, from_object = request.POST.getlist("_selected_action"), "_from_object" in request.POST
+    told = rows.order_by().aggregate(count=Count("pk"), last=Max("pk"))
     context = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
         "title": button,
         "button": button,
         "action": action,
-        "count": rows.count(),
+        "count": told["count"],
+        "last": told["last"],
         "selected": selected,
         "select_across": request.POST.get("select_across", "0"),
         "from_object": from_object,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.db.models import Model, QuerySet
+from django.db.models import Count, Max, Model, QuerySet
 from django.http import HttpRequest, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -159,14 +159,42 @@ def ask_page(
     return page(model_admin, request, "admin/workbench/ask.html", title=title, crumbs=crumbs, context=context)
 
 
-class ReasonForm(forms.Form):
-    """Why something is done; kept with each row."""
+class RowsMoved(Exception):
+    """What is to be confirmed is not what was told."""
 
-    reason = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 3, "cols": 80}))
+    def __init__(self) -> None:
+        super().__init__("This is what there is now. Look at it, and confirm it.")
 
 
 class ConfirmForm(forms.Form):
-    """Nothing but the button."""
+    """Nothing but the button; `told_count` and `told_last` bind it to the rows that its page told of."""
+
+    told_count = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    told_last = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    @classmethod
+    def asking(cls, request: HttpRequest, rows: QuerySet) -> "ConfirmForm":
+        """The form of a page that tells of these rows, with what was answered so far."""
+        told = rows.order_by().aggregate(told_count=Count("pk"), told_last=Max("pk"))
+        if request.method != "POST":
+            return cls(initial=told)
+        return cls({**request.POST.dict(), **{name: "" if each is None else each for name, each in told.items()}})
+
+    def rows_told(self, rows: QuerySet) -> QuerySet:
+        """Those of the rows that the page told of. Raises RowsMoved where it told of none, or of fewer than these."""
+        last, count = self.cleaned_data["told_last"], self.cleaned_data["told_count"]
+        if last is None or count is None:
+            raise RowsMoved
+        known = rows.filter(pk__lte=last)
+        if known.order_by().count() > count:
+            raise RowsMoved
+        return known
+
+
+class ReasonForm(ConfirmForm):
+    """Why something is done; kept with each row."""
+
+    reason = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 3, "cols": 80}))
 
 
 # Parts of pages
@@ -239,7 +267,9 @@ class KeyPage:
 
 def page_by_key(request: HttpRequest, rows: QuerySet, size: int = PAGE_SIZE) -> KeyPage:
     """One page of `rows` in the order of their keys: the same time for the first and the last of a million."""
-    asked = {name: int(request.GET[name]) for name in ("after", "before") if request.GET.get(name, "").isdecimal()}
+    sent = {name: request.GET.get(name, "") for name in ("after", "before")}
+    # No key of PostgreSQL has 19 digits and more, and Python reads no number of thousands.
+    asked = {name: int(text) for name, text in sent.items() if text.isdecimal() and len(text) < 19}
     if "before" in asked:
         found = list(rows.filter(pk__lt=asked["before"]).order_by("-pk")[: size + 1])
         shown, is_more_before, is_more_after = found[:size][::-1], len(found) > size, True

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -79,7 +78,7 @@ ACTS = {
         needs_reason=True,
     ),
 }
-REFUSALS = (services.UnableToRerate, services.UnableToWriteOff, services.UnableToRetryLater)
+REFUSALS = (services.UnableToRerate, services.UnableToWriteOff, services.UnableToRetryLater, workbench.RowsMoved)
 
 
 def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> HttpResponse:
@@ -91,18 +90,19 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
         raise PermissionDenied
     group = asked_group(request)
     rows = selectors.exceptions_of_group(group)
-    sent = request.POST if request.method == "POST" else None
-    form: forms.Form = (workbench.ReasonForm if act.needs_reason else workbench.ConfirmForm)(sent)
+    form = workbench.ReasonForm if act.needs_reason else workbench.ConfirmForm
+    sent = form(request.POST) if request.method == "POST" else None
     refusal = ""
-    if request.method == "POST" and form.is_valid():
+    if sent is not None and sent.is_valid():
         try:
-            return HttpResponseRedirect(_do(model_admin, request, verb, group, rows, form.cleaned_data))
+            told = sent.rows_told(rows)
+            return HttpResponseRedirect(_do(model_admin, request, verb, group, told, sent.cleaned_data))
         except REFUSALS as fault:
             refusal = str(fault)
     return workbench.ask_page(
         model_admin,
         request,
-        form,
+        form.asking(request, rows),
         title=act.text.rstrip("…"),
         button=act.button,
         lines=[_size(rows), *act.lines],

@@ -14,6 +14,7 @@ from ingestion.selectors import Group
 from mediation.models import UdrBatch
 from tests.config.crowd import do, person
 from tests.ingestion.factories import event, feed_of, filed
+from tests.telling import confirmed
 
 EXCEPTIONS = "ingestion_importexception"
 SEE = "ingestion.view_importexception"
@@ -186,7 +187,7 @@ def test_a_group_is_reprocessed_after_its_count_was_shown():
     failed(feed, "1s", "1s", "2s")
     client = person(SEE, REPROCESS)
     assert "2 open records" in page(client, act_url(feed, "reprocess"))
-    html = client.post(act_url(feed, "reprocess"), follow=True).content.decode()
+    html = confirmed(client, act_url(feed, "reprocess")).content.decode()
     assert "2 records will be mediated again" in html
     assert ImportException.objects.filter(status="reprocessing").count() == 2
 
@@ -196,7 +197,7 @@ def test_a_group_is_written_off_for_a_reason_only():
     failed(feed, "1s", "1s")
     client = person(SEE, WRITE_OFF)
     assert "This field is required" in client.post(act_url(feed, "write-off")).content.decode()
-    html = client.post(act_url(feed, "write-off"), {"reason": "test traffic"}, follow=True).content.decode()
+    html = confirmed(client, act_url(feed, "write-off"), reason="test traffic").content.decode()
     assert "2 records written off" in html
     assert set(ImportException.objects.values_list("status", "close_reason")) == {("written_off", "test traffic")}
 
@@ -206,10 +207,10 @@ def test_a_group_is_tried_again_later_until_somebody_stops_it():
     failed(feed, "1s")
     client = person(SEE, REVIEW)
     assert "Stop retrying" not in page(client, group_url(group(feed)))
-    client.post(act_url(feed, "retry-later"))
+    confirmed(client, act_url(feed, "retry-later"))
     assert ImportException.objects.get().next_try_at is not None
     assert "Stop retrying" in page(client, group_url(group(feed)))
-    client.post(act_url(feed, "stop-retrying"))
+    confirmed(client, act_url(feed, "stop-retrying"))
     assert ImportException.objects.get().next_try_at is None
 
 
@@ -239,7 +240,14 @@ def previewed(client, feed, kind="substitute", value=None, **answers):
 
 
 def asked(client, feed, rule=STRIPPED, **answers):
-    answers = {**STRIP, "reason": "unit in the number", "previewed": digest(rule), "_ask": "1", **answers}
+    answers = {
+        **STRIP,
+        "reason": "unit in the number",
+        "previewed": digest(rule),
+        "told_last": "999",
+        "_ask": "1",
+        **answers,
+    }
     return client.post(rule_url(feed, "substitute"), answers, follow=True)
 
 

@@ -12,6 +12,7 @@ from rating import services
 from rating.admin.groups import group_of, group_url
 from rating.models import Charge, ExceptionRerate, RatingException, RatingExceptionComment
 from tests.mediation.people import user_who_may
+from tests.telling import confirmed
 
 from .factories import NOW, UsageClassFactory, waiting
 from .test_exception_groups import mend, unowned
@@ -95,7 +96,7 @@ def test_a_group_is_rated_again_by_workers_and_followed(admin_client):
     address = page_of(rows, "rating_ratingexception_group_act", "rerate")
     assert "3 open UDRs" in admin_client.get(address).content.decode()
     mend()
-    answer = admin_client.post(address)
+    answer = confirmed(admin_client, address, follow=False)
     asked = ExceptionRerate.objects.get()
     assert answer.url == reverse("admin:rating_exceptionrerate_change", args=[asked.pk])
     assert not Charge.objects.exists()
@@ -114,8 +115,8 @@ def test_a_group_is_rated_again_by_workers_and_followed(admin_client):
 def test_a_refused_rerate_says_why_on_the_page(admin_client):
     rows = unowned(1)
     address = page_of(rows, "rating_ratingexception_group_act", "rerate")
-    admin_client.post(address)
-    assert "open and free" in admin_client.post(address).content.decode()
+    confirmed(admin_client, address)
+    assert "open and free" in confirmed(admin_client, address).content.decode()
 
 
 def test_writing_a_group_off_needs_a_reason(admin_client):
@@ -123,16 +124,16 @@ def test_writing_a_group_off_needs_a_reason(admin_client):
     address = page_of(rows, "rating_ratingexception_group_act", "write-off")
     back = page_of(rows)
     assert "required" in admin_client.post(address, {"reason": ""}).content.decode()
-    assert admin_client.post(address, {"reason": "a test"}).url == back
+    assert confirmed(admin_client, address, follow=False, reason="a test").url == back
     assert set(rows.values_list("status", "close_reason")) == {("written_off", "a test")}
 
 
 def test_a_group_is_tried_again_later_and_no_more(admin_client):
     rows = unowned(2)
-    admin_client.post(page_of(rows, "rating_ratingexception_group_act", "retry-later"))
+    confirmed(admin_client, page_of(rows, "rating_ratingexception_group_act", "retry-later"))
     assert rows.filter(next_try_at__isnull=False).count() == 2
     assert "tried again by themselves" in admin_client.get(page_of(rows)).content.decode()
-    admin_client.post(page_of(rows, "rating_ratingexception_group_act", "stop-retrying"))
+    confirmed(admin_client, page_of(rows, "rating_ratingexception_group_act", "stop-retrying"))
     assert rows.filter(next_try_at__isnull=False).count() == 0
 
 

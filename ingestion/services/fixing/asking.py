@@ -24,10 +24,13 @@ class UnableToFix(Exception):
 
 @acts(why="reason")
 @transaction.atomic
-def ask_correction(*, group: Group, rule: Any, reason: str, by: User | None, now: datetime) -> GroupCorrection:
+def ask_correction(
+    *, group: Group, rule: Any, reason: str, by: User | None, now: datetime, last_id: int | None = None
+) -> GroupCorrection:
     """Have workers correct every exception that is in the group now by one rule.
 
-    rule: a document as `parse_rule` takes it. Raises FaultyRuleError and UnableToFix.
+    rule: a document as `parse_rule` takes it. last_id: the newest exception that was seen before it was asked for;
+    those that came since stay as they are. Raises FaultyRuleError and UnableToFix.
     """
     mediation.require_permission(by, "ingestion.correct_importexception")
     mediation.require_feeds(by, [group.feed_id])
@@ -41,13 +44,14 @@ def ask_correction(*, group: Group, rule: Any, reason: str, by: User | None, now
     alike = Q() if group.value is None else Q(value=group.value) | Q(value=None)
     if other := GroupCorrection.objects.filter(alike, **key, status__in=UNDER_WAY).first():
         raise UnableToFix(f"This group is being corrected already, by correction {other.pk}. Wait for it to end.")
-    found = exceptions_of_group(group).aggregate(count=Count("pk"), last=Max("pk"))
+    rows = exceptions_of_group(group) if last_id is None else exceptions_of_group(group).filter(pk__lte=last_id)
+    found = rows.aggregate(count=Count("pk"), last=Max("pk"))
     if not found["count"]:
         raise UnableToFix("The group has no open exceptions any more.")
     require_second_person_for_records(
-        exceptions=exceptions_of_group(group),
+        exceptions=rows,
         does="correct a group of records",
-        arguments={"group": asdict(group), "rule": rule, "reason": reason},
+        arguments={"group": asdict(group), "rule": rule, "reason": reason, "last_id": found["last"]},
         by=by,
         now=now,
     )

@@ -9,15 +9,17 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from knox.models import AuthToken
 
 from config.approving.acts import ACTS, Act
-from config.models import Approval
+from config.models import Approval, AuditEntry
 from ingestion import services as ingestion
 from mediation import services as mediation
 from mediation.services.approving import Asked, in_force
 from rating import services as rating
 
 LIFETIME = timedelta(days=7)
+LONG = ("arguments", "fingerprint")  # of a million rows the arguments are megabytes, which no list shows
 DECIDE = "config.decide_approval"
 Status = Approval.Status
 REFUSALS = (
@@ -133,7 +135,29 @@ def _decidable(approval: Approval, by: User, now: datetime) -> Approval:
     act = ACTS[locked.act]
     mediation.require_permission(by, act.permission)
     mediation.require_feeds(by, act.feeds(locked.arguments))
+    if _holds_token_of(locked, by):
+        raise UnableToDecide(
+            f"You issued a token of {locked.asked_by}, with which this can have been asked for:"
+            " somebody else has to decide it."
+        )
     return locked
+
+
+def _holds_token_of(approval: Approval, by: User) -> bool:
+    """Whether `by` was ever shown a token that was not expired, with which the one who asks can be spoken for.
+
+    The audit knows who issued it. One that is gone by now may have asked before.
+    """
+    issued = AuditEntry.objects.filter(
+        owner_table=User._meta.db_table,
+        owner_id=str(approval.asked_by_id),
+        table_name=AuthToken._meta.db_table,
+        operation=AuditEntry.Operation.INSERT,
+        actor_id=by.pk,
+        at__lte=approval.asked_at,
+    )
+    expiries = [(row or {}).get("expiry") for row in issued.values_list("after", flat=True)]
+    return any(expiry is None or datetime.fromisoformat(expiry) > approval.asked_at for expiry in expiries)
 
 
 def _open(approval: Approval, now: datetime) -> Approval:
@@ -176,11 +200,16 @@ def approvals_waiting(user: User, now: datetime) -> QuerySet[Approval]:
 
 
 def seen_approvals(approvals: QuerySet[Approval], user: User) -> QuerySet[Approval]:
-    """Those about feeds that the person may see, and what the person asked for."""
-    feeds = mediation.feeds_seen(user)
+    """Those about feeds that the person may see, and what the person asked for.
+
+    What is about no feed, such as a plan or a billing period, is for those who may do such a thing themselves.
+    """
+    approvals, feeds = approvals.defer(*LONG), mediation.feeds_seen(user)
     if feeds is None:
         return approvals
-    return approvals.filter(Q(feeds__contained_by=sorted(feeds)) | Q(asked_by=user))
+    own = [name for name, act in ACTS.items() if user.has_perm(act.permission)]
+    about_feeds = Q(feeds__contained_by=sorted(feeds)) & ~Q(feeds=[])
+    return approvals.filter(about_feeds | Q(feeds=[], act__in=own) | Q(asked_by=user))
 
 
 def waiting_for(label: str, key: Any, now: datetime) -> QuerySet[Approval]:
@@ -188,4 +217,4 @@ def waiting_for(label: str, key: Any, now: datetime) -> QuerySet[Approval]:
     waiting = Approval.objects.filter(
         subject_label=label, subject_id=str(key), status=Status.WAITING, expires_at__gt=now
     )
-    return waiting.select_related("asked_by").order_by("pk")
+    return waiting.select_related("asked_by").defer(*LONG).order_by("pk")

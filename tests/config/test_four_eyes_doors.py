@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from knox.models import AuthToken
@@ -171,3 +173,51 @@ def test_the_list_shows_what_is_long_and_what_expired():
     reader = person("config.view_approval")
     assert "expired" in reader.get(reverse(APPROVALS)).content.decode()
     assert reader.get(reverse("admin:config_approval_change", args=[approval.pk])).status_code == 200
+
+
+def test_only_what_was_read_is_approved_however_much_waits_meanwhile(refused):
+    first, second = person(*MAY), person(*DECIDES)
+    ask(first, refused[:1])
+    read = Approval.objects.get()
+    everything = {"action": "approve", "_selected_action": [read.pk], "select_across": "1"}
+    page = second.post(reverse(APPROVALS), everything).content.decode()
+    assert "Write off 1 import exception" in page
+    ask(first, refused[1:])
+    second.post(reverse(APPROVALS), {**everything, "is_confirmed": "1"})
+    assert list(Approval.objects.filter(status="approved")) == [read]
+    second.post(reverse(APPROVALS), {**everything, "action": "refuse", "reason": "no"})
+    assert Approval.objects.filter(status="waiting").count() == 1
+
+
+def test_no_more_are_approved_at_once_than_their_page_shows(refused):
+    first, second = person(*MAY), person(*DECIDES)
+    ask(first, refused[:1])
+    many = [Approval.objects.get().pk, *range(10_000, 10_020)]
+    chosen = {"action": "approve", "_selected_action": many, "is_confirmed": "1"}
+    assert "At most 20" in second.post(reverse(APPROVALS), chosen, follow=True).content.decode()
+    assert not Approval.objects.filter(status="approved").exists()
+
+
+def test_what_is_about_no_feed_is_shown_to_those_who_may_do_it_themselves():
+    asked = Asked("close_periods", ("rating.BillingPeriod", ""), {"ids": []}, "Close 3 billing periods.", user_with())
+    ask_for_approval(asked=asked, why="", now=timezone.now())
+    deciding, feeds = ("config.view_approval", "config.decide_approval"), [feed_of()]
+    for client, is_shown in (
+        (person(*deciding, feeds=feeds), False),
+        (person(*deciding, "rating.close_billingperiod", feeds=feeds), True),
+        (person(*deciding), True),
+    ):
+        assert ("Close 3 billing periods" in client.get(reverse(APPROVALS)).content.decode()) == is_shown
+
+
+def test_lists_and_notes_do_not_read_what_an_act_is_given(refused):
+    first, second = person(*MAY), person(*DECIDES)
+    ask(first, refused[:1])
+    for client, address in (
+        (second, reverse(APPROVALS)),
+        (first, reverse("admin:ingestion_importexception_change", args=[refused[0].pk])),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            client.get(address)
+        assert any("config_approval" in each["sql"] for each in queries)
+        assert not any('"config_approval"."arguments"' in each["sql"] for each in queries)

@@ -5,14 +5,17 @@ from decimal import Decimal
 
 import pytest
 from django.db import connections, transaction
+from django.utils import timezone
+from knox.models import AuthToken
 
-from config.approving.deciding import DECIDE, approve, ask_for_approval
+from config.approving.deciding import DECIDE, UnableToDecide, approve, ask_for_approval, refuse
 from config.approving.policy import KINDS
 from config.approving.records import DEEDS
 from config.models import ChargeEstimate
 from ingestion import services as ingestion
 from ingestion.models import GroupCorrection, ImportException, UsageImport
 from ingestion.selectors import Group
+from mediation import services as mediation
 from mediation.core.reading import delimited
 from mediation.models import UdrBatch
 from mediation.services.approving import NeedsSecondPerson
@@ -159,3 +162,35 @@ def test_what_a_worker_is_still_rating_after_its_claim_ran_out_counts_as_charged
     finally:
         other.close()
     assert ingestion.reprocess_imports(imports=UsageImport.objects.all(), by=by, now=LATER) == 1
+
+
+def asked_by(somebody):
+    posted(feed_of(), event("a", value="x"))
+    work()
+    with pytest.raises(NeedsSecondPerson) as stopped, transaction.atomic():
+        ingestion.write_off_exceptions(exceptions=ImportException.objects.all(), reason="r", by=somebody, now=NOW)
+    return ask_for_approval(asked=stopped.value.asked, why="", now=timezone.now())
+
+
+def test_who_issued_the_token_that_can_have_asked_does_not_decide(settings):
+    """Else a billing admin asks as a service user and approves it himself."""
+    settings.FOUR_EYES = dict.fromkeys(KINDS)
+    may = "ingestion.writeoff_importexception"
+    service, issuer, another = user_with(may), user_with(may, DECIDE), user_with(may, DECIDE)
+    with mediation.acting(by=issuer):
+        AuthToken.objects.create(user=service)
+    approval = asked_by(service)
+    with pytest.raises(UnableToDecide, match="You issued a token"):
+        approve(approval=approval, by=issuer, now=timezone.now())
+    with pytest.raises(UnableToDecide, match="You issued a token"):
+        refuse(approval=approval, by=issuer, why="no", now=timezone.now())
+    assert "written off" in approve(approval=approval, by=another, now=timezone.now())
+
+
+def test_a_token_that_had_expired_asked_for_nothing(settings):
+    settings.FOUR_EYES = dict.fromkeys(KINDS)
+    may = "ingestion.writeoff_importexception"
+    service, issuer = user_with(may), user_with(may, DECIDE)
+    with mediation.acting(by=issuer):
+        AuthToken.objects.create(user=service, expiry=timedelta(seconds=-1))
+    assert "written off" in approve(approval=asked_by(service), by=issuer, now=timezone.now())

@@ -3,11 +3,13 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import urlencode
 
 from ingestion.models import UsageImport
@@ -15,6 +17,7 @@ from ingestion.services.comparing import MAX_RECORDS, UnableToCompare, compare_v
 from mediation.admin import kit, marks, versions
 from mediation.core.comparing import MOST_CHANGES, Comparison
 from mediation.models import ProfileVersion
+from mediation.services import seen
 
 OFFERED = 100
 
@@ -27,17 +30,18 @@ class CompareForm(forms.Form):
         help_text=f"One of the newest {OFFERED} of feeds that use the profile.",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.by = by
         chosen = self._chosen()
         self.choices_of("version", chosen["version"])
         self.choices_of("usage_import", chosen["usage_import"])
 
     def _chosen(self) -> dict[str, QuerySet[Any]]:
-        """Versions of the profile that is asked about, and the newest imports of its feeds."""
+        """Versions of the profile that is asked about, and the newest imports of its feeds that the person sees."""
         asked = {name: str(self.data.get(name, "")) for name in ("version", "usage_import")}
         versions_ = ProfileVersion.objects.select_related("profile").order_by("-pk")
-        imports = UsageImport.objects.select_related("feed").order_by("-pk")
+        imports = seen(UsageImport.objects.select_related("feed"), self.by).order_by("-pk")
         profile_ids: list[int] = []
         if asked["version"].isdecimal():
             profile_ids = list(versions_.filter(pk=asked["version"]).values_list("profile_id", flat=True))
@@ -59,14 +63,14 @@ def _label(row: Any) -> str:
     if isinstance(row, ProfileVersion):
         return f"{row} ({row.get_status_display()})"
     name = row.file_name or row.get_source_display()
-    return f"{row.received_at:%Y-%m-%d %H:%M} {row.feed}: {name} ({row.record_count:,} records)"
+    return f"{timezone.localtime(row.received_at):%Y-%m-%d %H:%M} {row.feed}: {name} ({row.record_count:,} records)"
 
 
 def compare_page(model_admin: kit.ModelAdmin, request: HttpRequest) -> HttpResponse:
     """Choose a version and an import, and see what would change."""
     if not kit.person(request).has_perms(["ingestion.view_usageimport", "mediation.view_profileversion"]):
         raise PermissionDenied
-    form = CompareForm(request.GET)
+    form = CompareForm(request.GET, by=kit.person(request))
     is_asked = bool(request.GET.get("version") and request.GET.get("usage_import"))
     context: dict[str, Any] = {
         **model_admin.admin_site.each_context(request),

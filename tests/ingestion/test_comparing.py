@@ -3,7 +3,9 @@
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.urls import reverse
+from django.utils import timezone
 
+from ingestion.admin.comparing import CompareForm
 from ingestion.models import ImportChunk, UsageImport
 from ingestion.services import correct_exception
 from ingestion.services.comparing import MAX_RECORDS, UnableToCompare, compare_version
@@ -170,3 +172,21 @@ def test_a_version_and_an_import_lead_to_the_page(feed, usage_import, admin_clie
     for name, key in (("mediation_profileversion", version.pk), ("ingestion_usageimport", usage_import.pk)):
         page = admin_client.get(reverse(f"admin:{name}_change", args=[key])).content.decode()
         assert reverse("admin:ingestion_usageimport_compare") in page
+
+
+def test_imports_of_feeds_that_were_not_granted_are_neither_offered_nor_compared(feed, usage_import):
+    version = draft(feed)
+    mine = feed_of()
+    client = person("ingestion.view_usageimport", "mediation.view_profileversion", feeds=[mine])
+    for asked in ({"usage_import": usage_import.pk}, {"version": version.pk}):
+        assert "usage.csv" not in page_of(client, **asked).content.decode()
+    both = page_of(client, version=version.pk, usage_import=usage_import.pk).content.decode()
+    assert "usage.csv" not in both
+    assert "would change" not in both
+
+
+def test_imports_are_offered_with_the_time_of_the_readers_zone(feed, usage_import, admin_client):
+    UsageImport.objects.update(received_at="2026-05-01T23:30:00Z")
+    with timezone.override("Europe/Vienna"):
+        form = CompareForm({"usage_import": usage_import.pk}, by=user_with())
+    assert any("2026-05-02 01:30" in str(label) for _, label in form.fields["usage_import"].choices)

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import Max, QuerySet, Sum
 
 from config.dashboard.charts import Column, Series, sparkline, stacked_columns
-from config.dashboard.figures import midnight
+from config.dashboard.figures import between, midnight
 from config.dashboard.showing import Table, whole
 from config.models import ArrivalFigure, Notice
 from ingestion import selectors
@@ -28,7 +28,7 @@ def outcomes_by_day(by: User, *, first: date, last: date) -> dict[str, Any] | No
     """Records by outcome for each day (UTC) from `first` to `last`; None where none came."""
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     counted = _counted(by, ArrivalFigure.Span.DAY, midnight(first), midnight(last + timedelta(days=1)))
-    labels = [(midnight(day), f"{day}", day) for day in days]
+    labels = [(midnight(day), f"{day}", midnight(day + timedelta(days=1))) for day in days]
     title = f"Records received by day, {first} to {last}"
     return _outcomes(labels, counted, name="outcomes-days", title=title)
 
@@ -38,7 +38,7 @@ def outcomes_by_hour(by: User, *, day: date) -> dict[str, Any] | None:
     start = midnight(day)
     counted = _counted(by, ArrivalFigure.Span.HOUR, start, start + timedelta(days=1))
     hours = [start + timedelta(hours=number) for number in range(24)]
-    labels = [(hour, f"{hour:%H:%M}", day) for hour in hours]
+    labels = [(hour, f"{hour:%H:%M}", hour + timedelta(hours=1)) for hour in hours]
     return _outcomes(labels, counted, name="outcomes-hours", title=f"Records received by hour of {day} (UTC)")
 
 
@@ -49,17 +49,17 @@ def _counted(by: User, span: str, start: datetime, end: datetime) -> dict[dateti
 
 
 def _outcomes(
-    labels: Iterable[tuple[datetime, str, date]],
+    labels: Iterable[tuple[datetime, str, datetime]],
     counted: Mapping[datetime, Mapping[str, int]],
     *,
     name: str,
     title: str,
 ) -> dict[str, Any] | None:
     columns = []
-    for start, label, day in labels:
+    for start, label, end in labels:
         row = counted.get(start, {})
         values = tuple(int(row.get(f"sum_{count}", 0)) for count in COUNTS)
-        columns.append(Column(label, values, tuple(map(whole, values)), _addresses(day)))
+        columns.append(Column(label, values, tuple(map(whole, values)), _addresses(start, end)))
     totals = [sum(int(column.values[number]) for column in columns) for number in range(len(OUTCOMES))]
     if not sum(totals):
         return None
@@ -85,10 +85,13 @@ def _said(columns: list[Column], totals: list[int]) -> str:
     return f"{sum(totals):,} records: {parts}. Most came at {most.label}: {most.total:,}."
 
 
-def _addresses(day: date) -> tuple[str, ...]:
-    """Where each outcome of a day stands: exceptions in their own list, the rest in that of the imports."""
-    imports = marks.list_url("ingestion_usageimport", received_at__from=day, received_at__to=day)
-    exceptions = marks.list_url("ingestion_importexception", created_at__from=day, created_at__to=day)
+def _addresses(start: datetime, end: datetime) -> tuple[str, ...]:
+    """Where each outcome stands: exceptions in their own list, the rest in that of the imports.
+
+    Days are of UTC here, and of the reader's zone in the lists' own filter: so the moments are named.
+    """
+    imports = marks.list_url("ingestion_usageimport", **between("received_at", start, end))
+    exceptions = marks.list_url("ingestion_importexception", **between("usage_import__received_at", start, end))
     return tuple(exceptions if one.name == "exceptions" else imports for one in OUTCOMES)
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet, Sum
 
 from config.dashboard.charts import Column, Series, bar, stacked_columns
+from config.dashboard.figures import between, midnight
 from config.dashboard.showing import NO_BAR, Bar, Table, largest, money
 from config.models import AccountFigure, ChargeFigure
 from mediation.admin import marks
@@ -101,7 +102,8 @@ def _days(
     for day in _each_day(first, last):
         values = [amounts.get((day, pk), NOTHING) for pk in parts]
         values.append(totals.get(day, NOTHING) - sum(values, NOTHING))
-        urls = (marks.list_url("rating_charge", rated_at__from=day, rated_at__to=day),) * len(values)
+        rated = between("rated_at", midnight(day), midnight(day + timedelta(days=1)))
+        urls = (marks.list_url("rating_charge", **rated),) * len(values)
         columns.append(
             Column(f"{day}", tuple(values), tuple(money(Decimal(value), currency) for value in values), urls)
         )

@@ -1,5 +1,6 @@
 """Screens of notices: what is unusual, since when, and what a person has to say to it."""
 
+from datetime import UTC, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -9,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.dashboard import noticing
+from config.dashboard.figures import between, midnight
 from config.models import Notice
 from mediation.admin import filters, kit, marks
 from rating.models import Account
@@ -133,7 +135,7 @@ PERMISSIONS = {
 
 def what_to_look_at(notice: Notice) -> tuple[str, str]:
     """Where the rows stand that a notice speaks of: (text, address)."""
-    day = notice.last_seen_at.date().isoformat()
+    day = midnight(notice.last_seen_at.astimezone(UTC).date())
     if notice.kind == Notice.Kind.ACCOUNT:
         return "Charges", marks.list_url("rating_charge", period__account=notice.account_id)
     if notice.kind == Notice.Kind.WEBHOOK:
@@ -142,7 +144,7 @@ def what_to_look_at(notice: Notice) -> tuple[str, str]:
         return "Exceptions", marks.list_url("ingestion_importexception", feed__id__exact=notice.feed_id)
     if notice.kind == Notice.Kind.SILENCE:
         return "Imports", marks.list_url("ingestion_usageimport", feed__id__exact=notice.feed_id)
-    of_the_day = {"received_at__from": day, "received_at__to": day}
+    of_the_day = between("received_at", day, day + timedelta(days=1))
     return "Imports", marks.list_url("ingestion_usageimport", feed__id__exact=notice.feed_id, **of_the_day)
 
 

@@ -24,6 +24,8 @@ from mediation.admin.workbench import ASK_ABOVE, IMPORT_BENCH
 
 Status = ImportException.Status
 REVISION_SHOWN = 2_000
+# Of other tables, by what leads to this list.
+LOOKUPS = ("revisions__correction", "usage_import__received_at__gte", "usage_import__received_at__lt")
 
 
 class RevisionInline(kit.ReadOnlyInline):
@@ -130,7 +132,7 @@ class ImportExceptionAdmin(kit.ReadOnlyAdmin):
         return self.inlines if obj is None or obj.revision_count else ()
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        return lookup == "revisions__correction" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+        return lookup in LOOKUPS or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
         return [("By group", reverse(f"admin:{GROUPS}"))]

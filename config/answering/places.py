@@ -166,7 +166,7 @@ def _planned(asked: _Asked, until: int | None) -> Sequence[Row]:
         return []
     entries = _ledger(asked).filter(PLANNED).order_by("first_record_number", "number")
     parts = list(entries.values_list("first_record_number", "batch_id"))
-    if mediation.window_of(version=asked.usage_import.profile_version) is not None:
+    if len(parts) > 1 and mediation.window_of(version=asked.usage_import.profile_version) is not None:
         # A record that several rows make may be carried by a row of an earlier part.
         return _udrs([batch_id for _, batch_id in parts], asked, asked.most)
     begun = [place for place, (first, _) in enumerate(parts) if first <= asked.after + 1]

@@ -28,6 +28,8 @@ from django.db.models import (
 from mediation.models import UDR_ID_BITS, UdrBatch, UsageClass, VoidedUdr
 from mediation.selectors import voids_unsettled
 from mediation.services import feeds_seen
+from mediation.store import RowsByBatch
+from rating.core.frames import ENTRY_BITS
 from rating.models import (
     Account,
     BillingPeriod,
@@ -125,7 +127,8 @@ def charges_seen(by: User | None) -> QuerySet[Charge]:
     if feeds is None:
         return Charge.objects.all()
     batch = UdrBatch.objects.filter(pk=OuterRef("udr_id").bitrightshift(UDR_ID_BITS), feed_id__in=feeds)
-    return Charge.objects.filter(Exists(batch))
+    charges: RowsByBatch[Charge] = RowsByBatch(Charge).filter(Exists(batch))
+    return charges.walked(feeds, UDR_ID_BITS + ENTRY_BITS)
 
 
 def issued_statement(period: BillingPeriod) -> Statement | None:

@@ -3,9 +3,11 @@
 from functools import cached_property
 from typing import Any
 
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Model
+from django.http import HttpRequest
 
 # Beyond this many rows an exact count costs seconds at 20 million rows, and nobody turns that many pages.
 COUNTED_ROWS = 10_000
@@ -48,6 +50,18 @@ class EstimatingPaginator(Paginator):
     @cached_property
     def _estimate(self) -> int:
         return estimated_rows(self.object_list.model)
+
+
+class LimitedChangeList(ChangeList):
+    """Asks for a page's rows by their number also where they are so few that they fill no page.
+
+    Without a limit the database would look for more of them through the whole table.
+    """
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.multi_page:
+            self.result_list = self.result_list[: self.list_per_page]
 
 
 def estimated_rows(model: type[Model]) -> int:

@@ -5,13 +5,19 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
 from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
+from mediation.admin.paging import LimitedChangeList
 from mediation.models import UDR_ID_BITS, Bell, Udr, UdrBatch, UdrKey, VoidedUdr
+from mediation.services import feeds_seen
+from mediation.store import RowsByBatch
 
 SHORT = 100  # characters of a reason in a list
 # What other rooms offer on the page of a UDR: (text, address).
@@ -79,12 +85,27 @@ class UdrAdmin(kit.ReadOnlyAdmin):
         ),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Udr]:
+        rows, feeds = super().get_queryset(request), feeds_seen(kit.person(request))
+        if feeds is None:
+            return rows
+        return RowsByBatch(Udr, query=rows.query).walked(feeds, UDR_ID_BITS)
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Identifiers have no index, and twenty million UDRs take 12 s to look through: the search of records does it
         within a span of days, side by side in the places where an identifier may stand."""
         if asked := request.GET.get("q", "").strip():
             return redirect(f"{reverse('admin:trace')}?{urlencode({'q': asked})}")
         return super().changelist_view(request, extra_context)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LimitedChangeList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Neither an export nor a kept filter looks through them either."""
+        if request.GET.get("q", "").strip():
+            raise IncorrectLookupParameters
+        return super().get_changelist_instance(request)
 
     def dress_rows(self, rows: list[Any]) -> None:
         super().dress_rows(rows)

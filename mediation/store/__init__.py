@@ -1,5 +1,6 @@
 """Where frames meet PostgreSQL: COPY for every room, the UDRs and their keys, monthly partitions, lookup tables."""
 
+from mediation.store.by_batch import RowsByBatch
 from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_array
 from mediation.store.exporting import NameOf, csv_pieces, number_headers, one_moment, rows_of_cells, totals
 from mediation.store.lookups import lookup_rows, tables, tables_of
@@ -12,6 +13,7 @@ __all__ = [
     "HeldKey",
     "KeysMovedError",
     "NameOf",
+    "RowsByBatch",
     "claim_keys",
     "copy_in",
     "copy_in_udrs",

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -11,7 +12,9 @@ from django.utils.html import format_html
 
 from mediation.admin import kit, marks
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
+from mediation.admin.paging import LimitedChangeList
 from mediation.models import UDR_ID_BITS, Udr
+from mediation.services import feeds_seen
 from rating import selectors
 from rating.admin.accounts import month_of
 from rating.admin.asking import rerate_address
@@ -97,6 +100,9 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Charge]:
         return selectors.charges_seen(kit.person(request)).order_by(*self.get_ordering(request))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LimitedChangeList
 
     def explain_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return explain_page(self, request, get_object_or_404(self.get_queryset(request), pk=pk))
@@ -195,8 +201,15 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
         ]
 
 
+class OfEveryFeed(kit.ReadOnlyAdmin):
+    """What an account has used of all feeds together, which tells of the feeds that a person may not see."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) and feeds_seen(kit.person(request)) is None
+
+
 @admin.register(Counter)
-class CounterAdmin(kit.ReadOnlyAdmin):
+class CounterAdmin(OfEveryFeed):
     list_display = ("account", "service_id", "rate", "key", "period_id", "used_up", "records")
     list_filter = (("period_id", NamedNumberFilter), ("account", NamedNumberFilter))
     list_select_related = ("account", "rate")
@@ -209,7 +222,7 @@ class CounterAdmin(kit.ReadOnlyAdmin):
 
 
 @admin.register(BucketGrant)
-class BucketGrantAdmin(kit.ReadOnlyAdmin):
+class BucketGrantAdmin(OfEveryFeed):
     list_display = (
         "account",
         "service_id",
@@ -251,7 +264,7 @@ class BucketGrantAdmin(kit.ReadOnlyAdmin):
 
 
 @admin.register(BucketDraw)
-class BucketDrawAdmin(kit.ReadOnlyAdmin):
+class BucketDrawAdmin(OfEveryFeed):
     list_display = ("charge_id", "kind", kit.moment("date"), "account", "bucket", "quantity_text", "left_text")
     list_filter = ("kind", ("charge_id", NamedNumberFilter), ("account", NamedNumberFilter), "bucket")
     list_select_related = ("account", "bucket")

@@ -16,6 +16,7 @@ from ingestion import services
 from ingestion.models import Feed, FeedGrant, ImportException, UsageImport
 from mediation.admin import filters, kit, marks, versions
 from mediation.models import ProfileVersion
+from mediation.services import seeing
 
 
 def feed_names() -> dict[int, str]:
@@ -23,6 +24,15 @@ def feed_names() -> dict[int, str]:
 
 
 filters.NAMINGS["feed_id"] = filters.Naming(feed_names, "ingestion_feed")
+
+
+def profiles_of_feeds(feeds: frozenset[int]) -> set[int]:
+    """The Data Profiles of these feeds that no other feed uses."""
+    others = Feed.objects.exclude(pk__in=feeds).values("profile_id")
+    return set(Feed.objects.filter(pk__in=feeds).exclude(profile__in=others).values_list("profile_id", flat=True))
+
+
+seeing.PROFILES_OF_FEEDS.append(profiles_of_feeds)
 
 
 class UploadForm(forms.Form):

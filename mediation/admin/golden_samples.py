@@ -16,6 +16,7 @@ from mediation.admin import kit, marks
 from mediation.models import GoldenSample, GoldenSampleChange, ProfileVersion
 from mediation.services.golden_samples import UnableToKeepSample, change_golden_sample, remove_golden_sample
 from mediation.services.previewing import UnableToPreview
+from mediation.services.seeing import seen_by_profile
 
 
 class ChangeForm(forms.Form):
@@ -48,6 +49,10 @@ class GoldenSampleAdmin(kit.ReadOnlyAdmin):
     )
 
     has_remove_permission = kit.permission("delete")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Samples are raw usage."""
+        return seen_by_profile(super().get_queryset(request), kit.person(request))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.change_sample_view)
@@ -102,7 +107,7 @@ class GoldenSampleAdmin(kit.ReadOnlyAdmin):
     def change_sample_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         if not kit.person(request).has_perm("mediation.change_goldensample"):
             raise PermissionDenied
-        sample = get_object_or_404(GoldenSample.objects.select_related("profile"), pk=pk)
+        sample = get_object_or_404(self.get_queryset(request).select_related("profile"), pk=pk)
         versions = sample.profile.versions.select_related("profile").order_by("-number")
         form = ChangeForm(request.POST or None, initial={"content": sample.content, "version": versions.first()})
         form.fields["version"].queryset = versions  # type: ignore[attr-defined]
@@ -145,6 +150,9 @@ class GoldenSampleChangeAdmin(kit.ReadOnlyAdmin):
         "rows_shown",
         "expected_shown",
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return seen_by_profile(super().get_queryset(request), kit.person(request))
 
     @admin.display(description="rows before")
     def rows_shown(self, change: GoldenSampleChange) -> Any:

@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 EVERY_FEED = "ingestion.every_feed"
 # Who was granted which feeds: ingestion keeps them, and the roof says so. Called with a person, gives numbers of feeds.
 GRANTED: list[Callable[[User], frozenset[int]]] = []
+# Which Data Profiles read the usage of these feeds and of no others: ingestion knows, and says so.
+PROFILES_OF_FEEDS: list[Callable[[frozenset[int]], Iterable[int]]] = []
 
 
 def feeds_seen(by: User | None) -> frozenset[int] | None:
@@ -53,6 +55,17 @@ def seen(rows: QuerySet[Any], by: User | None, path: str = "feed_id") -> QuerySe
     """Those of `rows` that belong to feeds which `by` may see; path: the lookup that leads to the feed's number."""
     feeds = feeds_seen(by)
     return rows if feeds is None else rows.filter(**{f"{path}__in": feeds})
+
+
+def seen_by_profile(rows: QuerySet[Any], by: User | None) -> QuerySet[Any]:
+    """Those of `rows` whose Data Profile reads feeds that `by` may see, and no others.
+
+    For what holds usage and knows its profile alone; of a profile without feeds it may be anybody's.
+    """
+    feeds = feeds_seen(by)
+    if feeds is None:
+        return rows
+    return rows.filter(profile_id__in={pk for profiles in PROFILES_OF_FEEDS for pk in profiles(feeds)})
 
 
 def require_feeds(by: User | None, feed_ids: Iterable[int]) -> None:

@@ -95,11 +95,11 @@ class TokenAdmin(kit.ReadOnlyAdmin):
         "name",
         "token_start",
         "user",
-        "feed_names",
-        "verb_names",
+        "state",
         "last_used",
         kit.moment("expiry"),
-        "state",
+        "feed_names",
+        "verb_names",
     )
     list_filter = ("user",)
     list_select_related = ("user", "scope", "use")
@@ -147,6 +147,16 @@ class TokenAdmin(kit.ReadOnlyAdmin):
             self.dress_rows([token])
         return token
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Under its name: what a token calls itself is its hash."""
+        answer = super().render_change_form(request, context, *args, **kwargs)
+        if isinstance(answer, TemplateResponse) and answer.context_data is not None:
+            token = kwargs["obj"]
+            answer.context_data["title"] = _scope(token, "name") or self.token_start(token)
+        return answer
+
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         if not self.has_add_permission(request):
             return []
@@ -177,7 +187,7 @@ class TokenAdmin(kit.ReadOnlyAdmin):
         verbs = _scope(token, "verbs")
         if verbs is None:
             return "its user's"
-        return ", ".join(VERBS[verb].title if verb in VERBS else verb for verb in verbs)
+        return marks.clipped(", ".join(VERBS[verb].title if verb in VERBS else verb for verb in verbs))
 
     @admin.display(description="requests per minute")
     def requests_a_minute(self, token: Any) -> str:

@@ -19,6 +19,12 @@ def pytest_addoption(parser):
     parser.addoption("--database-only", action="store_true", help="only the tests that use a database")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """The whole suite runs on every core; a few tests are done before a second process has made its database."""
+    is_whole = config.args == config.getini("testpaths") and not config.option.keyword
+    return os.cpu_count() if is_whole and config.option.markexpr == "not slow" else 0
+
+
 def pytest_collection_modifyitems(config, items):
     """Leave out, where that is asked for, what one server cannot do otherwise than another."""
     if not config.getoption("--database-only"):

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from django.db.models import DateTimeField, Model, QuerySet
+from django.db.models import DateTimeField, Model, Q, QuerySet
 from django.utils.dateparse import parse_datetime
 from django.utils.text import capfirst
 from django.utils.timezone import localtime
@@ -82,7 +82,21 @@ def entries_of(table: str, object_id: str, before: int | None = None) -> list[Au
         older = older.filter(id__lt=before)
     own = older.filter(table_name=table, object_id=object_id)[: PAGE + 1]
     parts = older.filter(owner_table=table, owner_id=object_id)[: PAGE + 1]
-    return list(own.union(parts, all=True).order_by("-id")[: PAGE + 1])
+    beside = [
+        older.filter(
+            Q(**{f"after__{column}": int(object_id)}) | Q(**{f"before__{column}": int(object_id)}), table_name=of
+        )[: PAGE + 1]
+        for of, column in (_beside(table) if object_id.isdecimal() else ())
+    ]
+    return list(own.union(parts, *beside, all=True).order_by("-id")[: PAGE + 1])
+
+
+def _beside(table: str) -> Iterator[tuple[str, str]]:
+    """The tables whose rows name those of `table` beside what they are a part of, each with the column."""
+    for name, (model, said) in models_by_table().items():
+        field: Any = model._meta.get_field(said.beside) if said.beside else None
+        if field and field.related_model._meta.db_table == table:
+            yield name, field.column
 
 
 def deeds(entries: Sequence[AuditEntry], of_table: str) -> list[Deed]:

@@ -10,15 +10,17 @@ CHANGES = frozenset({"update", "delete"})
 class Audited:
     """A table whose changes are entered.
 
-    model: its label. part_of: the foreign key to what it is a part of, whose page tells of it too. silent: columns of
-    bookkeeping, never entered. hidden: columns of which it is only told that they changed. key: the column that names
-    a row, empty for the primary key. when: for tables that workers fill, which single rows are entered (SQL of NEW
-    and OLD); they cost nothing else. passing: states between which rows go to and fro while workers try; no entry,
-    unless it is a person's deed, or anything else is changed with them.
+    model: its label. part_of: the foreign key to what it is a part of, whose page tells of it too. beside: another
+    foreign key, for tables with few entries: the other page looks through them all. silent: columns of bookkeeping,
+    never entered. hidden: columns of which it is only told that they changed. key: the column that names a row, empty
+    for the primary key. when: for tables that workers fill, which single rows are entered (SQL of NEW and OLD, or of
+    {row}: as it was, or as it is once it is inserted); they cost nothing else. passing: states between which rows go
+    to and fro while workers try; no entry, unless it is a person's deed, or anything else is changed with them.
     """
 
     model: str
     part_of: str = ""
+    beside: str = ""
     operations: frozenset[str] = ALL
     silent: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
@@ -30,7 +32,7 @@ class Audited:
 AUDITED = (
     # How usage comes in, and what could not be read
     Audited("ingestion.Feed"),
-    Audited("ingestion.FeedGrant", part_of="user"),
+    Audited("ingestion.FeedGrant", part_of="user", beside="feed"),
     Audited(
         "ingestion.UsageImport",
         operations=frozenset({"update"}),
@@ -99,8 +101,8 @@ AUDITED = (
     Audited(
         "rating.BucketGrant",
         part_of="account",
-        operations=frozenset({"insert"}),
-        when="NEW.given_by_id IS NOT NULL OR NEW.reason <> ''",
+        silent=("used", "refills"),
+        when="{row}.given_by_id IS NOT NULL OR {row}.reason <> ''",
     ),
     # What was charged, and what could not be
     Audited("rating.BillingPeriod", operations=CHANGES, silent=("is_unsettled", "work_attempts")),

@@ -69,7 +69,8 @@ def _trigger(model: type[Model], said: Audited, operation: str) -> str:
     if operation == "truncate":
         rows = "FOR EACH STATEMENT"
     elif said.when:
-        rows = f"FOR EACH ROW WHEN ({said.when})"
+        when = said.when.replace("{row}", "NEW" if operation == "insert" else "OLD")
+        rows = f"FOR EACH ROW WHEN ({when})"
     else:
         rows = f"REFERENCING {NAMES[operation]} FOR EACH STATEMENT"
     arguments = ", ".join(f"'{each}'" for each in _arguments(model, said))

@@ -146,8 +146,8 @@ def test_what_a_worker_is_rating_counts_as_charged(settings):
     assert ingestion.reprocess_imports(imports=UsageImport.objects.all(), by=by, now=LATER) == 1
 
 
-@pytest.mark.django_db(transaction=True)
-def test_what_a_worker_is_still_rating_after_its_claim_ran_out_counts_as_charged(settings, transactional_db):
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_what_a_worker_is_still_rating_after_its_claim_ran_out_counts_as_charged(settings):
     settings.FOUR_EYES = dict.fromkeys(KINDS)
     posted(feed_of(), event("a"))
     work()

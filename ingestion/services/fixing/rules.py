@@ -8,6 +8,7 @@ from ingestion.models import Feed
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.core.expressions import TEXT
+from mediation.core.spec import FaultySpecError
 from mediation.models import ProfileVersion
 
 
@@ -21,13 +22,20 @@ def parse_rule(*, rule: Any, feed: Feed) -> Rule:
 
 def rule_for(rule: Any, version: ProfileVersion) -> Rule:
     """The same, for what `version` reads."""
+    try:
+        sources = mediation.spec_of(version).sources
+    except FaultySpecError as error:
+        raise FaultyRuleError([RuleFault("", f"cannot be applied: {version} has faults: {error}")]) from None
     if mediation.window_of(version=version) is not None:
         message = f"cannot be applied: rows of {version} make records together. Correct them one by one"
         raise FaultyRuleError([RuleFault("", message)])
-    return fixing.parse_rule(rule, sources=dict.fromkeys(mediation.spec_of(version).sources, TEXT))
+    return fixing.parse_rule(rule, sources=dict.fromkeys(sources, TEXT))
 
 
 def sources_of_feed(*, feed: Feed) -> list[str]:
-    """The source fields that the feed's active profile version reads, in its order; empty where there is none."""
+    """The source fields that the feed's active profile version reads, in its order; empty where none can be told."""
     version = mediation_selectors.active_version(feed.profile_id)
-    return mediation.spec_of(version).sources if version is not None else []
+    try:
+        return mediation.spec_of(version).sources if version is not None else []
+    except FaultySpecError:  # of a version that a later release reads more strictly
+        return []

@@ -120,7 +120,7 @@ def make_groups(registry: Any) -> None:
 
 
 def grant_roles(**told: Any) -> None:
-    """Give each group exactly the permissions of its role, those of new models too; told: what Django says of a migrate.
+    """Give each group exactly the permissions of its role, those of new models too. told: by Django, of the migrate.
 
     Raises LookupError where a role names a permission that no model has.
     """

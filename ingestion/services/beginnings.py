@@ -41,5 +41,7 @@ def beginning_of(usage_import: UsageImport) -> Beginning:
 def _start(usage_import: UsageImport) -> bytes:
     if usage_import.payload:
         return store.payload_start(usage_import, MOST_BYTES)
-    bodies = ImportBody.objects.annotate(start=Substr("content", 1, MOST_BYTES, output_field=BinaryField())).defer("content")
+    bodies = ImportBody.objects.annotate(start=Substr("content", 1, MOST_BYTES, output_field=BinaryField())).defer(
+        "content"
+    )
     return bytes(bodies.get(pk=usage_import.pk).start)

@@ -11,7 +11,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 
 from mediation.admin import kit, marks
 from mediation.admin.filters import DayRangeFilter, NamedNumberFilter

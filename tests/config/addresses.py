@@ -91,11 +91,13 @@ def _value(name: str, part: str) -> Any:
         "account": lambda: Account.objects.earliest("pk").number,
         "reference": lambda: UsageImport.objects.earliest("pk").pk,
         "number": lambda: 1,
-        "act": lambda: "write-off",
+        "verb": lambda: "write-off",
         "app_label": lambda: "ingestion",
     }
     if name == "admin:view_on_site":
         return 1
+    if name.startswith("api:what-if"):
+        return Repricing.objects.filter(kind="what_if").earliest("pk").pk
     return known[part]() if part in known else _model(name)._default_manager.order_by("pk").first().pk
 
 
@@ -110,7 +112,6 @@ def _model(name: str) -> Any:
         "exception": ImportException,
         "charge": Charge,
         "rerate": Repricing,
-        "what-if": Repricing,
     }
     found = [model for word, model in others.items() if word in label]
     assert found, f"{name} is about a thing that this test does not know: name its model here"

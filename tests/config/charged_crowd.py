@@ -209,5 +209,7 @@ def reprice(number: int, charge: Charge) -> Repricing:
         kind="rerate", status="shown", filters=filters, reason=f"reason {number}", created_at=MAY, shown_at=MAY
     )
     amounts = {"before": charge.amount, "after": Decimal("1.26"), "changed_count": 1, "refused_count": 0}
+    what_if = {"kind": "what_if", "status": "shown", "filters": {}, "version": charge.version}
+    Repricing.objects.create(**what_if, reason="why not", created_at=MAY, shown_at=MAY)
     RepricedAccount.objects.create(repricing=asked, account=charge.account, udr_count=1, is_done=True, **amounts)
     return asked

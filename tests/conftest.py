@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.db import connection
+from django.db.models.signals import post_migrate
 from django.test.utils import override_settings
 
 from config.auditing.triggers import audited_tables
@@ -53,6 +55,8 @@ def django_db_setup(django_db_setup, django_db_blocker):
         cursor.execute("ALTER TABLE config_auditentry DISABLE TRIGGER keep_audit_whole")
         for table in sorted(audited_tables()):
             cursor.execute(f'ALTER TABLE "{table}" DISABLE TRIGGER audit_truncate')
+    # Emptied tables stay so until a test restores them: groups that came by themselves would stand in its way.
+    post_migrate.disconnect(sender=apps.get_app_config("config"), dispatch_uid="roles")
     # What a test restores from: entries of the audit, as migrating made them, could not be written again.
     if not hasattr(connection, "_test_serialized_contents"):
         return

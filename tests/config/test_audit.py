@@ -96,7 +96,7 @@ def test_a_change_that_changes_nothing_is_not_entered():
     assert not entries("mediation_usageclass", operation="update")
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_change_by_sql_is_entered_as_the_database_user_s_and_nothing_leaks_on_a_connection():
     UsageClass.objects.create(name="calls")
     with mediation.acting(by=User.objects.create_user("operator"), why="because"):
@@ -159,7 +159,7 @@ def test_a_reason_may_be_noted_once_it_is_known_and_ends_with_its_deed():
     assert [entry.why for entry in entries("mediation_usageclass")] == ["", "as agreed", ""]
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_statements_with_many_parameters_say_who_acts_too():
     kept = UsageClass.objects.create(name="calls")
     somebody = User.objects.create_user("operator")

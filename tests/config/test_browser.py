@@ -18,7 +18,7 @@ FOCUS = Path(settings.BASE_DIR).parent / "shared" / "samples" / "focus" / "focus
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.django_db(transaction=True),
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
 ]
 

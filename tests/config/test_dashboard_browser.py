@@ -20,7 +20,7 @@ LONG = "A feed of a very long name " * 7
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.django_db(transaction=True),
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
 ]
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 Status = ExportJob.Status
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.parametrize("step", ["write_export", "_store"])
 def test_a_step_that_tells_nothing_for_longer_than_a_claim_is_not_taken_for_dead(monkeypatch, step):
     monkeypatch.setattr(jobs, "CLAIM", timedelta(seconds=0.4))
@@ -33,7 +33,7 @@ def test_a_step_that_tells_nothing_for_longer_than_a_claim_is_not_taken_for_dead
     assert (job.status, job.attempts) == (Status.DONE, 1)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_worker_that_was_given_up_does_not_hold_the_claim_of_the_next():
     ask(finance())
     first = jobs._claim(timezone.now())

@@ -236,7 +236,7 @@ def test_a_workbook_of_too_many_rows_is_refused_with_what_to_do(monkeypatch):
     assert "Export them as CSV" in job.error
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_progress_is_seen_while_the_file_is_written(monkeypatch):
     crowd(1, 3)
     ExportJob.objects.all().delete()

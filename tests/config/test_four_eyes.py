@@ -479,7 +479,7 @@ def test_an_imported_profile_stays_a_draft_where_activating_needs_two(four_eyes)
     assert version.status == "draft"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_two_who_approve_at_once_do_it_once(settings):
     settings.FOUR_EYES = dict.fromkeys(KINDS)
     case = WriteOffImportExceptions()

@@ -22,7 +22,7 @@ PASSWORD = "quite a long pass phrase"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.django_db(transaction=True),
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
 ]
 

@@ -7,7 +7,7 @@ from rating.services import rate_batches
 from tests.ingestion.factories import BY_EVENT, NOW, event, feed_of, filed, work
 from tests.rating.factories import ServiceIdentifierFactory, graduated
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 
 
 def test_an_identifier_typed_in_the_header_leads_to_the_record_and_its_price(open_page):

@@ -20,7 +20,7 @@ from django_q.tasks import async_task, fetch
 
 from mediation.models import Bell
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 A_MINUTE = 60
 
 

@@ -23,7 +23,7 @@ CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.django_db(transaction=True),
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
 ]
 LONG = "A feed whose name nobody would give it but somebody will " * 3

@@ -52,7 +52,9 @@ def test_a_new_attempt_counts_its_own_repairs(reconciled, admin_client):
     work()
     assert counts(taken)[:2] == ("completed", 3)
     assert taken.repaired_count == 0
-    assert "<th>repaired</th>" in page_of(admin_client, "ingestion_usageimport", taken.pk)
+    page = admin_client.get(reverse("admin:ingestion_usageimport_change", args=[taken.pk]))
+    said = [line["said"] for line in page.context["attempts"]]
+    assert ["repaired" in words for words in said] == [False, True]
 
 
 def test_a_corrected_record_that_is_repaired_counts(reconciled):

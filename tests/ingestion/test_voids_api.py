@@ -102,7 +102,7 @@ def test_the_same_void_again_by_its_key_is_answered_with_the_first(feed, client)
     work_all()
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_twins_at_once_are_one_void(feed):
     def ask():
         services.ask_void(feed=feed, keys=["a"], reason="test", by=None, now=timezone.now(), idempotency_key="twins")

@@ -24,7 +24,7 @@ def sender(db):
     return user_with("ingestion.add_usageimport")
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_who_waits_is_answered_with_the_finished_line_of_the_history():
     feed, sender = feed_of(), user_with("ingestion.add_usageimport")
 
@@ -44,7 +44,7 @@ def test_who_waits_is_answered_with_the_finished_line_of_the_history():
     assert told["tracking_id"] == str(UsageImport.objects.get().tracking_id)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_no_transaction_is_open_while_somebody_waits(monkeypatch):
     feed, sender, seen = feed_of(), user_with("ingestion.add_usageimport"), []
 

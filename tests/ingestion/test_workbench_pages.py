@@ -244,7 +244,7 @@ def asked(client, feed, rule=STRIPPED, **answers):
         **STRIP,
         "reason": "unit in the number",
         "previewed": digest(rule),
-        "told_last": "999",
+        "told_last": str(10**9),
         "_ask": "1",
         **answers,
     }

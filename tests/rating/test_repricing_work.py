@@ -152,7 +152,7 @@ def test_closed_periods_are_counted_where_something_would_change(owners):
     assert store.closed_periods_charged(other.filters, repricing_id=other.pk) == 1
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_workers_share_what_is_worked_out_and_the_last_one_finishes_it(owners, one_by_one):
     dearer(owners)
     asked = asked_for()
@@ -172,7 +172,7 @@ def test_workers_share_what_is_worked_out_and_the_last_one_finishes_it(owners, o
     assert (asked.status, set(amounts(asked).values())) == ("shown", {(8, 40)})
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_rerate_that_another_worker_applies_is_left_to_it(owners):
     dearer(owners)
     asked = asked_for()
@@ -215,7 +215,7 @@ def test_nothing_is_noted_of_accounts_at_another_step(owners, status, is_applied
         store.note_accounts(asked.pk, frame, is_applied=is_applied)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_two_rerates_are_never_applied_at_the_same_time(owners):
     dearer(owners)
     asked = asked_for()
@@ -257,7 +257,7 @@ def test_a_repricing_whose_workers_are_killed_is_parked_after_three(owners, monk
     assert (asked.status, asked.error, asked.attempts) == ("shown", "", 0)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_attempts_of_workers_that_still_work_park_nothing(owners):
     asked = asked_for()
     Repricing.objects.update(attempts=3)
@@ -268,7 +268,7 @@ def test_attempts_of_workers_that_still_work_park_nothing(owners):
     assert (asked.status, asked.attempts) == ("shown", 0)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_crash_parks_nothing_that_others_still_work_on(owners, monkeypatch):
     asked = asked_for()
     Repricing.objects.update(attempts=3)
@@ -309,7 +309,7 @@ def test_one_account_is_listed_by_the_numbers_of_its_periods(owners):
     assert f"= ANY('{{{period.pk}}}'" in listed
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_accounts_that_another_worker_lists_are_waited_for(owners, monkeypatch):
     asked = asked_for()
     claimed = rerating._claim

@@ -17,7 +17,7 @@ from rating.tasks import rate_waiting
 
 from .factories import MAY, NOW, BucketFactory, RateFactory, graduated, subscriber, used, waiting
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 
 def at_once(*actions):

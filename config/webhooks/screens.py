@@ -19,6 +19,7 @@ from config.models import EventType, WebhookAttempt, WebhookDelivery, WebhookEnd
 from config.webhooks import keeping
 from config.webhooks.delivering import message_id
 from mediation.admin import filters, kit, marks
+from mediation.admin.labels import name_parts
 from mediation.services.seeing import feeds_seen
 
 CHOICES = [(one.value, one.label) for one in EventType if one != EventType.TEST]
@@ -67,9 +68,14 @@ class EndpointForm(forms.ModelForm):
 
 class SinceForm(forms.Form):
     since = forms.SplitDateTimeField(
+        label="Since",
         widget=admin.widgets.AdminSplitDateTime,
         help_text="Deliveries of what happened since then that were given up are sent again.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        name_parts(self.fields["since"])
 
 
 @admin.register(WebhookEndpoint)
@@ -259,7 +265,7 @@ class WebhookDeliveryAdmin(kit.ReadOnlyAdmin):
 
     @admin.display(description="event")
     def what(self, delivery: Any) -> Any:
-        return marks.row_link(delivery.event.type, "config_webhookdelivery", delivery.pk)
+        return delivery.event.type
 
     @admin.display(description="endpoint")
     def endpoint_link(self, delivery: Any) -> Any:

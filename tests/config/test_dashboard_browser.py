@@ -78,5 +78,5 @@ def test_a_column_leads_to_its_rows_without_any_script(driven):
     page = driven(java_script_enabled=False)
     page.goto(reverse("admin:index"))
     page.locator("svg.columns a[aria-label$=' exceptions']").first.click()
-    page.wait_for_url("**/importexception/?created_at__from=*")
+    page.wait_for_url("**/importexception/?usage_import__received_at__gte=*")
     assert "1 row" in page.inner_text("#changelist")

@@ -19,6 +19,7 @@ WORSE = Decimal("1.25")  # than the past, but for its worst episode
 SPREADS = 6  # from the median; a spread is the standard deviation, as the median deviation estimates it
 FEWEST_RECORDS = 100
 QUIET_HOURS = 2
+SLACK_HOURS = 2  # a nightly file that came early for four weeks may come late once
 FEWER_SPREADS, FEWER_TIMES = 4, 5  # nothing can lie further below the median than all of it
 TIMES = 3  # the median: less is not worth a person's time however steady the feed is
 LAST_DAYS, LEAST_DAYS = 28, 7
@@ -72,15 +73,20 @@ def judge_silence(feed_id: int, series: Mapping[int, Arrivals], now: datetime) -
     first = min(series)
     quiet = _quiet_hours(sorted(series), this_hour + 1)
 
+    def usually(hour: int) -> int | None:
+        """The longest silence at this hour of the week and around it; None where too few weeks tell."""
+        like = [hour - week * HOURS_A_WEEK - first for week in _weeks(hour, first)]
+        around = [at for each in like for at in range(max(0, each - SLACK_HOURS), each + SLACK_HOURS + 1)]
+        return max(quiet[at] for at in around) if len(like) >= LEAST_WEEKS else None
+
     def excess(hour: int) -> int | None:
         """How many hours of silence at the end of an hour are more than twice what is usual."""
-        usual = [quiet[hour - week * HOURS_A_WEEK - first] for week in _weeks(hour, first)]
-        return quiet[hour - first] - 2 * max(usual) if len(usual) >= LEAST_WEEKS else None
+        usual = usually(hour)
+        return None if usual is None else quiet[hour - first] - 2 * usual
 
-    seen = excess(this_hour)
-    if seen is None or seen <= QUIET_HOURS or seen <= _worst_but_one(excess, this_hour, first):
+    usual, seen = usually(this_hour), excess(this_hour)
+    if usual is None or seen is None or seen <= QUIET_HOURS or seen <= _worst_but_one(excess, this_hour, first):
         return None
-    usual = max(quiet[this_hour - week * HOURS_A_WEEK - first] for week in _weeks(this_hour, first))
     last = _start_of(this_hour - quiet[this_hour - first])
     return Finding(
         "silence",

@@ -1,7 +1,6 @@
 """The page of one group of import exceptions: its records, and what is done with all of it after it was asked."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +18,7 @@ from ingestion.models import Feed, ImportException
 from ingestion.selectors import Group
 from mediation.admin import kit, marks, workbench
 from mediation.admin.meanings import meaning_of
-from mediation.admin.workbench import IMPORT_BENCH, Action, url_of
+from mediation.admin.workbench import IMPORT_BENCH, Act, Action, url_of
 
 RAW_SHOWN = 240
 MOST_VALUES = 10
@@ -132,20 +131,6 @@ def actions_for(request: HttpRequest, group: Group) -> list[Action]:
 # What is done with all of a group
 
 
-@dataclass(frozen=True)
-class Act:
-    """Something done with every record of a group. lines: what will happen, in sentences; done: said afterwards."""
-
-    text: str
-    hint: str
-    permission: str
-    do: Callable[..., int]
-    lines: tuple[str, ...]
-    button: str
-    done: str
-    needs_reason: bool = False
-
-
 ACTS = {
     "reprocess": Act(
         text="Reprocess all…",
@@ -211,7 +196,7 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
         raise PermissionDenied
     group, feed = asked_group(request)
     rows = selectors.exceptions_of_group(group)
-    sent = _form(act)(request.POST) if request.method == "POST" else None
+    sent = act.form(request.POST) if request.method == "POST" else None
     refusal = ""
     if sent is not None and sent.is_valid():
         try:
@@ -225,7 +210,7 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
     return workbench.ask_page(
         model_admin,
         request,
-        _form(act).asking(request, rows),
+        act.form.asking(request, rows),
         title=act.text.rstrip("…"),
         button=act.button,
         lines=lines,
@@ -235,13 +220,9 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
     )
 
 
-def _form(act: Act) -> type[workbench.ConfirmForm]:
-    return workbench.ReasonForm if act.needs_reason else workbench.ConfirmForm
-
-
 def _do(act: Act, rows: QuerySet[ImportException], answers: dict[str, Any], by: User, now: datetime) -> int:
-    said = {"reason": answers["reason"]} if act.needs_reason else {}
-    return act.do(exceptions=rows, by=by, now=now, **said)
+    count: int = act.do(exceptions=rows, by=by, now=now, **act.reason_of(answers))
+    return count
 
 
 def _size(rows: QuerySet[ImportException], feed: Feed) -> Any:

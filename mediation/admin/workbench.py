@@ -197,6 +197,29 @@ class ReasonForm(ConfirmForm):
     reason = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 3, "cols": 80}))
 
 
+@dataclass(frozen=True)
+class Act:
+    """Something done with every row of a group. lines: what will happen, in sentences; done: said afterwards."""
+
+    text: str
+    hint: str
+    permission: str
+    do: Callable[..., Any]
+    lines: tuple[str, ...]
+    button: str
+    done: str = ""
+    needs_reason: bool = False
+
+    @property
+    def form(self) -> type[ConfirmForm]:
+        """What is asked before it is done."""
+        return ReasonForm if self.needs_reason else ConfirmForm
+
+    def reason_of(self, answers: Mapping[str, Any]) -> dict[str, str]:
+        """What `do` is told beside the rows, out of what was answered."""
+        return {"reason": answers["reason"]} if self.needs_reason else {}
+
+
 # Parts of pages
 
 

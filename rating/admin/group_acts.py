@@ -1,7 +1,5 @@
 """What is done with every UDR of a group of rating exceptions, asked about first."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -13,26 +11,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from mediation.admin import kit, marks, workbench
-from mediation.admin.workbench import RATING_BENCH
+from mediation.admin.workbench import RATING_BENCH, Act
 from rating import selectors, services
 from rating.admin.group_names import asked_group, crumbs, group_url
 from rating.models import RatingException
 from rating.selectors import ExceptionGroup
-
-
-@dataclass(frozen=True)
-class Act:
-    """Something done with every UDR of a group. lines: what will happen, in sentences; done: said afterwards."""
-
-    text: str
-    hint: str
-    permission: str
-    do: Callable[..., Any]
-    lines: tuple[str, ...]
-    button: str
-    done: str = ""
-    needs_reason: bool = False
-
 
 ACTS = {
     "rerate": Act(
@@ -90,8 +73,7 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
         raise PermissionDenied
     group = asked_group(request)
     rows = selectors.exceptions_of_group(group)
-    form = workbench.ReasonForm if act.needs_reason else workbench.ConfirmForm
-    sent = form(request.POST) if request.method == "POST" else None
+    sent = act.form(request.POST) if request.method == "POST" else None
     refusal = ""
     if sent is not None and sent.is_valid():
         try:
@@ -102,7 +84,7 @@ def act_view(model_admin: kit.ModelAdmin, request: HttpRequest, verb: str) -> Ht
     return workbench.ask_page(
         model_admin,
         request,
-        form.asking(request, rows),
+        act.form.asking(request, rows),
         title=act.text.rstrip("…"),
         button=act.button,
         lines=[_size(rows), *act.lines],
@@ -127,8 +109,7 @@ def _do(
         said = f"{kit.counted(asked.exception_count, 'UDR')} will be rated again."
         model_admin.message_user(request, said)
         return reverse("admin:rating_exceptionrerate_change", args=[asked.pk])
-    reason = {"reason": answers["reason"]} if act.needs_reason else {}
-    count = act.do(exceptions=rows, by=by, now=now, **reason)
+    count = act.do(exceptions=rows, by=by, now=now, **act.reason_of(answers))
     link = marks.list_link("See them", "rating_ratingexception", feed_id=group.feed_id, cause__exact=group.cause)
     if count:
         model_admin.message_user(request, format_html("{} {}. {}.", kit.counted(count, "UDR"), act.done, link))

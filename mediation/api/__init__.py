@@ -1,0 +1,23 @@
+"""What every API of the house answers with: problems by RFC 9457, pages by cursor, and the UDRs themselves."""
+
+from django.urls import path
+
+from mediation.api.listing import CsvRows, Listed, ModelPermissions, NewestFirst
+from mediation.api.matching import answer_with_etag, etag_of, require_match
+from mediation.api.problems import TYPE, Problem, problem
+from mediation.api.udrs import UdrList
+
+__all__ = [
+    "TYPE",
+    "CsvRows",
+    "Listed",
+    "ModelPermissions",
+    "NewestFirst",
+    "Problem",
+    "answer_with_etag",
+    "etag_of",
+    "problem",
+    "require_match",
+]
+
+urlpatterns = [path("udrs", UdrList.as_view(), name="udrs")]

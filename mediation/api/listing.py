@@ -1,0 +1,73 @@
+"""Lists over HTTP: in pages by cursor, or all of it at once as CSV."""
+
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import ListAPIView
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+
+from mediation.services.exporting import Export, Kind
+
+
+class NewestFirst(CursorPagination):
+    """Pages by cursor, newest first; a page costs the same however deep it lies."""
+
+    ordering = "-pk"
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 1_000
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Where a page starts; a cursor that none of our pages gave out would be asked of the database as it is."""
+        cursor: Cursor | None = super().decode_cursor(request)
+        if cursor and cursor.position and not (cursor.position.isascii() and cursor.position.isdecimal()):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
+
+
+class CsvRows(BaseRenderer):
+    """Chosen by `Accept: text/csv` or `?format=csv`; what is no list, such as a problem, is told as JSON even so."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        told: bytes = JSONRenderer().render(data)
+        return told
+
+
+class Listed(ListAPIView[Any]):
+    """A list in pages; as CSV all of it at once, in the same filter, streamed.
+
+    The columns are the fields of the JSON that a table can hold. `spreadsheet=1` puts an apostrophe before texts that
+    a spreadsheet would run as a formula.
+    """
+
+    renderer_classes = (JSONRenderer, CsvRows)
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        if request.accepted_renderer.format != CsvRows.format:
+            return super().list(request, *args, **kwargs)
+        rows = self.filter_queryset(self.get_queryset()).order_by(NewestFirst.ordering)
+        kind = Kind.SPREADSHEET if "spreadsheet" in request.query_params else Kind.CSV
+        return StreamingHttpResponse(
+            (piece.content for piece in Export(rows, self._columns()).csv_pieces(kind)),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{rows.model._meta.model_name}.csv"'},
+        )
+
+    def _columns(self) -> dict[str, str]:
+        fields = self.serializer_class().fields.items()
+        flat = ((name, field) for name, field in fields if not isinstance(field, serializers.BaseSerializer))
+        return {name: str(field.source).replace(".", "__") for name, field in flat if field.source != "*"}
+
+
+class ModelPermissions(DjangoModelPermissions):
+    """A reader needs the view permission too; other verbs are asked for by the view that has them."""
+
+    perms_map = DjangoModelPermissions.perms_map | {"GET": ["%(app_label)s.view_%(model_name)s"]}

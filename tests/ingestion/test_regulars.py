@@ -41,11 +41,11 @@ class Sender:
             self.user.groups.add(self.group)
         self.token, self.text = AuthToken.objects.create(user=self.user, expiry=timedelta(days=days))
 
-    def post(self, body=BODY, feed=None, **headers):
+    def post(self, body=BODY, feed=None, door="usage", **headers):
         client = APIClient()
         client.credentials(HTTP_AUTHORIZATION=f"Token {self.text}")
         content = body if isinstance(body, bytes) else json.dumps(body)
-        address = f"/api/v1/feeds/{feed or self.feed.api_name}/usage"
+        address = f"/api/v1/feeds/{feed or self.feed.api_name}/{door}"
         return client.post(address, content, content_type="application/json", headers=headers)
 
     def grant(self, feed):

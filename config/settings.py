@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.approving.policy import read_policy
 from config.database import embedded
+from config.describing.about import ABOUT
 from config.logging import logging_settings
 from config.webhooks.addresses import read_networks
 
@@ -60,6 +61,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "knox",
     "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "django_structlog",
 ]
@@ -183,8 +186,24 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "mediation.api.describing.Described",
+    "DEFAULT_METADATA_CLASS": None,  # what an address takes is in the document, and nowhere else
     "EXCEPTION_HANDLER": "mediation.api.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Sluice",
+    "VERSION": "1",
+    "DESCRIPTION": ABOUT,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SORT_OPERATIONS": False,
+    "POSTPROCESSING_HOOKS": [
+        "config.describing.document.name_tags",
+        "config.describing.document.tell_all_members",
+    ],
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,  # a test sees to it that nothing is guessed
 }
 REST_KNOX = {
     "SECURE_HASH_ALGORITHM": "hashlib.sha512",
@@ -197,6 +216,8 @@ REST_KNOX = {
 REQUESTS_PER_MINUTE = env.int("SLUICE_REQUESTS_PER_MINUTE", 0)
 RECORDS_PER_MINUTE = env.int("SLUICE_RECORDS_PER_MINUTE", 0)
 MAX_WAITING_RECORDS = env.int("SLUICE_MAX_WAITING_RECORDS", 20_000_000)
+# The largest file that is taken over HTTP.
+MAX_FILE_BYTES = env.int("SLUICE_MAX_FILE_BYTES", 20 * 2**30)
 
 # What needs a second person: by the environment alone, so that nobody can turn it off on a screen.
 try:

@@ -91,6 +91,7 @@ def _value(name: str, part: str) -> Any:
         "account": lambda: Account.objects.earliest("pk").number,
         "reference": lambda: UsageImport.objects.earliest("pk").pk,
         "number": lambda: 1,
+        "name": lambda: "june-1.csv",
         "verb": lambda: "write-off",
         "app_label": lambda: "ingestion",
     }

@@ -25,6 +25,7 @@ from ingestion.models import (
     ExceptionRevision,
     Feed,
     FeedGrant,
+    FileUpload,
     GroupCorrection,
     IdempotencyKey,
     ImportBody,
@@ -32,6 +33,7 @@ from ingestion.models import (
     ImportException,
     KeyToVoid,
     LeftOutRecord,
+    UploadPart,
     UsageImport,
     UsageVoid,
     WaitingPart,
@@ -134,6 +136,10 @@ def arrive(number: int, owner: User) -> UsageImport:
         created_by=owner,
         max_exception_id=refused.pk,
     )
+    upload = FileUpload.objects.create(
+        feed=feed, file_name=f"june-{number}.csv", sent_by=owner, total_size=9, started_at=MAY, expires_at=JUNE
+    )
+    UploadPart.objects.create(upload=upload, byte_start=0, stored=f"uploads/{upload.token}/0")
     for place, outcome in ((3, "skipped"), (4, "duplicate")):
         LeftOutRecord.objects.create(
             usage_import=usage_import, attempt=1, record_number=place, outcome=outcome, reason="why", udr_id=udr_id

@@ -1,11 +1,8 @@
 """The main jobs of each role in a browser, each person signed in by the form with the role that the house gives."""
 
-import shutil
-
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
-from django.db import connections
 from django.urls import reverse
 from django.utils import timezone
 
@@ -13,60 +10,35 @@ from config import roles
 from ingestion.models import ImportException, UsageImport
 from mediation.models import IdentifierType, ProfileVersion
 from rating.models import PlanVersion
+from tests.config.browsing import press, says, submit, text
 from tests.ingestion.factories import event, feed_of, posted, work
 from tests.rating.factories import RateFactory
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
 PASSWORD = "quite a long pass phrase"
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.django_db(transaction=True, serialized_rollback=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
 ]
 
 
 @pytest.fixture
-def sign_in(live_server, monkeypatch):
+def sign_in(browse):
     """A function that signs somebody in with roles and gives the page; each person has a browser of their own."""
-    # Connections that persist would keep the test database from being dropped.
-    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
-    # The browser's driver runs a loop in this thread, which Django takes for code that must not block.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     roles.grant_roles()
     IdentifierType.objects.get_or_create(name="Unknown")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
-        def signed_in(name, *groups):
-            user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
-            user.groups.set(Group.objects.filter(name__in=groups))
-            context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=live_server.url)
-            context.set_default_timeout(20_000)
-            page = context.new_page()
-            page.goto(reverse("admin:login"))
-            page.get_by_label("Username:").fill(name)
-            page.get_by_label("Password:").fill(PASSWORD)
-            page.get_by_role("button", name="Log in").click()
-            return page
+    def signed_in(name, *groups):
+        user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
+        user.groups.set(Group.objects.filter(name__in=groups))
+        page = browse()
+        page.goto(reverse("admin:login"))
+        page.get_by_label("Username:").fill(name)
+        page.get_by_label("Password:").fill(PASSWORD)
+        press(page, "button", "Log in")
+        return page
 
-        yield signed_in
-        browser.close()
-        connections.close_all()  # while the driver's loop runs, this thread has connections of their own
-
-
-def press(page, role, name):
-    page.get_by_role(role, name=name, exact=True).first.click()
-
-
-def text(page):
-    return page.inner_text("#container")
-
-
-def says(page, words):
-    """Wait until the page that a click leads to says these words."""
-    page.get_by_text(words).first.wait_for()
+    return signed_in
 
 
 def test_a_billing_admin_sets_up_a_profile_and_a_feed_and_imports_a_file(sign_in, tmp_path):
@@ -92,12 +64,12 @@ def test_a_billing_admin_sets_up_a_profile_and_a_feed_and_imports_a_file(sign_in
     press(page, "button", "Save")
     press(page, "link", "Upload usage file")
     page.get_by_label("Usage file").set_input_files(path)
-    page.locator("#content input[type=submit]").click()
+    submit(page)
     says(page, "The file calls.csv is received")
     work(timezone.now())
     done = UsageImport.objects.get()
     page.goto(reverse("admin:ingestion_usageimport_change", args=[done.pk]))
-    assert "completed" in text(page)
+    says(page, "completed")
     assert done.record_count == 8
     assert done.imported_count + done.exception_count == 8
 
@@ -111,11 +83,11 @@ def test_an_operator_reprocesses_an_import_of_a_granted_feed_and_sees_no_other(s
     page = sign_in("operator-1", roles.OPERATOR)
     User.objects.get(username="operator-1").feed_grants.create(feed=feed)
     page.goto(reverse("admin:ingestion_usageimport_changelist"))
-    assert "Mine" in text(page)
+    says(page, "Mine")
     assert "Somebody else's" not in text(page)
     page.goto(reverse("admin:ingestion_usageimport_change", args=[UsageImport.objects.get(feed=feed).pk]))
     press(page, "button", "Reprocess…")
-    page.locator("#content input[type=submit]").first.click()
+    submit(page)
     says(page, "will be read again")
     work(timezone.now())
     assert sorted(UsageImport.objects.values_list("feed__name", "attempt")) == [("Mine", 2), ("Somebody else's", 1)]
@@ -131,8 +103,8 @@ def test_finance_is_refused_the_operators_page_and_is_not_offered_it(sign_in):
     assert page.get_by_role("button", name="Write off…").count() == 0
     answer = page.goto(reverse("admin:ingestion_importexception_correct", args=[refused.pk]))
     assert answer.status == 403
-    assert "Your role does not reach this page." in text(page)
-    assert "with the role Finance" in text(page)
+    says(page, "Your role does not reach this page.")
+    says(page, "with the role Finance")
     press(page, "link", "Go to the front page")
     assert "Add" not in [link.inner_text() for link in page.get_by_role("link").all()]
 
@@ -144,7 +116,7 @@ def test_a_plan_is_activated_by_two_and_nobody_approves_their_own(sign_in, setti
     draft = PlanVersion.objects.create(plan=plan, number=9, document=document, created_at=timezone.now())
     first = sign_in("admin-1", roles.BILLING_ADMIN)
     first.goto(reverse("admin:rating_planversion_activate", args=[draft.pk]))
-    first.locator("#content input[type=submit]").first.click()
+    submit(first)
     says(first, "second person")
     first.get_by_label("Why").fill("Prices of the new year")
     press(first, "button", "Ask for approval")
@@ -157,11 +129,11 @@ def test_a_plan_is_activated_by_two_and_nobody_approves_their_own(sign_in, setti
     assert first.get_by_role("button", name="Approve…").count() == 0
 
     second = sign_in("admin-2", roles.BILLING_ADMIN)
-    assert "1" in text(second)
+    says(second, "1")
     second.goto(address)
-    assert "Prices of the new year" in text(second)
+    says(second, "Prices of the new year")
     press(second, "button", "Approve…")
-    second.locator("#content input[type=submit]").first.click()
+    submit(second)
     says(second, "approved")
     draft.refresh_from_db()
     assert draft.status == "active"

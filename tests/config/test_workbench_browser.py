@@ -1,12 +1,8 @@
 """A person in a browser clears a group of import exceptions by a rule: preview, progress, what it came to, no undo."""
 
-import shutil
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
-from django.db import connections
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -16,42 +12,20 @@ from ingestion.models import GroupCorrection, ImportException
 from ingestion.selectors import Group
 from mediation.models import IdentifierType, Udr
 from rating.services import rate_batches
+from tests.config.browsing import follow, says
 from tests.ingestion.factories import event, feed_of, filed, work
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.django_db(transaction=True, serialized_rollback=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
 ]
 LONG = "A feed whose name nobody would give it but somebody will " * 3
 
 
 @pytest.fixture
-def screen(live_server, monkeypatch):
-    """A page in a narrow or wide browser, and what it complained about."""
-    # Connections that persist would keep the test database from being dropped.
-    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
-    # The browser's driver runs a loop in this thread, which Django takes for code that must not block.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+def screen(browse):
     IdentifierType.objects.get_or_create(name="Unknown")
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator"))
-    cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=live_server.url)
-        context.set_default_timeout(20_000)
-        context.add_cookies([cookie])
-        page = context.new_page()
-        page.complaints = []
-        page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda fault: page.complaints.append(str(fault)))
-        yield page
-        browser.close()
-        connections.close_all()  # while the driver's loop runs, this thread has connections of their own
+    return browse(User.objects.create_superuser("operator"))
 
 
 def failed(count, name="Roaming"):
@@ -75,38 +49,38 @@ def accessible(page):
 def test_a_group_is_cleared_by_a_rule(screen):
     failed(30)
     screen.goto(reverse("admin:ingestion_importexception_groups"))
-    screen.get_by_role("link", name="All values of a field together").click()
-    screen.get_by_role("link", name="bad number in Value").click()
-    screen.get_by_role("link", name="Correct all by a rule…").click()
-    screen.get_by_role("link", name="Substitute").click()
+    follow(screen.get_by_role("link", name="All values of a field together"))
+    follow(screen.get_by_role("link", name="bad number in Value"))
+    follow(screen.get_by_role("link", name="Correct all by a rule…"))
+    follow(screen.get_by_role("link", name="Substitute"))
     screen.get_by_label("Source field").select_option("value")
     screen.get_by_label("Pattern").fill(",")
     screen.get_by_label("Replacement").fill(".")
-    screen.get_by_role("button", name="Preview").click()
-    assert "30 records, each looked at. Nothing is stored yet." in screen.inner_text("#content")
+    follow(screen.get_by_role("button", name="Preview"))
+    says(screen, "30 records, each looked at. Nothing is stored yet.", "#content")
     assert screen.locator("ins").first.inner_text() == "."
     accessible(screen)
     assert GroupCorrection.objects.count() == 0
 
     screen.get_by_label("Reason").fill("The switch writes decimal commas")
-    screen.get_by_role("button", name="Correct 30 records").click()
+    follow(screen.get_by_role("button", name="Correct 30 records"))
     panel = screen.locator("#progress")
     panel.get_by_text("waiting", exact=True).first.wait_for()
     now = timezone.now()
     while services.correct_next_portion(now=now):
         pass
     panel.get_by_text("completed", exact=True).wait_for()  # the panel looks again by itself
-    assert "30 of 30 records decided" in panel.inner_text()
+    says(screen, "30 of 30 records decided", "#progress")
     accessible(screen)
     assert ImportException.objects.filter(status="resolved").count() == 30
     assert Udr.objects.count() == 30
 
-    screen.get_by_role("link", name="Undo…").click()
+    follow(screen.get_by_role("link", name="Undo…"))
     while rate_batches(now=timezone.now()):
         pass
-    screen.get_by_role("button", name="Undo the correction").click()
-    assert "are rated already" in screen.inner_text("#content")
-    screen.get_by_role("link", name="Cancel").click()
+    follow(screen.get_by_role("button", name="Undo the correction"))
+    says(screen, "are rated already", "#content")
+    follow(screen.get_by_role("link", name="Cancel"))
     assert screen.get_by_role("link", name="Undo…").count() == 0
     assert screen.complaints == []
 
@@ -114,10 +88,10 @@ def test_a_group_is_cleared_by_a_rule(screen):
 def test_a_person_works_through_a_group_by_the_keyboard(screen):
     failed(3)
     screen.goto(reverse("admin:ingestion_importexception_groups") + "?by=field")
-    screen.get_by_role("link", name="bad number in Value").click()
-    screen.get_by_role("link", name="record 1", exact=True).click()
+    follow(screen.get_by_role("link", name="bad number in Value"))
+    follow(screen.get_by_role("link", name="record 1", exact=True))
     steps = screen.locator(".steps-through")
-    assert "1 of 3" in steps.inner_text()
+    says(screen, "1 of 3", ".steps-through")
     accessible(screen)
     screen.keyboard.press("j")
     steps.get_by_text("2", exact=True).wait_for()
@@ -126,13 +100,13 @@ def test_a_person_works_through_a_group_by_the_keyboard(screen):
     box.press("k")  # written into the field, not obeyed
     assert box.input_value() == "17k"
     box.fill("17")
-    screen.get_by_role("button", name="Preview").click()
-    assert "It would be imported." in screen.inner_text("#preview")
+    follow(screen.get_by_role("button", name="Preview"))
+    says(screen, "It would be imported.", "#preview")
     accessible(screen)
     screen.get_by_label("Reason").fill("as the partner said")
-    screen.get_by_role("button", name="Correct, then the next one").click()
-    assert "The correction is kept" in screen.inner_text(".messagelist")
-    assert "2 of 2" in steps.inner_text()
+    follow(screen.get_by_role("button", name="Correct, then the next one"))
+    says(screen, "The correction is kept", ".messagelist")
+    says(screen, "2 of 2", ".steps-through")
     assert screen.complaints == []
 
 

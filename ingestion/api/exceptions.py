@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.decorators import api_view
@@ -17,11 +18,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ingestion import selectors, services
+from ingestion.api.schemas import CHANGES, COMMENTS, EXCEPTION_CHANGED, IF_NONE_MATCH
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.models import ExceptionComment, ExceptionRevision, ImportException, UsageImport
 from ingestion.selectors import Group
 from mediation import services as mediation
-from mediation.api import Listed, NewestFirst, Problem, answer_with_etag, require_match
+from mediation.api import Listed, NewestFirst, Problem, Strict, answer_with_etag, require_match
+from mediation.api.describing import IF_MATCH, UNCHANGED, describe
+
+
+@extend_schema_field(CHANGES)
+class ChangesField(serializers.JSONField):
+    """Source fields with their texts; null empties one."""
 
 
 class RevisionSerializer(serializers.ModelSerializer[ExceptionRevision]):
@@ -29,6 +37,8 @@ class RevisionSerializer(serializers.ModelSerializer[ExceptionRevision]):
 
     Revisions build on each other; one with withdrawn_at does not count.
     """
+
+    changes = ChangesField()
 
     class Meta:
         model = ExceptionRevision
@@ -89,6 +99,7 @@ class ExceptionDetailSerializer(ExceptionSerializer):
     class Meta(ExceptionSerializer.Meta):
         fields = (*ExceptionSerializer.Meta.fields, "comments")  # type: ignore[assignment]
 
+    @extend_schema_field(COMMENTS)
     def get_comments(self, exception: ImportException) -> Any:
         if not self.context["request"].user.has_perm("ingestion.review_importexception"):
             return []
@@ -112,6 +123,11 @@ class ExceptionFilter(django_filters.FilterSet):
 EXCEPTIONS = ImportException.objects.select_related("usage_import", "feed", "assigned_to").prefetch_related("revisions")
 
 
+@describe(
+    "Get an exception",
+    parameters=[IF_NONE_MATCH],
+    responses={200: ExceptionDetailSerializer, 304: UNCHANGED},
+)
 class ExceptionDetail(RetrieveAPIView[ImportException]):
     """One exception, with its comments; its ETag is what If-Match of the verbs takes."""
 
@@ -126,6 +142,7 @@ class ExceptionDetail(RetrieveAPIView[ImportException]):
         return answer_with_etag(request, self.get_serializer(self.get_object()).data)
 
 
+@describe("List exceptions")
 class ExceptionList(Listed):
     """Exceptions of every import, newest first."""
 
@@ -140,6 +157,7 @@ class ExceptionList(Listed):
         return seen_exceptions(super().get_queryset(), self.request.user)
 
 
+@describe("List exceptions of an import")
 class ImportExceptionList(ExceptionList):
     """Exceptions of one import, of every attempt."""
 
@@ -149,7 +167,7 @@ class ImportExceptionList(ExceptionList):
         return super().get_queryset().filter(usage_import=usage_import)
 
 
-class CorrectionSerializer(serializers.Serializer[None]):
+class CorrectionSerializer(Strict):
     """A record as it should have been: its text, or those of its source fields that differ; null empties a field."""
 
     raw = serializers.CharField(required=False, trim_whitespace=False)
@@ -164,7 +182,7 @@ class CorrectionSerializer(serializers.Serializer[None]):
         return attrs
 
 
-class ReasonSerializer(serializers.Serializer[None]):
+class ReasonSerializer(Strict):
     """Why a record is given up."""
 
     reason = serializers.CharField()
@@ -194,6 +212,13 @@ def _answer(exception: ImportException) -> Response:
     return Response({"id": exception.pk, "status": exception.status}, status=http.HTTP_202_ACCEPTED)
 
 
+@describe(
+    "Correct an exception",
+    parameters=[IF_MATCH],
+    request=CorrectionSerializer,
+    responses={202: EXCEPTION_CHANGED},
+    refuses=("unable_to_correct",),
+)
 @api_view(["POST"])
 def correct(request: Request, pk: int) -> Response:
     """Keep a corrected text of the record, or changes of its source fields, and mediate it again."""
@@ -215,6 +240,13 @@ def correct(request: Request, pk: int) -> Response:
     return _answer(exception)
 
 
+@describe(
+    "Write off an exception",
+    parameters=[IF_MATCH],
+    request=ReasonSerializer,
+    responses={202: EXCEPTION_CHANGED},
+    refuses=("unable_to_write_off", "needs_second_person"),
+)
 @api_view(["POST"])
 def write_off(request: Request, pk: int) -> Response:
     """Give the record up, with a reason."""
@@ -231,6 +263,13 @@ def write_off(request: Request, pk: int) -> Response:
     return _answer(exception)
 
 
+@describe(
+    "Reprocess an exception",
+    parameters=[IF_MATCH],
+    request=None,
+    responses={202: EXCEPTION_CHANGED},
+    refuses=("unable_to_reprocess",),
+)
 @api_view(["POST"])
 def reprocess(request: Request, pk: int) -> Response:
     """Mediate the record again, from its latest text."""

@@ -14,10 +14,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ingestion import selectors, services
+from ingestion.api.schemas import REPROCESSED
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_imports
 from ingestion.models import UsageImport
 from mediation import services as mediation
 from mediation.api import Listed, NewestFirst, Problem
+from mediation.api.describing import describe
 
 
 class UsageImportSerializer(serializers.ModelSerializer[UsageImport]):
@@ -70,6 +72,7 @@ class UsageImportFilter(django_filters.FilterSet):
         fields = ("status", "source")
 
 
+@describe("List imports")
 class ImportList(Listed):
     """The history, newest first."""
 
@@ -84,6 +87,7 @@ class ImportList(Listed):
         return seen_imports(super().get_queryset(), self.request.user)
 
 
+@describe("Get an import")
 class ImportDetail(RetrieveAPIView[UsageImport]):
     """What became of one submission or file."""
 
@@ -96,6 +100,12 @@ class ImportDetail(RetrieveAPIView[UsageImport]):
         return seen_imports(super().get_queryset(), self.request.user)
 
 
+@describe(
+    "Reprocess an import",
+    request=None,
+    responses={202: REPROCESSED},
+    refuses=("unable_to_reprocess", "needs_second_person"),
+)
 @api_view(["POST"])
 def reprocess_import(request: Request, tracking_id: Any) -> Response:
     """Mediate a whole import again."""

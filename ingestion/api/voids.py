@@ -17,13 +17,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ingestion import selectors, services
+from ingestion.api.imports import UsageImportSerializer
+from ingestion.api.schemas import ACCEPTED, BODIES, SENDING_CODES, VOID_ACCEPTED, VOIDING, VOIDING_CODES, WAIT
 from ingestion.api.usage import MAX_KEY_CHARS, SubmitUsage, is_idempotency_key
 from ingestion.core.requests import RequestFault
 from ingestion.models import Feed, KeyToVoid, UsageVoid
 from mediation import services as mediation
 from mediation.api import Listed, NewestFirst, Problem
+from mediation.api.describing import FEED, IDEMPOTENCY_KEY, describe, query
 
 MAX_REASON_CHARS = 1_000
+WHY = query("reason", {"type": "string", "minLength": 1, "maxLength": MAX_REASON_CHARS}, "Why.", is_required=True)
 
 
 class AmendUsage(SubmitUsage):
@@ -36,6 +40,17 @@ class AmendUsage(SubmitUsage):
         super().initial(request, *args, **kwargs)
         if not request.user.has_perm("ingestion.void_usage"):
             self.permission_denied(request)
+
+    @describe(
+        "Amend usage",
+        parameters=[FEED, IDEMPOTENCY_KEY, WAIT, WHY],
+        request=BODIES,
+        responses={202: ACCEPTED, 200: UsageImportSerializer},
+        refuses=(*SENDING_CODES, "bad_wait", "missing_reason", "not_amendable", "needs_second_person"),
+    )
+    def post(self, request: Request, feed: str) -> Response:
+        """Have records take the place of those with the same keys."""
+        return super().post(request, feed)
 
     def amend_reason(self, request: Request) -> str:
         reason = request.query_params.get("reason", "").strip()
@@ -50,6 +65,13 @@ class VoidUsage(APIView):
 
     parser_classes = (JSONParser,)
 
+    @describe(
+        "Void usage",
+        parameters=[FEED, IDEMPOTENCY_KEY],
+        request={"application/json": VOIDING},
+        responses={202: VOID_ACCEPTED},
+        refuses=VOIDING_CODES,
+    )
     def post(self, request: Request, feed: str) -> Response:
         if not request.user.has_perm("ingestion.void_usage"):
             self.permission_denied(request)
@@ -165,6 +187,7 @@ def _seen(voids: QuerySet[UsageVoid], by: Any) -> QuerySet[UsageVoid]:
     return voids if by.has_perm("ingestion.view_usagevoid") else voids.filter(received_by=by)
 
 
+@describe("List voids")
 class VoidList(Listed):
     """What was asked to be voided, newest first."""
 
@@ -177,6 +200,7 @@ class VoidList(Listed):
         return _seen(super().get_queryset(), self.request.user)
 
 
+@describe("Get a void")
 class VoidDetail(RetrieveAPIView[UsageVoid]):
     """What became of each key of a void."""
 

@@ -5,6 +5,7 @@ from django.urls import path
 from mediation.api.listing import CsvRows, Listed, ModelPermissions, NewestFirst
 from mediation.api.matching import answer_with_etag, etag_of, require_match
 from mediation.api.problems import TYPE, Problem, problem
+from mediation.api.strictness import Strict
 from mediation.api.udrs import UdrList
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ModelPermissions",
     "NewestFirst",
     "Problem",
+    "Strict",
     "answer_with_etag",
     "etag_of",
     "problem",

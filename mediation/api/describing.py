@@ -1,12 +1,13 @@
 """How an operation describes itself: beside the view, from the same words and limits that the view works with."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent, force_instance, is_serializer
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from mediation.api.codes import CODES, FAULTS
 from mediation.api.problems import TYPE
@@ -109,6 +110,7 @@ IDEMPOTENCY_KEY = header(
     "The same key with the same body is answered as the first time, and does nothing more.",
     {"type": "string", "minLength": 1, "maxLength": 255},
 )
+UNCHANGED = OpenApiResponse(description="It is still what If-None-Match names.")
 IF_MATCH = header("If-Match", "The ETag of what this is decided on; 412 where it is another by now.")
 FEED = in_path("feed", TEXT, "The feed: its API name, or its number.")
 
@@ -121,8 +123,7 @@ def describe(summary: str, *, refuses: Sequence[str] = (), **told: Any) -> Calla
     """
     if unknown := set(refuses) - set(CODES):
         raise ValueError(f"{', '.join(sorted(unknown))}: say in mediation.api.codes what these codes mean.")
-    name = told.pop("operation_id", summary.lower().replace("-", " ").replace(",", "").replace(" ", "_"))
-    return extend_schema(operation_id=name, summary=summary, extensions={REFUSES: list(refuses)}, **told)
+    return extend_schema(summary=summary, extensions={REFUSES: list(refuses)}, **told)
 
 
 class Described(AutoSchema):
@@ -133,6 +134,10 @@ class Described(AutoSchema):
         if operation:
             operation.pop(REFUSES, None)
         return operation
+
+    def get_operation_id(self) -> str:
+        summary = self.get_summary()
+        return re.sub(r"\W+", "_", summary.lower()) if summary else str(super().get_operation_id())
 
     def _get_response_bodies(self, direction: Any = "response") -> Schema:
         responses: Schema = super()._get_response_bodies(direction)

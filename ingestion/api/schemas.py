@@ -1,0 +1,81 @@
+"""What the doors of ingestion take and answer, where no serializer says it: for the API's document."""
+
+from ingestion.core.requests import MAX_RECORDS
+from ingestion.models import UsageImport, UsageVoid
+from mediation.api.describing import (
+    COUNT,
+    ID,
+    LINK,
+    MOMENT,
+    TEXT,
+    TRACKING_ID,
+    header,
+    list_of,
+    or_null,
+    query,
+    record_of,
+)
+
+SOME_RECORDS = {"minItems": 1, "maxItems": MAX_RECORDS}
+RECORD = {"type": "object"}
+# What usage may be sent as, by media type.
+BODIES = {
+    "application/json": {
+        "description": (
+            'Rows of a feed that reads rows: `{"data": ["row", …]}`. Records of a feed that reads JSON: one object,'
+            ' a list of them, or `{"data": [{…}, …]}`; where its profile says so, a document with the records inside.'
+        ),
+        "anyOf": [
+            record_of({"data": list_of(TEXT, **SOME_RECORDS)}),
+            record_of({"data": list_of(RECORD, **SOME_RECORDS)}),
+            list_of(RECORD, **SOME_RECORDS),
+            RECORD,
+        ],
+    },
+}
+WAIT = query("wait", {"type": "integer", "minimum": 0, "maximum": 30}, "Seconds to wait for the outcome, as 200.")
+# By which codes a body of usage is refused, and what else sending it may meet.
+BODY_CODES = (
+    *("not_json", "not_utf8", "shape_not_read", "not_a_list", "no_records", "too_many_records", "record_not_read"),
+    *("too_deep", "not_text", "unknown_member"),
+)
+SENDING_CODES = (
+    *BODY_CODES,
+    *("unknown_feed", "bad_idempotency_key", "idempotency_key_reused", "feed_disabled", "profile_not_active"),
+    *("profile_needs_header", "structure_not_kept", "backlogged", "overtaken"),
+)
+
+ACCEPTED = record_of(
+    {
+        "tracking_id": TRACKING_ID,
+        "feed": TEXT,
+        "record_count": COUNT,
+        "status": {"const": UsageImport.Status.WAITING.value},
+        "links": record_of({"import": LINK, "exceptions": LINK, "records": LINK}),
+    },
+    description="The usage is recorded: it will have an outcome, whatever happens.",
+)
+REPROCESSED = record_of({"tracking_id": TRACKING_ID, "status": {"const": "waiting"}})
+EXCEPTION_CHANGED = record_of({"id": ID, "status": TEXT})
+COMMENTS = list_of(
+    record_of({"text": TEXT, "created_at": MOMENT, "created_by": or_null(TEXT), "is_of_group": {"type": "boolean"}})
+)
+CHANGES = or_null({"type": "object", "additionalProperties": or_null(TEXT)})
+
+KEYS = list_of({"type": "string", "minLength": 1, "maxLength": 200}, minItems=1, maxItems=1_000, uniqueItems=True)
+VOIDING = record_of({"keys": KEYS, "reason": {"type": "string", "minLength": 1, "maxLength": 1_000}})
+VOID_ACCEPTED = record_of(
+    {
+        "tracking_id": TRACKING_ID,
+        "feed": TEXT,
+        "key_count": COUNT,
+        "status": {"const": UsageVoid.Status.WAITING.value},
+        "links": record_of({"void": LINK}),
+    }
+)
+VOIDING_CODES = (
+    *("shape_not_read", "unknown_member", "not_a_list", "bad_key", "repeated_key", "no_keys", "too_many_keys"),
+    *("not_text", "too_long", "missing_reason", "unknown_feed", "bad_idempotency_key", "idempotency_key_reused"),
+    "needs_second_person",
+)
+IF_NONE_MATCH = header("If-None-Match", "An ETag that is had already: 304 without a body where it is still true.")

@@ -18,13 +18,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ingestion import selectors, services
-from ingestion.api.schemas import CHANGES, COMMENTS, EXCEPTION_CHANGED, IF_NONE_MATCH
+from ingestion.api.schemas import CHANGES, COMMENTS, EXCEPTION_CHANGED
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.models import ExceptionComment, ExceptionRevision, ImportException, UsageImport
 from ingestion.selectors import Group
 from mediation import services as mediation
 from mediation.api import Listed, NewestFirst, Problem, Strict, answer_with_etag, require_match
-from mediation.api.describing import IF_MATCH, UNCHANGED, describe
+from mediation.api.describing import IF_MATCH, IF_NONE_MATCH, UNCHANGED, describe
 
 
 @extend_schema_field(CHANGES)

@@ -9,7 +9,6 @@ from mediation.api.describing import (
     MOMENT,
     TEXT,
     TRACKING_ID,
-    header,
     list_of,
     or_null,
     query,
@@ -78,4 +77,3 @@ VOIDING_CODES = (
     *("not_text", "too_long", "missing_reason", "unknown_feed", "bad_idempotency_key", "idempotency_key_reused"),
     "needs_second_person",
 )
-IF_NONE_MATCH = header("If-None-Match", "An ETag that is had already: 304 without a body where it is still true.")

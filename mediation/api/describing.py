@@ -112,6 +112,7 @@ IDEMPOTENCY_KEY = header(
 )
 UNCHANGED = OpenApiResponse(description="It is still what If-None-Match names.")
 IF_MATCH = header("If-Match", "The ETag of what this is decided on; 412 where it is another by now.")
+IF_NONE_MATCH = header("If-None-Match", "An ETag that is had already: 304 without a body where it is still true.")
 FEED = in_path("feed", TEXT, "The feed: its API name, or its number.")
 
 
@@ -138,6 +139,15 @@ class Described(AutoSchema):
     def get_operation_id(self) -> str:
         summary = self.get_summary()
         return re.sub(r"\W+", "_", summary.lower()) if summary else str(super().get_operation_id())
+
+    def _map_serializer(self, serializer: Any, direction: Any, bypass_extensions: bool = False) -> Schema:
+        """As drf-spectacular has it; what is answered has all its members, also those that `also_tells` names."""
+        schema: Schema = super()._map_serializer(serializer, direction, bypass_extensions)
+        if direction == "response" and "properties" in schema:
+            schema["properties"] |= getattr(serializer, "also_tells", {})
+            optional = getattr(serializer, "may_leave_out", ())
+            schema["required"] = [name for name in schema["properties"] if name not in optional]
+        return schema
 
     def _get_response_bodies(self, direction: Any = "response") -> Schema:
         responses: Schema = super()._get_response_bodies(direction)

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 
 from mediation import selectors, services
+from mediation.api.describing import describe
 from mediation.api.listing import Listed, ModelPermissions, NewestFirst
 from mediation.models import Udr
 
@@ -31,6 +32,7 @@ class UdrFilter(django_filters.FilterSet):
     date = django_filters.IsoDateTimeFromToRangeFilter()
 
 
+@describe("List UDRs")
 class UdrList(Listed):
     """What mediation made of records, newest first; UDRs that a reprocess replaced are left out."""
 

@@ -6,10 +6,15 @@ from rating.api.charges import ChargeList, UsageSummary
 from rating.api.customers import AccountBalances, AccountUsage
 from rating.api.explaining import ExplainedCharge
 from rating.api.granting import BucketGrants
-from rating.api.repricings import ApplyRerate, RepricedAccountList, RepricingDetail, Rerates, WhatIfs
-from rating.models import Repricing
-
-WHAT_IF = Repricing.Kind.WHAT_IF
+from rating.api.repricings import (
+    ApplyRerate,
+    RepricedAccountList,
+    RepricingDetail,
+    Rerates,
+    TriedAccountList,
+    WhatIfDetail,
+    WhatIfs,
+)
 
 urlpatterns: list[URLPattern] = [
     path("accounts/<path:account>/balances", AccountBalances.as_view(), name="account-balances"),
@@ -23,6 +28,6 @@ urlpatterns: list[URLPattern] = [
     path("rerates/<int:pk>/accounts", RepricedAccountList.as_view(), name="rerate-accounts"),
     path("rerates/<int:pk>/apply", ApplyRerate.as_view(), name="apply-rerate"),
     path("what-ifs", WhatIfs.as_view(), name="what-ifs"),
-    path("what-ifs/<int:pk>", RepricingDetail.as_view(kind=WHAT_IF), name="what-if"),
-    path("what-ifs/<int:pk>/accounts", RepricedAccountList.as_view(kind=WHAT_IF), name="what-if-accounts"),
+    path("what-ifs/<int:pk>", WhatIfDetail.as_view(), name="what-if"),
+    path("what-ifs/<int:pk>/accounts", TriedAccountList.as_view(), name="what-if-accounts"),
 ]

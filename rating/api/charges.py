@@ -12,7 +12,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
+from mediation.api.describing import ID, MOMENT, describe, query
 from rating import selectors
+from rating.api.schemas import NAME, SUMMARY
 from rating.models import Account, BillingPeriod, Charge
 
 
@@ -58,6 +60,7 @@ class ChargeFilter(django_filters.FilterSet):
 NAMED = ("account", "service", "usage_class", "plan", "version", "rate")
 
 
+@describe("List charges")
 class ChargeList(Listed):
     """Charges and reversals, newest first."""
 
@@ -74,6 +77,18 @@ class ChargeList(Listed):
 class UsageSummary(APIView):
     """What one account used and owes, by usage class: `?account=NUMBER`, and `date_after`, `date_before` if wanted."""
 
+    @describe(
+        "Sum up usage",
+        parameters=[
+            query("account", NAME, "The account's number.", is_required=True),
+            query("usage_class", NAME, "The name of a usage class."),
+            query("period", ID, "The number of a billing period."),
+            query("date_after", MOMENT, "Usage from this moment on."),
+            query("date_before", MOMENT, "Usage until this moment."),
+        ],
+        responses={200: SUMMARY},
+        refuses=("unknown_account", "invalid"),
+    )
     def get(self, request: Request) -> Response:
         if not request.user.has_perm("rating.view_charge"):
             self.permission_denied(request)

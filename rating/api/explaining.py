@@ -1,15 +1,17 @@
 """A charge over HTTP, with every step that led to it."""
 
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from rest_framework.generics import RetrieveAPIView
 
 from mediation.api import ModelPermissions
+from mediation.api.describing import describe
 from rating import selectors
 from rating.api.charges import NAMED, ChargeSerializer
+from rating.api.schemas import EXPLANATION
 from rating.core.explaining import Chapter, Fact, Picture
 from rating.models import Charge
 from rating.services.explaining import explain_charge
@@ -20,6 +22,8 @@ class ExplainedChargeSerializer(ChargeSerializer):
 
     The amounts of the facts of chapter `price` add up to the charge's amount.
     """
+
+    also_tells: ClassVar[dict[str, Any]] = {"explanation": EXPLANATION}
 
     def to_representation(self, instance: Charge) -> dict[str, Any]:
         """The charge's own fields, and `explanation`."""
@@ -34,6 +38,7 @@ class ExplainedChargeSerializer(ChargeSerializer):
         }
 
 
+@describe("Get a charge with its explanation")
 class ExplainedCharge(RetrieveAPIView[Charge]):
     """One charge, and why it is what it is."""
 

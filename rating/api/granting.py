@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
+from mediation.api.describing import describe
 from rating import selectors, services
 from rating.api.repricings import NamedField
 from rating.models import Account, Bucket, BucketGrant, RatePlan
@@ -22,7 +23,7 @@ class BucketGrantSerializer(serializers.ModelSerializer[BucketGrant]):
     plan = serializers.CharField(source="bucket.plan.name")
     bucket = serializers.CharField(source="bucket.name")
     account = serializers.CharField(source="account.number")
-    service = serializers.CharField(source="service_name", help_text="None where the grant is shared.")
+    service = serializers.CharField(source="service_name", allow_null=True, help_text="Null where the grant is shared.")
     left = serializers.DecimalField(max_digits=38, decimal_places=11)
 
     class Meta:
@@ -64,6 +65,7 @@ class BucketGrantFilter(django_filters.FilterSet):
     bucket = django_filters.CharFilter(field_name="bucket__name")
 
 
+@describe("List grants", methods=["GET"])
 class BucketGrants(Listed):
     """What buckets gave, newest first; POST gives a grant of a bucket whose grants are given one by one."""
 
@@ -76,6 +78,12 @@ class BucketGrants(Listed):
     def get_queryset(self) -> Any:
         return selectors.bucket_grants()
 
+    @describe(
+        "Give a grant",
+        request=GrantSerializer,
+        responses={201: BucketGrantSerializer},
+        refuses=("unable_to_grant",),
+    )
     def post(self, request: Request) -> Response:
         """Give an account, or a service of it, so much from a bucket."""
         form = GrantSerializer(data=request.data)

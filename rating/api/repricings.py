@@ -1,8 +1,8 @@
 """Rerates and what-ifs over HTTP: asked for, followed while they are worked out, looked at by account, applied."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -19,8 +19,10 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from mediation.api import Listed, NewestFirst, Problem, answer_with_etag, require_match
+from mediation.api.describing import IF_MATCH, IF_NONE_MATCH, UNCHANGED, describe
 from mediation.models import UsageClass
 from rating import selectors, services
+from rating.api.schemas import FOLLOWED, REPRICING
 from rating.models import Account, PlanVersion, RatePlan, RepricedAccount, Repricing
 from rating.services.rerating import FILTERS, left_out
 
@@ -91,6 +93,8 @@ def filters_of(answers: Mapping[str, Any]) -> dict[str, Any]:
 class RepricingSerializer(serializers.ModelSerializer[Repricing]):
     """A rerate or a what-if, with its totals by currency once it is worked out."""
 
+    also_tells: ClassVar[dict[str, Any]] = REPRICING
+
     class Meta:
         model = Repricing
         fields = ("id", "kind", "status", "version", "filters", "reason", "created_at", "shown_at", "applied_at")
@@ -111,6 +115,12 @@ class RepricingSerializer(serializers.ModelSerializer[Repricing]):
 
     def _address(self, name: str, instance: Repricing) -> str:
         return str(reverse(f"api:{name}", args=[instance.pk], request=self.context["request"]))
+
+
+class FollowedRepricingSerializer(RepricingSerializer):
+    """And how far it has come, and what its totals leave out."""
+
+    also_tells: ClassVar[dict[str, Any]] = REPRICING | FOLLOWED
 
 
 def _total(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,11 +164,16 @@ class RepricingList(Listed):
     def get_queryset(self) -> QuerySet[Repricing]:
         return selectors.repricings().filter(kind=self.kind)
 
-    def get_serializer(self, rows: list[Repricing], **kwargs: Any) -> Any:
+    def get_serializer(self, rows: Sequence[Repricing] = (), **kwargs: Any) -> Any:
         context = {**self.get_serializer_context(), "filters": selectors.filters_with_names(rows)}
         return RepricingSerializer(rows, context=context, **kwargs)
 
 
+@describe(
+    "Get a rerate",
+    parameters=[IF_NONE_MATCH],
+    responses={200: FollowedRepricingSerializer, 304: UNCHANGED},
+)
 class RepricingDetail(RetrieveAPIView[Repricing]):
     """One of them, with how far it has come; its totals are those of the accounts that are done.
 
@@ -176,10 +191,21 @@ class RepricingDetail(RetrieveAPIView[Repricing]):
         return answer_with_etag(request, _told(request, self.get_object()))
 
 
+@describe(
+    "Get a what-if",
+    parameters=[IF_NONE_MATCH],
+    responses={200: FollowedRepricingSerializer, 304: UNCHANGED},
+)
+class WhatIfDetail(RepricingDetail):
+    kind = Kind.WHAT_IF
+
+
+@describe("List the accounts of a rerate")
 class RepricedAccountList(Listed):
     """The accounts of one of them."""
 
     kind = Kind.RERATE
+    queryset = RepricedAccount.objects.none()
     serializer_class = RepricedAccountSerializer
     pagination_class = NewestFirst
     permission_classes = (IsAuthenticated, SeesRepricings)
@@ -189,7 +215,19 @@ class RepricedAccountList(Listed):
         return selectors.repriced_accounts().filter(repricing=asked)
 
 
+@describe("List the accounts of a what-if")
+class TriedAccountList(RepricedAccountList):
+    kind = Kind.WHAT_IF
+
+
+@describe("List rerates", responses=RepricingSerializer(many=True), methods=["GET"])
 class Rerates(RepricingList):
+    @describe(
+        "Ask for a rerate",
+        request=RerateSerializer,
+        responses={202: RepricingSerializer},
+        refuses=("unable_to_rerate",),
+    )
     def post(self, request: Request) -> Response:
         """Begin to work out what rating usage again would change; nothing changes before it is applied."""
         form = _read(RerateSerializer, request, "rating.rerate_charge")
@@ -205,9 +243,16 @@ class Rerates(RepricingList):
         return _accepted(request, asked)
 
 
+@describe("List what-ifs", responses=RepricingSerializer(many=True), methods=["GET"])
 class WhatIfs(RepricingList):
     kind = Kind.WHAT_IF
 
+    @describe(
+        "Ask what if",
+        request=WhatIfSerializer,
+        responses={202: RepricingSerializer},
+        refuses=("unable_to_ask_what_if",),
+    )
     def post(self, request: Request) -> Response:
         """Begin to work out what past usage would have cost by a version of its plan; no charge is ever changed."""
         form = _read(WhatIfSerializer, request, "rating.what_if")
@@ -221,6 +266,13 @@ class WhatIfs(RepricingList):
 
 
 class ApplyRerate(APIView):
+    @describe(
+        "Apply a rerate",
+        parameters=[IF_MATCH],
+        request=None,
+        responses={202: RepricingSerializer},
+        refuses=("unable_to_rerate", "needs_second_person"),
+    )
     def post(self, request: Request, pk: int) -> Response:
         """Let a rerate that is worked out take effect; If-Match: only as its sender has seen it."""
         _require(request, "rating.rerate_charge")

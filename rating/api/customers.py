@@ -20,8 +20,10 @@ from rest_framework.views import APIView
 
 from mediation import services as mediation
 from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
+from mediation.api.describing import describe
 from rating import selectors, store
 from rating.api.granting import BucketGrantSerializer
+from rating.api.schemas import DAYS_OF_USAGE, USAGE
 from rating.models import Account, BillingPeriod, BucketGrant
 from rating.store.account_usage import DIMENSIONS, UsageAsked, as_texts, is_key, totals_by_class, usage_of_account
 
@@ -32,6 +34,12 @@ USUAL_SIZE, MOST = 100, 1_000
 class AccountUsage(APIView):
     """Usage and charges from one day to another, both included, in the account's zone; parted by what `by` names."""
 
+    @describe(
+        "Get an account's usage",
+        parameters=DAYS_OF_USAGE,
+        responses={200: USAGE},
+        refuses=("unknown_account", "bad_day", "bad_days", "unknown_dimension", "bad_page_size", "bad_cursor"),
+    )
     def get(self, request: Request, account: str) -> Response:
         if not request.user.has_perm("rating.view_charge"):
             self.permission_denied(request)
@@ -158,6 +166,7 @@ class BalanceSerializer(BucketGrantSerializer):
         return getattr(bucket, name) if bucket else None
 
 
+@describe("List an account's balances", refuses=("unknown_account",))
 class AccountBalances(Listed):
     """What is left of the grants that serve an account's usage now: its own, and those that its family shares."""
 

@@ -25,7 +25,8 @@ from rating import selectors, store
 from rating.api.granting import BucketGrantSerializer
 from rating.api.schemas import DAYS_OF_USAGE, USAGE
 from rating.models import Account, BillingPeriod, BucketGrant
-from rating.store.account_usage import DIMENSIONS, UsageAsked, as_texts, is_key, totals_by_class, usage_of_account
+from rating.store.account_usage import UsageAsked, as_texts, totals_by_class, usage_of_account
+from rating.store.usage_dimensions import DIMENSIONS, MOST_EXTENSIONS, extensions_kept, is_extension, is_key
 
 MOST_DAYS = 366
 USUAL_SIZE, MOST = 100, 1_000
@@ -108,10 +109,17 @@ def _day(request: Request, name: str) -> date | None:
 def _dimensions(request: Request) -> list[str]:
     """What is told apart, `day` first: only then do running totals run."""
     said = request.query_params.get("by", "day,class").split(",")
-    if set(said) - set(DIMENSIONS) or len(set(said)) < len(said):
-        detail = f"by names some of {', '.join(DIMENSIONS)}, each once, parted by commas."
+    extensions = [name for name in said if is_extension(name)]
+    if set(said) - set(DIMENSIONS) - set(extensions) or len(set(said)) < len(said):
+        detail = f"by names some of {', '.join(DIMENSIONS)} and Extensions.NAME, each once, parted by commas."
         raise Problem(http.HTTP_400_BAD_REQUEST, "unknown_dimension", detail)
-    return [name for name in DIMENSIONS if name in said]
+    if len(extensions) > MOST_EXTENSIONS:
+        detail = f"by names at most {MOST_EXTENSIONS} extensions. Ask once for each."
+        raise Problem(http.HTTP_400_BAD_REQUEST, "unknown_dimension", detail)
+    if extensions and (unknown := set(extensions) - extensions_kept(extensions)):
+        detail = f"No profile keeps {', '.join(sorted(unknown))}. Name an extension as the profile of the feed does."
+        raise Problem(http.HTTP_400_BAD_REQUEST, "unknown_dimension", detail)
+    return [*(name for name in DIMENSIONS if name in said), *extensions]
 
 
 def _size(request: Request) -> int:

@@ -9,48 +9,8 @@ from typing import Any
 from django.db import connection, transaction
 
 from mediation.models import UDR_ID_BITS
+from rating.store.usage_dimensions import EXTENSIONS_OF_CHARGE, Dimension, dimensions_of
 
-Key = tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """What usage is parted by. key: the column or expression, of type `kind`; told: name -> what is shown of it."""
-
-    key: str
-    kind: str
-    told: dict[str, str]
-    join: str = ""
-
-
-DIMENSIONS = {
-    "day": Dimension("(c.date AT TIME ZONE %(zone)s)::date", "date", {"day": "by_day"}),
-    "class": Dimension(
-        "c.usage_class_id",
-        "bigint",
-        {"usage_class": "k.name", "unit": "k.unit"},
-        "JOIN mediation_usageclass k ON k.id = by_class",
-    ),
-    "service": Dimension(
-        "c.service_id",
-        "bigint",
-        {"service_id": "by_service", "service": "s.name"},
-        "JOIN rating_service s ON s.id = by_service",
-    ),
-    "identifier": Dimension(
-        "c.service_identifier_id",
-        "bigint",
-        {"identifier": "i.identifier"},
-        "JOIN rating_serviceidentifier i ON i.id = by_identifier",
-    ),
-    "plan": Dimension("c.plan_id", "bigint", {"plan": "p.name"}, "JOIN rating_rateplan p ON p.id = by_plan"),
-    "rate": Dimension(
-        "c.rate_id",
-        "bigint",
-        {"rate_group": 'r."group"', "rate": "r.name"},
-        "JOIN rating_rate r ON r.id = by_rate",
-    ),
-}
 SUMS = ("quantity", "rated_quantity", "free_quantity", "bucket_quantity", "credit", "amount")
 RUNNING = ("quantity", "amount")
 
@@ -58,7 +18,7 @@ RUNNING = ("quantity", "amount")
 # sees how few of all charges these are.
 CHARGES = """
     SELECT {keys}, c.currency AS by_currency, sum(CASE c.kind WHEN 'charge' THEN 1 ELSE -1 END) AS record_count, {sums}
-    FROM rating_charge c
+    FROM rating_charge c {extensions}
     WHERE c.period_id = ANY(%(periods)s) AND c.date >= %(starts_at)s AND c.date < %(ends_at)s {of_feeds}
     GROUP BY {places}
 """
@@ -67,7 +27,7 @@ OF_FEEDS = """AND EXISTS (
 )"""
 PAGE = """
 WITH summed AS ({charges}), running AS (SELECT summed.* {running} FROM summed)
-SELECT {told}, by_currency AS currency, record_count, {shown}, ARRAY[{keys_as_texts}] AS key
+SELECT {told}, by_currency, record_count, {shown}, ARRAY[{keys_as_texts}] AS key
 FROM running {joins}
 WHERE (record_count <> 0 OR amount <> 0) {after}
 ORDER BY {order} LIMIT %(most)s
@@ -90,33 +50,38 @@ def usage_of_account(
 ) -> list[dict[str, Any]]:
     """Charges less reversals added up by dimensions and currency, in their order; quantities and amounts as Decimals.
 
-    by: names of DIMENSIONS, `day` first if at all; each row has its `key`. after: the key of the last row before. Where
+    by: names of dimensions, `day` first if at all; each row has its `key`. after: the key of the last row before. Where
     days are told apart, running_quantity and running_amount are what came together since the first day.
     """
-    columns = [f"by_{name}" for name in by]
-    order = [*columns, "by_currency"]
-    told = {alias: source for name in by for alias, source in DIMENSIONS[name].told.items()}
-    is_running = by[0] == "day"
-    others = ", ".join(order[1:])
-    window = f"OVER (PARTITION BY {others} ORDER BY by_day)"
-    kinds = [*(DIMENSIONS[name].kind for name in by), "text"]
-    charges = CHARGES.format(
-        keys=", ".join(f"{DIMENSIONS[name].key} AS by_{name}" for name in by),
-        sums=", ".join(f"sum(c.{name}) AS {name}" for name in SUMS),
-        of_feeds="" if asked.feeds is None else OF_FEEDS,
-        places=", ".join(map(str, range(1, len(order) + 1))),
-    )
+    dimensions = dimensions_of(by)
+    order = [*(each.column for each in dimensions), "by_currency"]
+    told = {name: source for each in dimensions for name, source in each.told.items()}
+    running = RUNNING if by[0] == "day" else ()
+    window = f"OVER (PARTITION BY {', '.join(order[1:])} ORDER BY by_day)"
     query = PAGE.format(
-        charges=charges,
-        running="".join(f", sum({name}) {window} AS running_{name}" for name in RUNNING) if is_running else "",
-        told=", ".join(f"{source} AS {alias}" for alias, source in told.items()),
-        shown=", ".join([*SUMS, *(f"running_{name}" for name in RUNNING if is_running)]),
+        charges=_charges(asked, dimensions),
+        running="".join(f", sum({name}) {window} AS running_{name}" for name in running),
+        told=", ".join(told.values()),
+        shown=", ".join([*SUMS, *(f"running_{name}" for name in running)]),
         keys_as_texts=", ".join(f"{column}::text" for column in order),
-        joins=" ".join(DIMENSIONS[name].join for name in by),
-        after=_after(order, kinds) if after else "",
+        joins=" ".join(each.join for each in dimensions),
+        after=_after(order, [*(each.kind for each in dimensions), "text"]) if after else "",
         order=", ".join(order),
     )
-    return _rows(query, _parameters(asked, after, most))
+    parameters = _parameters(asked, after, most)
+    for each in dimensions:
+        parameters |= each.parameters
+    return _rows(query, parameters, [*told, "currency"])
+
+
+def _charges(asked: UsageAsked, dimensions: Sequence[Dimension]) -> str:
+    return CHARGES.format(
+        keys=", ".join(f"{each.key} AS {each.column}" for each in dimensions),
+        sums=", ".join(f"sum(c.{name}) AS {name}" for name in SUMS),
+        extensions=EXTENSIONS_OF_CHARGE if any(each.kind == "text" for each in dimensions) else "",
+        of_feeds="" if asked.feeds is None else OF_FEEDS,
+        places=", ".join(str(place + 1) for place in range(len(dimensions) + 1)),
+    )
 
 
 def _after(order: Sequence[str], kinds: Sequence[str]) -> str:
@@ -137,12 +102,13 @@ def _parameters(asked: UsageAsked, after: Sequence[str] | None, most: int | None
     }
 
 
-def _rows(query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(query: str, parameters: dict[str, Any], told: Sequence[str]) -> list[dict[str, Any]]:
     with transaction.atomic(), connection.cursor() as cursor:
         # Of many months PostgreSQL would compile the query for longer than it takes.
         cursor.execute("SET LOCAL jit = off")
         cursor.execute(query, parameters)
-        names = [column[0] for column in cursor.description or ()]
+        # What is told first may be called by any text, which is no name for a column.
+        names = [*told, *(column[0] for column in (cursor.description or ())[len(told) :])]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         cursor.execute("SET LOCAL jit TO DEFAULT")
         return rows
@@ -158,22 +124,6 @@ def totals_by_class(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for name in ("record_count", *SUMS):
             total[name] += row[name]
     return list(totals.values())
-
-
-def is_key(key: Sequence[str], by: Sequence[str]) -> bool:
-    """Whether texts are the key of a row that is parted by these dimensions."""
-    if len(key) != len(by) + 1 or not (len(key[-1]) == 3 and key[-1].isascii()):
-        return False
-    return all(_is_of(DIMENSIONS[name].kind, text) for name, text in zip(by, key, strict=False))
-
-
-def _is_of(kind: str, text: str) -> bool:
-    if kind == "bigint":
-        return text.isascii() and text.isdecimal() and len(text) < 19
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 def as_texts(row: dict[str, Any]) -> dict[str, Any]:

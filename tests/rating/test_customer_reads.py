@@ -10,10 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from mediation.models import UsageClass
+from mediation.models import DataProfile, ProfileVersion, UsageClass
 from rating import services
 from rating.models import BillingPeriod, Bucket, BucketGrant, Charge
-from rating.store.account_usage import DIMENSIONS
+from rating.store.usage_dimensions import DIMENSIONS
 from tests.ingestion.factories import FeedFactory, user_with
 
 from .factories import (
@@ -114,6 +114,65 @@ def test_whatever_parts_the_usage_the_parts_add_up_to_the_charges(rate, owner, n
     assert set(DIMENSIONS[name].told) <= set(rows[0])
 
 
+@pytest.fixture
+def kept():
+    """What a profile keeps: a region; a draft would keep a colour too."""
+    profile = DataProfile.objects.create(name="calls")
+    fields = {"Extensions.region": {"source": "region"}, "Extensions.cell": {"source": "cell"}}
+    ProfileVersion.objects.create(profile=profile, number=1, status="retired", spec={"fields": fields})
+    more = fields | {"Extensions.colour": {"source": "colour"}}
+    ProfileVersion.objects.create(profile=profile, number=2, status="draft", spec={"fields": more})
+    return profile
+
+
+def test_usage_is_parted_by_what_the_profile_keeps_beside_the_fields(rate, owner, kept):
+    kept_of_records = [{"region": "EU", "cell": 7}, {"region": "EU", "cell": 8}, {"region": "US"}, {"region": ""}, None]
+    waiting(*[used(rate, owner, 1, date=at(day), extensions=one) for one in kept_of_records for day in (1, 2)])
+    rate_all()
+    rows = usage(owner, f"{MAY_DAYS}&by=Extensions.region")["results"]
+    assert [(row["Extensions.region"], row["record_count"]) for row in rows] == [(None, 4), ("EU", 4), ("US", 2)]
+    both = usage(owner, f"{MAY_DAYS}&by=Extensions.region,day,Extensions.cell")
+    assert both["by"] == ["day", "Extensions.region", "Extensions.cell"]
+    told = [(row["day"][-2:], row["Extensions.region"], row["Extensions.cell"]) for row in both["results"]]
+    assert told == [
+        (day, *one) for day in ("01", "02") for one in ((None, None), ("EU", "7"), ("EU", "8"), ("US", None))
+    ]
+    address, pages = f"/api/v1/accounts/100041/usage?{MAY_DAYS}&by=Extensions.region,Extensions.cell&page_size=1", []
+    client = client_of()
+    while address:
+        page = client.get(address).json()
+        pages += [(row["Extensions.region"], row["Extensions.cell"]) for row in page["results"]]
+        address = page["next"]
+    assert pages == [(None, None), ("EU", "7"), ("EU", "8"), ("US", None)]
+
+
+def test_values_of_an_extension_are_told_apart_by_their_first_200_characters(rate, owner, kept):
+    values = ["a" * 200 + "b", "a" * 200 + "c", "b"]
+    waiting(*[used(rate, owner, 1, date=at(1), extensions={"region": value}) for value in values])
+    rate_all()
+    rows = usage(owner, f"{MAY_DAYS}&by=Extensions.region")["results"]
+    assert [(row["Extensions.region"], row["record_count"]) for row in rows] == [("a" * 200, 2), ("b", 1)]
+
+
+def test_where_a_profile_keeps_whole_objects_any_extension_may_be_asked_for(owner, kept):
+    client = client_of()
+    address = f"/api/v1/accounts/100041/usage?{MAY_DAYS}&by=Extensions.colour"
+    assert client.get(address).json()["code"] == "unknown_dimension"  # only a draft has it
+    whole = {"fields": {"Extensions": {"source": "all"}}}
+    ProfileVersion.objects.create(profile=kept, number=3, status="active", spec=whole)
+    assert client.get(address).json()["results"] == []
+
+
+def test_parts_of_a_split_record_have_its_extensions(rate, owner, kept):
+    waiting(used(rate, owner, 10, date=at(1), extensions={"region": "EU"}))
+    rate_all()
+    charge = Charge.objects.get()
+    charge.pk, charge.part, charge.date = charge.pk + 2, 1, charge.date + timedelta(days=1)
+    charge.save(force_insert=True)
+    rows = usage(owner, f"{MAY_DAYS}&by=day,Extensions.region")["results"]
+    assert [(row["day"], row["Extensions.region"]) for row in rows] == [("2026-05-01", "EU"), ("2026-05-02", "EU")]
+
+
 def test_pages_put_together_are_the_whole(rate, owner):
     other = RateFactory(group=rate.group, usage_class__name="data", price="1")
     waiting(*[used(one, owner, date=at(day)) for one in (rate, other) for day in range(1, 8)])
@@ -173,6 +232,10 @@ def test_an_account_without_usage_has_an_empty_page(owner):
         ("by=colour", "unknown_dimension"),
         ("by=day,day", "unknown_dimension"),
         ("by=", "unknown_dimension"),
+        ("by=Extensions.", "unknown_dimension"),
+        ("by=Extensions.nowhere", "unknown_dimension"),
+        ("by=Extensions.a%00", "unknown_dimension"),
+        ("by=Extensions.a,Extensions.b,Extensions.c", "unknown_dimension"),
         ("page_size=0", "bad_page_size"),
         ("cursor=bm8=", "bad_cursor"),
         ("cursor=%FF", "bad_cursor"),

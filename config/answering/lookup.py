@@ -14,12 +14,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.answering.rated import Rated, rated
+from config.answering.schemas import LOOKED_UP, LOOKING_UP, LOOKING_UP_CODES
 from ingestion import selectors
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.core.requests import RequestFault
 from ingestion.models import Feed, ImportChunk, ImportException, UsageImport
 from mediation import services as mediation
 from mediation.api import Problem
+from mediation.api.describing import describe
 from mediation.models import Udr, UdrKey, VoidedUdr
 
 MOST_KEYS = 1_000
@@ -41,6 +43,12 @@ class LookUpIdentifiers(APIView):
 
     permission_classes = (SendersSeeTheirOwn,)
 
+    @describe(
+        "Look up usage by its keys",
+        request={"application/json": LOOKING_UP},
+        responses={200: LOOKED_UP},
+        refuses=LOOKING_UP_CODES,
+    )
     def post(self, request: Request) -> Response:
         reference, keys = _read(request.data)
         feed = selectors.feed_by(reference)

@@ -17,9 +17,11 @@ from rest_framework.views import APIView
 
 from config.answering.places import Found, Outcome, page_of
 from config.answering.rated import Rated, Rating, rated
+from config.answering.schemas import RECORDS, WHICH_RECORDS
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_imports
 from ingestion.models import UsageImport
-from mediation.api import CsvRows, Problem
+from mediation.api import CsvRows, Problem, is_for_spreadsheet
+from mediation.api.describing import SPREADSHEET, describe
 from mediation.models import Udr
 
 USUAL_SIZE, MOST, OF_CSV = 100, 1_000, 5_000
@@ -38,12 +40,18 @@ class ImportRecords(APIView):
     permission_classes = (SendersSeeTheirOwn,)
     renderer_classes = (JSONRenderer, CsvRows)
 
+    @describe(
+        "List the records of an import",
+        parameters=[*WHICH_RECORDS, SPREADSHEET],
+        responses={200: RECORDS},
+        refuses=("unknown_outcome", "bad_attempt", "bad_page_size", "bad_cursor"),
+    )
     def get(self, request: Request, tracking_id: Any) -> HttpResponseBase:
         own = seen_imports(UsageImport.objects.select_related("profile_version"), request.user)
         usage_import = get_object_or_404(own, tracking_id=tracking_id)
         teller = Teller(usage_import, request)
         if request.accepted_renderer.format == CsvRows.format:
-            return _as_csv(teller, is_for_spreadsheet="spreadsheet" in request.query_params)
+            return _as_csv(teller, is_for_spreadsheet=is_for_spreadsheet(request))
         size = _number(request, "page_size", USUAL_SIZE, 1, MOST)
         rows, last = teller.page(_number(request, "cursor", 0, 0, LARGEST), size)
         address = request.build_absolute_uri()

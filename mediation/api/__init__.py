@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from mediation.api.listing import CsvRows, Listed, ModelPermissions, NewestFirst
+from mediation.api.listing import CsvRows, Listed, ModelPermissions, NewestFirst, is_for_spreadsheet
 from mediation.api.matching import answer_with_etag, etag_of, require_match
 from mediation.api.problems import TYPE, Problem, problem
 from mediation.api.strictness import Strict
@@ -18,6 +18,7 @@ __all__ = [
     "Strict",
     "answer_with_etag",
     "etag_of",
+    "is_for_spreadsheet",
     "problem",
     "require_match",
 ]

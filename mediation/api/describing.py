@@ -113,6 +113,7 @@ IDEMPOTENCY_KEY = header(
 UNCHANGED = OpenApiResponse(description="It is still what If-None-Match names.")
 IF_MATCH = header("If-Match", "The ETag of what this is decided on; 412 where it is another by now.")
 IF_NONE_MATCH = header("If-None-Match", "An ETag that is had already: 304 without a body where it is still true.")
+SPREADSHEET = query("spreadsheet", {"enum": ["1"]}, "In CSV, an apostrophe before what would run as a formula.")
 FEED = in_path("feed", TEXT, "The feed: its API name, or its number.")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 from rest_framework import serializers
+from rest_framework import status as http
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import ListAPIView
 from rest_framework.pagination import Cursor, CursorPagination
@@ -11,6 +12,7 @@ from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
+from mediation.api.problems import Problem
 from mediation.services.exporting import Export, Kind
 
 
@@ -28,6 +30,14 @@ class NewestFirst(CursorPagination):
         if cursor and cursor.position and not (cursor.position.isascii() and cursor.position.isdecimal()):
             raise NotFound(self.invalid_cursor_message)
         return cursor
+
+
+def is_for_spreadsheet(request: Request) -> bool:
+    """Whether texts that a spreadsheet would run are to be made harmless. Raises Problem 400."""
+    asked = request.query_params.get("spreadsheet")
+    if asked not in (None, "1"):
+        raise Problem(http.HTTP_400_BAD_REQUEST, "bad_spreadsheet", f"spreadsheet is 1, not {asked[:50]!r}.")
+    return asked is not None
 
 
 class CsvRows(BaseRenderer):
@@ -51,10 +61,11 @@ class Listed(ListAPIView[Any]):
     renderer_classes = (JSONRenderer, CsvRows)
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        is_for_spreadsheet(request)
         if request.accepted_renderer.format != CsvRows.format:
             return super().list(request, *args, **kwargs)
         rows = self.filter_queryset(self.get_queryset()).order_by(NewestFirst.ordering)
-        kind = Kind.SPREADSHEET if "spreadsheet" in request.query_params else Kind.CSV
+        kind = Kind.SPREADSHEET if is_for_spreadsheet(request) else Kind.CSV
         return StreamingHttpResponse(
             (piece.content for piece in Export(rows, self._columns()).csv_pieces(kind)),
             content_type="text/csv; charset=utf-8",

@@ -4,7 +4,7 @@ The same services, rights and refusals as `/api/v1/`, by other names. See the RE
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -17,11 +17,24 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ingestion import selectors
+from ingestion.api.schemas import BODIES, SENDING_CODES
+from ingestion.api.second_door_schemas import (
+    DETAIL_READ,
+    EXCEPTIONS_READ,
+    FEED_READ,
+    HISTORY_READ,
+    OF_FEED,
+    PAGE,
+    REFERENCE,
+    REFUSALS,
+    USAGE_SENT,
+)
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.api.usage import SubmitUsage
 from ingestion.models import ExceptionRevision, Feed, ImportException, UsageImport
 from mediation import services as mediation
 from mediation.api import Problem, problem
+from mediation.api.describing import FEED, IDEMPOTENCY_KEY, describe
 
 USUAL_SIZE, MOST, MOST_PAGES = 100, 1_000, 100
 MOST_COUNTED = 10_000
@@ -57,8 +70,21 @@ def _message(fault: dict[str, str]) -> str:
     return f"{place}{fault['detail']} ({fault['code']})"
 
 
+def sending(summary: str) -> Callable[[Any], Any]:
+    """What each address for sending says of itself."""
+    return describe(
+        summary,
+        parameters=[FEED, IDEMPOTENCY_KEY],
+        request={"application/json": BODIES["application/json"]},
+        responses={200: USAGE_SENT},
+        refuses=SENDING_CODES,
+    )
+
+
 class SendUsage(SubmitUsage):
     """Takes what `feeds/{feed}/usage` takes; answers with what was sent and with what follows it."""
+
+    refusals = REFUSALS
 
     def _accept_regular(self, request: HttpRequest, feed: str) -> HttpResponse | None:
         return None
@@ -66,6 +92,7 @@ class SendUsage(SubmitUsage):
     def get_exception_handler(self) -> Any:
         return faults_of
 
+    @sending("Send rows by the second door")
     def post(self, request: Request, feed: str) -> Response:
         answer = super().post(request, feed)
         tracking_id, found = answer.data["tracking_id"], selectors.feed_by(feed)
@@ -80,6 +107,8 @@ class SendUsage(SubmitUsage):
 
 class Reading(APIView):
     """What is read here; each person sees what he sees by the first door."""
+
+    refusals = REFUSALS
 
     permission_classes = (SendersSeeTheirOwn,)
 
@@ -112,9 +141,26 @@ class Reading(APIView):
         return found
 
 
+class SendRecords(SendUsage):
+    """The same by another of its names."""
+
+    @sending("Send records by the second door")
+    def post(self, request: Request, feed: str) -> Response:
+        return super().post(request, feed)
+
+
+class SendRecord(SendUsage):
+    """The same by another of its names."""
+
+    @sending("Send a record by the second door")
+    def post(self, request: Request, feed: str) -> Response:
+        return super().post(request, feed)
+
+
 class ReadFeed(Reading):
     """A feed by its number or API name."""
 
+    @describe("Get a feed by the second door", parameters=[FEED], responses={200: FEED_READ}, refuses=("unknown_feed",))
     def get(self, request: Request, feed: str) -> Response:
         found = selectors.feed_by(feed)
         seen = mediation.feeds_seen(request.user)  # type: ignore[arg-type]
@@ -127,6 +173,12 @@ class ReadFeed(Reading):
 class ReadHistory(Reading):
     """The history, newest first: `page`, `pageSize`, and `udrFeedId` if one feed is asked for."""
 
+    @describe(
+        "List the history by the second door",
+        parameters=[*PAGE, OF_FEED],
+        responses={200: HISTORY_READ},
+        refuses=("bad_page", "bad_pageSize"),
+    )
     def get(self, request: Request) -> Response:
         rows = seen_imports(selectors.history(), request.user)
         if "udrFeedId" in request.query_params:
@@ -142,6 +194,7 @@ class ReadOneHistory(Reading):
 
     has_details = False
 
+    @describe("Get an import by the second door", parameters=[REFERENCE], responses={200: HISTORY_READ})
     def get(self, request: Request, reference: str) -> Response:
         found: Any = self.history(reference)
         told = _history(found)
@@ -157,9 +210,25 @@ class ReadOneHistory(Reading):
         return Response(answer_of("get", [("read", "dataImportHistory", told)]))
 
 
-class ReadExceptions(Reading):
-    """Import exceptions, newest first; those of one import where its number or tracking id is named."""
+class ReadDetail(ReadOneHistory):
+    """The same with what rating made of it."""
 
+    has_details = True
+
+    @describe("Get an import in detail by the second door", parameters=[REFERENCE], responses={200: DETAIL_READ})
+    def get(self, request: Request, reference: str) -> Response:
+        return super().get(request, reference)
+
+
+class ReadExceptions(Reading):
+    """Import exceptions, newest first."""
+
+    @describe(
+        "List exceptions by the second door",
+        parameters=PAGE,
+        responses={200: EXCEPTIONS_READ},
+        refuses=("bad_page", "bad_pageSize"),
+    )
     def get(self, request: Request, reference: str | None = None) -> Response:
         latest = Prefetch("revisions", ExceptionRevision.objects.order_by("number"))
         rows = ImportException.objects.select_related("usage_import", "feed").prefetch_related(latest)
@@ -169,6 +238,19 @@ class ReadExceptions(Reading):
         page, total = self.page(rows)
         items = [("read", "dataImportException", _exception(one)) for one in page]
         return Response(answer_of("get", items, total=total))
+
+
+class ReadExceptionsOfOne(ReadExceptions):
+    """Those of one import."""
+
+    @describe(
+        "List the exceptions of an import by the second door",
+        parameters=[REFERENCE, *PAGE],
+        responses={200: EXCEPTIONS_READ},
+        refuses=("bad_page", "bad_pageSize"),
+    )
+    def get(self, request: Request, reference: str | None = None) -> Response:
+        return super().get(request, reference)
 
 
 def _feed(feed: Feed) -> dict[str, Any]:
@@ -231,11 +313,11 @@ def _exception(one: ImportException) -> dict[str, Any]:
 urlpatterns: list[URLPattern] = [
     path("DataImport/Usage/History", ReadHistory.as_view(), name="history"),
     path("DataImport/Usage/History/<str:reference>", ReadOneHistory.as_view(), name="one-history"),
-    path("DataImport/Usage/History/<str:reference>/Detail", ReadOneHistory.as_view(has_details=True), name="detail"),
+    path("DataImport/Usage/History/<str:reference>/Detail", ReadDetail.as_view(), name="detail"),
     path("DataImport/Usage/Feed/<str:feed>", ReadFeed.as_view(), name="feed"),
-    path("DataImport/Usage/Json/Multi/<str:feed>", SendUsage.as_view(), name="send-records"),
-    path("DataImport/Usage/Json/<str:feed>", SendUsage.as_view(), name="send-record"),
+    path("DataImport/Usage/Json/Multi/<str:feed>", SendRecords.as_view(), name="send-records"),
+    path("DataImport/Usage/Json/<str:feed>", SendRecord.as_view(), name="send-record"),
     path("DataImport/Usage/<str:feed>", SendUsage.as_view(), name="send-rows"),
     path("DataImportHistory/Exception/Paged", ReadExceptions.as_view(), name="exceptions"),
-    path("DataImportHistory/<str:reference>/Exception", ReadExceptions.as_view(), name="exceptions-of-history"),
+    path("DataImportHistory/<str:reference>/Exception", ReadExceptionsOfOne.as_view(), name="exceptions-of-history"),
 ]

@@ -13,6 +13,7 @@ SCHEDULES = {
     "count figures anew": {"func": "config.tasks.count_figures_anew", "schedule_type": Schedule.DAILY},
     "open billing periods": {"func": "config.tasks.open_periods", "schedule_type": Schedule.HOURLY},
     "expire webhooks": {"func": "config.tasks.expire_webhooks", "schedule_type": Schedule.HOURLY},
+    "expire uploads": {"func": "config.tasks.expire_uploads", "schedule_type": Schedule.HOURLY},
     "expire exports": {"func": "config.tasks.expire_exports", "schedule_type": Schedule.HOURLY},
     "make partitions": {"func": "config.tasks.make_partitions", "schedule_type": Schedule.DAILY},
 }

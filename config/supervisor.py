@@ -35,7 +35,8 @@ SILENCE_SECONDS = 30.0
 # An idle cluster of two workers uses about 2 % of a core.
 BUSY_SHARE = 0.25
 STOP_SECONDS = 8.0
-WEB_THREADS = 2
+# One may wait for an outcome and one may take a file from a slow sender: a third goes on serving everybody else.
+WEB_THREADS = 3
 
 
 class Supervisor:

@@ -75,6 +75,11 @@ def expire_parts() -> None:
     ingestion_services.expire_waiting_parts(now=timezone.now())
 
 
+def expire_uploads() -> None:
+    """Forget files that stopped half way a day ago."""
+    ingestion_services.expire_uploads(now=timezone.now())
+
+
 def poll_pickups() -> None:
     """Take in what lies ready in the pick-up locations."""
     ingestion_services.poll_pickup_locations(now=timezone.now())

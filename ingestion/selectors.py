@@ -31,6 +31,7 @@ from ingestion.models import (
     ExceptionRevision,
     Feed,
     FeedGrant,
+    FileUpload,
     GroupCorrection,
     ImportChunk,
     ImportException,
@@ -297,6 +298,17 @@ def same_file(feed: Feed, content_hash: str) -> UsageImport | None:
     """An earlier import of the same bytes into the same feed that did not fail."""
     imports = UsageImport.objects.filter(feed=feed, content_hash=content_hash).exclude(source=UsageImport.Source.API)
     return imports.exclude(status=UsageImport.Status.FAILED).first()
+
+
+def upload_of(feed: Feed, file_name: str, by: User) -> QuerySet[FileUpload]:
+    """A sender's file of this name while it is on its way: one, or none."""
+    return FileUpload.objects.filter(feed=feed, file_name=file_name, sent_by=by)
+
+
+def file_taken(feed: Feed, file_name: str, by: User) -> UsageImport | None:
+    """The newest import of a file of this name that a sender brought into a feed over HTTP."""
+    files = UsageImport.objects.filter(feed=feed, file_name=file_name, received_by=by)
+    return files.filter(source=UsageImport.Source.UPLOAD).order_by("-pk").first()
 
 
 def imports_to_mediate_again(

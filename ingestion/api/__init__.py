@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from ingestion.api.exceptions import ExceptionDetail, ExceptionList, ImportExceptionList, correct, reprocess, write_off
+from ingestion.api.files import FileOfFeed
 from ingestion.api.imports import ImportDetail, ImportList, reprocess_import
 from ingestion.api.usage import SubmitUsage
 from ingestion.api.voids import AmendUsage, VoidDetail, VoidList, VoidUsage
@@ -11,6 +12,7 @@ urlpatterns: list[URLPattern] = [
     path("feeds/<str:feed>/usage", SubmitUsage.as_view(), name="submit-usage"),
     path("feeds/<str:feed>/usage/void", VoidUsage.as_view(), name="void-usage"),
     path("feeds/<str:feed>/usage/amend", AmendUsage.as_view(), name="amend-usage"),
+    path("feeds/<str:feed>/files/<str:name>", FileOfFeed.as_view(), name="file"),
     path("voids", VoidList.as_view(), name="voids"),
     path("voids/<uuid:tracking_id>", VoidDetail.as_view(), name="void"),
     path("imports", ImportList.as_view(), name="imports"),

@@ -11,7 +11,7 @@ from ingestion.models import UsageImport
 from mediation.api import Problem
 
 MOST_SECONDS = 30
-# In each web process, which has two threads or more: somebody always goes on serving the others.
+# In each web process, which has three threads or more: somebody always goes on serving the others.
 MOST_WAITERS = 1
 PAUSES = (0.02, 0.05, 0.1, 0.25)  # seconds between two looks; the last one again and again
 ENDED = (UsageImport.Status.COMPLETED, UsageImport.Status.FAILED, UsageImport.Status.ERRORED)

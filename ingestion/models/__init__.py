@@ -4,6 +4,7 @@ from .exceptions import ExceptionComment, ExceptionRevision, GroupCorrection, Im
 from .feeds import Feed, FeedGrant
 from .imports import IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from .records import LeftOutRecord, WaitingPart
+from .uploads import FileUpload, UploadPart
 from .voids import KeyToVoid, UsageVoid
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ExceptionRevision",
     "Feed",
     "FeedGrant",
+    "FileUpload",
     "GroupCorrection",
     "IdempotencyKey",
     "ImportBody",
@@ -18,6 +20,7 @@ __all__ = [
     "ImportException",
     "KeyToVoid",
     "LeftOutRecord",
+    "UploadPart",
     "UsageImport",
     "UsageVoid",
     "WaitingPart",

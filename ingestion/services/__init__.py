@@ -2,6 +2,7 @@
 
 POST ─► receive_usage ┐  (the sender's next ones: receive_more_usage)
 file ─► receive_file  ┴─► a UsageImport and its bytes, durable before we answer        receiving
+parts of a file ─► hold_upload ─► keep_bytes … ─► finish_upload ─► receive_file        uploads
 folder ─► poll_pickup_locations ─► receive_file, then done/ or failed/                 pickups
 a stored file ─► plan_next_import ─► chunks of whole records                           planning
 chunks ─► mediate_next_chunks ─► one transaction each: UDRs · exceptions · left out    mediating
@@ -59,6 +60,16 @@ from ingestion.services.receiving import (
     receive_usage,
 )
 from ingestion.services.reprocessing import UnableToReprocess, reprocess_imports, retry_errored
+from ingestion.services.uploads import (
+    UnableToUpload,
+    drop_bytes,
+    expire_uploads,
+    finish_upload,
+    give_up_upload,
+    hold_upload,
+    keep_bytes,
+    let_go,
+)
 from ingestion.services.voiding import UnableToVoid, ask_void, retry_voids, void_next
 
 __all__ = [
@@ -77,6 +88,7 @@ __all__ = [
     "UnableToReprocess",
     "UnableToRetryLater",
     "UnableToUndo",
+    "UnableToUpload",
     "UnableToVoid",
     "UnableToWriteOff",
     "ask_correction",
@@ -84,7 +96,14 @@ __all__ = [
     "can_undo",
     "correct_exception",
     "correct_next_portion",
+    "drop_bytes",
+    "expire_uploads",
     "expire_waiting_parts",
+    "finish_upload",
+    "give_up_upload",
+    "hold_upload",
+    "keep_bytes",
+    "let_go",
     "mediate_next_chunks",
     "parse_rule",
     "plan_next_import",

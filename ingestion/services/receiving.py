@@ -104,7 +104,7 @@ def receive_usage(
     content_hash = hashlib.sha256(amend_reason.encode() + b"\0" + body if amend_reason else body).hexdigest()
     if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
         return Received(known, is_repeat=True, terms=None)
-    version = _version_to_use(feed)
+    version = version_to_use(feed)
     terms = _terms(feed, version, by, stamp)
     if amend_reason:
         _require_amendable(feed, version)
@@ -197,7 +197,7 @@ def scan_submission(version: ProfileVersion, body: bytes) -> dict[str, str | Non
     return mediation.scan_rows(version=version, rows=rows)
 
 
-def _version_to_use(feed: Feed) -> ProfileVersion:
+def version_to_use(feed: Feed) -> ProfileVersion:
     if not feed.is_enabled:
         raise UnableToReceive("feed_disabled", f"The feed {feed} is disabled. Enable it in the admin to take usage.")
     version = mediation_selectors.active_version(feed.profile_id)
@@ -253,16 +253,21 @@ def receive_file(
     by: User | None,
     now: datetime,
     allow_repeat: bool = False,
+    expected_hash: str = "",
 ) -> UsageImport:
     """Take a usage file; its bytes are kept under their content hash. Raises UnableToReceive.
 
     allow_repeat: take the file although the feed had the same bytes before; its records will be duplicates.
+    expected_hash: SHA-256 in hex that its sender says it has; empty: he says nothing.
     """
     mediation.require_permission(by, PERMISSION)
     mediation.require_feeds(by, [feed.pk])
-    version = _version_to_use(feed)
+    version = version_to_use(feed)
     with tempfile.TemporaryFile() as spool:
         content_hash, byte_size = _spool(stream, spool)
+        if expected_hash not in ("", content_hash):
+            message = f"{file_name} has SHA-256 {content_hash}, not {expected_hash}: send it again from its start."
+            raise UnableToReceive("digest_mismatch", message)
         with transaction.atomic():
             store.lock_same_content(feed.pk, content_hash)
             _refuse_same_file(feed, content_hash, file_name, allow_repeat=allow_repeat)

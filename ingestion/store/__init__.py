@@ -43,11 +43,13 @@ from ingestion.store.payloads import (
     payload_start,
 )
 from ingestion.store.submissions import Submission, put_submission
+from ingestion.store.uploaded import Joined, delete_stored, delete_upload_folder, keep_upload_part, upload_tokens
 
 __all__ = [
     "RENEWED",
     "REVISIONS",
     "STORED_PARTS",
+    "Joined",
     "Submission",
     "attempts_frame",
     "blocks_of",
@@ -59,8 +61,11 @@ __all__ = [
     "corrections_of_exceptions",
     "delete_parts_of",
     "delete_stale_parts",
+    "delete_stored",
+    "delete_upload_folder",
     "hash_of",
     "keep_file",
+    "keep_upload_part",
     "lock_feed",
     "lock_part_keys",
     "lock_same_content",
@@ -81,4 +86,5 @@ __all__ = [
     "skip_duplicates_of",
     "stored_parts",
     "take_back_corrections",
+    "upload_tokens",
 ]

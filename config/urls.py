@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from config import answering, views
+from config.describing import pages
 from config.metrics.page import metrics
 from ingestion import api as ingestion_api
 from ingestion.api import second_door
@@ -27,6 +28,7 @@ urlpatterns = [
     path("metrics", metrics),
     path("api/v1/", include((api_patterns, "api"))),
     path("api/", include((second_door.urlpatterns, "second"))),
+    path("api/schema", pages.schema),
     re_path("^api/", views.NoSuchAddress.as_view()),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),

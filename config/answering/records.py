@@ -21,7 +21,7 @@ from config.answering.schemas import RECORDS, WHICH_RECORDS
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_imports
 from ingestion.models import UsageImport
 from mediation.api import CsvRows, Problem, is_for_spreadsheet
-from mediation.api.describing import SPREADSHEET, describe
+from mediation.api.describing import describe
 from mediation.models import Udr
 
 USUAL_SIZE, MOST, OF_CSV = 100, 1_000, 5_000
@@ -42,7 +42,7 @@ class ImportRecords(APIView):
 
     @describe(
         "List the records of an import",
-        parameters=[*WHICH_RECORDS, SPREADSHEET],
+        parameters=WHICH_RECORDS,
         responses={200: RECORDS},
         refuses=("unknown_outcome", "bad_attempt", "bad_page_size", "bad_cursor"),
     )

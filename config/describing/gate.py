@@ -1,7 +1,9 @@
 """Whether an address asks only what its operation reads: a filter that is misspelled must not show everything."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.http import QueryDict
 from rest_framework import status as http
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -20,10 +22,22 @@ class KnownParameters(BaseThrottle):
         from mediation.api import Problem
 
         known = known_parameters(match.route, request.method or "")
-        strangers = [] if known is None else sorted(set(request.query_params) - known)
-        if strangers:
-            names = ", ".join(repr(name[:50]) for name in strangers[:10])
-            read = ", ".join(sorted(known or ())) or "no parameter at all"
-            detail = f"This address does not read {names}; it reads {read}."
-            raise Problem(http.HTTP_400_BAD_REQUEST, "unknown_parameter", detail)
+        if known is not None and (fault := _fault(request.query_params, known)):
+            raise Problem(http.HTTP_400_BAD_REQUEST, *fault)
         return True
+
+
+def _fault(asked: QueryDict, known: frozenset[str]) -> tuple[str, str] | None:
+    """The code and the sentence for what is wrong with what is asked."""
+    if strangers := sorted(set(asked) - known):
+        read = ", ".join(sorted(known)) or "no parameter at all"
+        return "unknown_parameter", f"This address does not read {_named(strangers)}; it reads {read}."
+    if repeated := [name for name, values in asked.lists() if len(values) > 1]:
+        return "repeated_parameter", f"Name {_named(repeated)} once."
+    if empty := [name for name, value in asked.items() if not value.strip()]:
+        return "empty_parameter", f"Nothing is said for {_named(empty)}; leave it out where it does not matter."
+    return None
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(repr(name[:50]) for name in names[:10])

@@ -33,6 +33,7 @@ CODES: dict[str, Code] = {
         bad_page_size=("The size of a page is no number, or too high.", "Ask for 1 to 1,000."),
         bad_spreadsheet=("`spreadsheet` is 1 or not sent.", "Send `spreadsheet=1`, or leave it out."),
         bad_wait=("The time to wait is no whole number of seconds up to 30.", "Send `wait=0` to `wait=30`."),
+        empty_parameter=("The address names a parameter and nothing for it.", "Leave it out, or say something."),
         invalid=(
             "What was sent has faults.",
             "See `errors` for every one with its place, and correct them.",
@@ -46,6 +47,7 @@ CODES: dict[str, Code] = {
         not_utf8=("The body is not UTF-8.", "Encode it as UTF-8."),
         parse_error=("The body is not JSON.", "Correct it at the place that `detail` names."),
         record_not_read=("The feed does not read records of this kind.", "Send rows as text, or JSON objects."),
+        repeated_parameter=("The address names a parameter twice.", "Name each once."),
         repeated_key=("A key is named twice.", "Name each once."),
         shape_not_read=("The body has another shape than is read here.", "Send the shape that `detail` names."),
         too_deep=("A record is nested too deep.", "Send flatter records."),

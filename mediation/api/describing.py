@@ -27,7 +27,7 @@ DIGITS: Schema = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "exampl
 # Which operation may refuse so, whatever it is about.
 EVERYWHERE = (
     *("not_authenticated", "authentication_failed", "permission_denied", "not_acceptable", "throttled"),
-    "unknown_parameter",
+    *("unknown_parameter", "empty_parameter", "repeated_parameter"),
 )
 # Where `describe` leaves an operation's codes for `Described`.
 REFUSES = "x-refuses"
@@ -105,6 +105,12 @@ PROBLEMS = Refusals(
     lambda status, codes: {"properties": {"status": {"const": status}, "code": {"enum": list(codes)}}},
 )
 
+SPREADSHEET = {
+    "name": "spreadsheet",
+    "in": "query",
+    "schema": {"enum": ["1"]},
+    "description": "In CSV, an apostrophe before what a spreadsheet would run as a formula.",
+}
 IDEMPOTENCY_KEY = header(
     "Idempotency-Key",
     "The same key with the same body is answered as the first time, and does nothing more.",
@@ -113,7 +119,6 @@ IDEMPOTENCY_KEY = header(
 UNCHANGED = OpenApiResponse(description="It is still what If-None-Match names.")
 IF_MATCH = header("If-Match", "The ETag of what this is decided on; 412 where it is another by now.")
 IF_NONE_MATCH = header("If-None-Match", "An ETag that is had already: 304 without a body where it is still true.")
-SPREADSHEET = query("spreadsheet", {"enum": ["1"]}, "In CSV, an apostrophe before what would run as a formula.")
 FEED = in_path("feed", TEXT, "The feed: its API name, or its number.")
 
 
@@ -140,6 +145,16 @@ class Described(AutoSchema):
     def get_operation_id(self) -> str:
         summary = self.get_summary()
         return re.sub(r"\W+", "_", summary.lower()) if summary else str(super().get_operation_id())
+
+    def _get_parameters(self) -> list[Schema]:
+        """As drf-spectacular has them; the gate lets no empty one in."""
+        parameters: list[Schema] = super()._get_parameters()
+        if "csv" in self.map_renderers("format"):
+            parameters.append(SPREADSHEET)
+        for one in parameters:
+            if one["in"] == "query" and one["schema"].get("type") == "string" and "enum" not in one["schema"]:
+                one["schema"] = {"minLength": 1, **one["schema"]}
+        return parameters
 
     def _map_serializer(self, serializer: Any, direction: Any, bypass_extensions: bool = False) -> Schema:
         """As drf-spectacular has it; what is answered has all its members, also those that `also_tells` names."""

@@ -26,10 +26,33 @@ class NewestFirst(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """Where a page starts; a cursor that none of our pages gave out would be asked of the database as it is."""
-        cursor: Cursor | None = super().decode_cursor(request)
+        try:
+            cursor: Cursor | None = super().decode_cursor(request)
+        except NotFound:
+            raise _bad_cursor() from None
         if cursor and cursor.position and not (cursor.position.isascii() and cursor.position.isdecimal()):
-            raise NotFound(self.invalid_cursor_message)
+            raise _bad_cursor()
         return cursor
+
+    def get_page_size(self, request: Request) -> int:
+        asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if asked.isascii() and asked.isdecimal() and len(asked) < 9 and 1 <= int(asked) <= self.max_page_size:
+            return int(asked)
+        detail = f"page_size is a whole number from 1 to {self.max_page_size:,}, not {asked[:50]!r}."
+        raise Problem(http.HTTP_400_BAD_REQUEST, "bad_page_size", detail)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        size = {"type": "integer", "minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        cursor = {"type": "string", "minLength": 1}
+        return [
+            {"name": "page_size", "in": "query", "schema": size, "description": "Rows of a page."},
+            {"name": "cursor", "in": "query", "schema": cursor, "description": "Where the page starts: see `next`."},
+        ]
+
+
+def _bad_cursor() -> Problem:
+    detail = "No page of ours gave this cursor out; take the address of “next” as it is."
+    return Problem(http.HTTP_400_BAD_REQUEST, "bad_cursor", detail)
 
 
 def is_for_spreadsheet(request: Request) -> bool:

@@ -384,7 +384,7 @@ def test_the_history_is_listed_filtered_and_paged(client):
     }.items() <= detail.items()
     refused(client.get("/api/v1/imports", {"status": "happy"}), 400, "invalid")
     for cursor in ("nonsense", "cD1hYmM=", "cD0tNQ=="):  # of the latter two the texts are p=abc and p=-5
-        refused(client.get("/api/v1/imports", {"cursor": cursor}), 404, "not_found")
+        refused(client.get("/api/v1/imports", {"cursor": cursor}), 400, "bad_cursor")
     refused(client.get(f"/api/v1/imports/{UsageImport().tracking_id}"), 404, "not_found")
 
 

@@ -1,0 +1,166 @@
+"""The API's document says exactly what the API does: every address and method, every code, and nothing guessed."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from django.urls import get_resolver
+from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+from config.describing.document import PART, document
+from mediation.api.codes import CODES, FAULTS
+from mediation.api.describing import describe
+
+ROOMS = ("config", "ingestion", "mediation", "rating")
+ROOT = Path(__file__).parent.parent.parent
+# Statuses that a service's code comes with beside its own.
+RAISED = ("Problem", "RequestFault", "UnableToReceive", "UnableToVoid", "UnableToUpload", "UnableToBackfill", "_fault")
+
+
+def operations():
+    return [
+        (path, method, operation)
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_the_document_is_sound_openapi():
+    assert document()["openapi"].startswith("3.1")
+    validate_schema(document())
+
+
+def test_nothing_of_the_document_is_guessed():
+    reset_generator_stats()
+    SchemaGenerator().get_schema(request=None, public=True)
+    assert not GENERATOR_STATS, [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
+
+
+def views(patterns, before=""):
+    for one in patterns:
+        path = before + str(one.pattern)
+        if hasattr(one, "url_patterns"):
+            yield from views(one.url_patterns, path)
+        else:
+            yield path, one.callback
+
+
+def test_every_address_of_the_api_is_described_with_the_methods_it_takes_and_no_other():
+    takes = {}
+    for path, view in views(get_resolver().url_patterns):
+        if path.startswith("api/") and hasattr(view, "cls"):
+            allowed = {one.lower() for one in view.cls(**view.initkwargs).allowed_methods} - {"options", "head"}
+            takes[PART.sub("{}", f"/{path}")] = allowed
+    described = {PART.sub("{}", path): set(methods) for path, methods in document()["paths"].items()}
+    assert described == takes
+
+
+def test_every_operation_has_a_summary_a_name_of_its_own_and_a_tag():
+    found = operations()
+    names = [operation["operationId"] for _, _, operation in found]
+    assert len(set(names)) == len(names)
+    assert not [path for path, _, operation in found if not operation.get("summary")]
+    assert not [path for path, _, operation in found if operation["tags"] == ["Other"]]
+    assert {tag["name"] for tag in document()["tags"]} == {operation["tags"][0] for _, _, operation in found}
+
+
+def test_every_parameter_says_what_it_takes():
+    bare = [
+        (path, parameter["name"])
+        for path, _, operation in operations()
+        for parameter in operation.get("parameters", ())
+        if parameter["schema"] == {"type": "string"} and parameter["in"] == "query"
+    ]
+    assert not bare
+
+
+def codes_in(path):
+    """The codes that a file refuses by: texts in the place of a code where something of RAISED is called."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and _name(node.func) in RAISED:
+            for argument in node.args[:2]:
+                yield from _codes(argument)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and "STATUS_OF" in ast.dump(node):
+            yield from (key.value for key in getattr(node.value, "keys", ()))
+
+
+def _name(function):
+    return getattr(function, "id", getattr(function, "attr", ""))
+
+
+def _codes(argument):
+    if isinstance(argument, ast.IfExp):
+        yield from (*_codes(argument.body), *_codes(argument.orelse))
+    if isinstance(argument, ast.Constant) and re.fullmatch("[a-z]+(_[a-zA-Z0-9]+)+", str(argument.value)):
+        yield argument.value
+
+
+def test_every_code_that_is_raised_is_in_the_list_of_codes():
+    raised = {code for room in ROOMS for path in (ROOT / room).rglob("*.py") for code in codes_in(path)}
+    assert {"unknown_feed", "too_many_keys", "idempotency_key_reused", "profile_not_active"} <= raised
+    assert raised - set(CODES) - set(FAULTS) == set()
+
+
+def test_a_code_that_is_not_in_the_list_cannot_be_described():
+    with pytest.raises(ValueError, match="no_such_code"):
+        describe("Send nothing", refuses=("no_such_code",))
+
+
+def test_every_code_says_what_it_means_and_what_to_do():
+    for name, code in CODES.items():
+        assert code.statuses, name
+        assert code.meaning.endswith("."), name
+        assert code.remedy.endswith("."), name
+
+
+def test_the_document_is_served_to_everybody_as_json_and_as_yaml(client):
+    answer = client.get("/api/schema")
+    assert answer["Content-Type"] == "application/json"
+    assert answer.json() == json.loads(json.dumps(document()))
+    assert client.get("/api/schema", headers={"If-None-Match": answer["ETag"]}).status_code == 304
+    written = client.get("/api/schema", headers={"Accept": "application/yaml"})
+    assert written["Content-Type"].startswith("application/yaml")
+    assert yaml.safe_load(written.content) == answer.json()
+    assert client.get("/api/schema?format=yaml").content == written.content
+    assert client.post("/api/schema").status_code == 405
+
+
+@pytest.mark.django_db
+def test_what_an_address_does_not_read_is_refused_by_name(admin_client):
+    answer = admin_client.get("/api/v1/imports?statsu=failed")
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "unknown_parameter"
+    assert "'statsu'" in answer.json()["detail"]
+    assert "status" in answer.json()["detail"].partition("it reads")[2]
+    assert admin_client.get("/api/v1/imports?status=failed&page_size=5").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("status=failed&status=completed", "repeated_parameter"),
+        ("status=", "empty_parameter"),
+        ("feed=%20", "empty_parameter"),
+        ("page_size=0", "bad_page_size"),
+        ("page_size=1001", "bad_page_size"),
+        ("page_size=many", "bad_page_size"),
+        ("cursor=nonsense", "bad_cursor"),
+        ("spreadsheet=2", "bad_spreadsheet"),
+        ("status=lost", "invalid"),
+        ("received_after=yesterday", "invalid"),
+    ],
+)
+def test_what_an_address_asks_is_read_or_refused(admin_client, query, code):
+    answer = admin_client.get(f"/api/v1/imports?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+@pytest.mark.django_db
+def test_who_may_not_come_in_is_not_told_what_is_read(client):
+    assert client.get("/api/v1/imports?statsu=failed").status_code == 401

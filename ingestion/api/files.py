@@ -16,10 +16,12 @@ from rest_framework.views import APIView
 from ingestion import selectors, services
 from ingestion.api.gates import BACKLOG
 from ingestion.api.patience import read_bytes, turn_away
+from ingestion.api.schemas import BYTES_HERE, FILE_CODES, FILE_HEADERS, FILE_NAME, FILE_TAKEN, FILE_UNDER_WAY
 from ingestion.api.seeing import seen_feed
 from ingestion.core.spans import FaultyHeaderError, Span, hex_sha256, is_file_name, sha256_of, span_of
 from ingestion.models import Feed, FileUpload, UsageImport
 from mediation.api import Problem
+from mediation.api.describing import FEED, describe
 
 # What is held in memory, and what is lost of a body at most when its sender breaks off between two parts.
 PART_BYTES = 4 << 20
@@ -44,7 +46,14 @@ class FileOfFeed(APIView):
         turn_away(self.request._request)
         return answer
 
+    @describe(
+        "See how far a file is",
+        parameters=[FEED, FILE_NAME, BYTES_HERE],
+        responses={200: {"oneOf": [FILE_UNDER_WAY, FILE_TAKEN]}},
+        refuses=("unknown_feed", "bad_file_name", "no_upload"),
+    )
     def get(self, request: Request, feed: str, name: str) -> Response:
+        """How much of it is here; once it is whole, the import that it became. HEAD answers the same in its headers."""
         found, upload = self._asked(request, feed, name)
         if upload is not None:
             return Response(_told(upload), headers=_came(upload.received_size))
@@ -55,14 +64,30 @@ class FileOfFeed(APIView):
             _document(request, taken) | {"status": "taken"}, headers={"X-Content-SHA256": taken.content_hash}
         )
 
+    @describe(
+        "Give up a file",
+        parameters=[FEED, FILE_NAME],
+        request=None,
+        responses={204: None},
+        refuses=("unknown_feed", "bad_file_name", "no_upload"),
+    )
     def delete(self, request: Request, feed: str, name: str) -> Response:
+        """Forget what came of a file that is not whole."""
         _, upload = self._asked(request, feed, name)
         if upload is None:
             _refuse_unknown(name)
         services.give_up_upload(upload=upload)
         return Response(status=http.HTTP_204_NO_CONTENT)
 
+    @describe(
+        "Send a file",
+        parameters=[FEED, FILE_NAME, *FILE_HEADERS, BYTES_HERE],
+        request={"application/octet-stream": {"type": "string", "format": "binary"}},
+        responses={202: FILE_TAKEN, 200: FILE_TAKEN, 204: None},
+        refuses=FILE_CODES,
+    )
     def put(self, request: Request, feed: str, name: str) -> Response:
+        """Take a file, or the next bytes of it. 202 once it is whole and an import, 204 while bytes are missing."""
         found, _ = self._asked(request, feed, name)
         BACKLOG.require_low(timezone.now())
         headers = _Headers(request)

@@ -1,5 +1,7 @@
 """What the doors of ingestion take and answer, where no serializer says it: for the API's document."""
 
+from drf_spectacular.utils import OpenApiParameter
+
 from ingestion.core.requests import MAX_RECORDS
 from ingestion.models import UsageImport, UsageVoid
 from mediation.api.describing import (
@@ -9,6 +11,8 @@ from mediation.api.describing import (
     MOMENT,
     TEXT,
     TRACKING_ID,
+    header,
+    in_path,
     list_of,
     or_null,
     query,
@@ -60,6 +64,45 @@ COMMENTS = list_of(
     record_of({"text": TEXT, "created_at": MOMENT, "created_by": or_null(TEXT), "is_of_group": {"type": "boolean"}})
 )
 CHANGES = or_null({"type": "object", "additionalProperties": or_null(TEXT)})
+
+FILE_NAME = in_path("name", {"type": "string", "minLength": 1, "maxLength": 200}, "What the file is called.")
+FILE_TAKEN = record_of(
+    {
+        "tracking_id": TRACKING_ID,
+        "feed": TEXT,
+        "file_name": TEXT,
+        "byte_size": COUNT,
+        "content_hash": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of its bytes."},
+        "status": TEXT,
+        "links": record_of({"import": LINK, "exceptions": LINK, "records": LINK}),
+    },
+    description="The file is whole and is an import.",
+)
+FILE_UNDER_WAY = record_of(
+    {
+        "feed": TEXT,
+        "file_name": TEXT,
+        "status": {"const": "on_its_way"},
+        "received_size": COUNT,
+        "total_size": COUNT,
+        "expires_at": MOMENT,
+    },
+    description="The file is not whole; it is forgotten at `expires_at`, unless more comes before.",
+)
+FILE_HEADERS = (
+    header("Content-Range", "Which bytes come: `bytes first-last/total`; all are there: `bytes */total`, no body."),
+    header("Content-Digest", "`sha-256=:…:` of this body (RFC 9530)."),
+    header("Repr-Digest", "`sha-256=:…:` of the whole file."),
+    header("X-Content-SHA256", "SHA-256 of the whole file in hex."),
+)
+BYTES_HERE = OpenApiParameter(
+    "Range", TEXT, OpenApiParameter.HEADER, response=[200, 204], description="Which bytes are here: `bytes=0-last`."
+)
+FILE_CODES = (
+    *("unknown_feed", "bad_file_name", "bad_header", "empty_file", "incomplete_body", "feed_disabled"),
+    *("profile_not_active", "another_file", "upload_busy", "too_many_uploads", "same_file", "length_required"),
+    *("too_large", "unsupported_encoding", "not_the_next_bytes", "digest_mismatch", "backlogged", "uploads_busy"),
+)
 
 KEYS = list_of({"type": "string", "minLength": 1, "maxLength": 200}, minItems=1, maxItems=1_000, uniqueItems=True)
 VOIDING = record_of({"keys": KEYS, "reason": {"type": "string", "minLength": 1, "maxLength": 1_000}})

@@ -34,7 +34,7 @@ def _fault(asked: QueryDict, known: frozenset[str]) -> tuple[str, str] | None:
         return "unknown_parameter", f"This address does not read {_named(strangers)}; it reads {read}."
     if repeated := [name for name, values in asked.lists() if len(values) > 1]:
         return "repeated_parameter", f"Name {_named(repeated)} once."
-    if empty := [name for name, value in asked.items() if not value.strip()]:
+    if empty := [name for name in asked if not asked.get(name, "").strip()]:
         return "empty_parameter", f"Nothing is said for {_named(empty)}; leave it out where it does not matter."
     return None
 

@@ -46,6 +46,7 @@ SENDING_CODES = (
     *BODY_CODES,
     *("unknown_feed", "bad_idempotency_key", "idempotency_key_reused", "feed_disabled", "profile_not_active"),
     *("profile_needs_header", "structure_not_kept", "backlogged", "overtaken"),
+    "unsupported_media_type",
 )
 
 ACCEPTED = record_of(

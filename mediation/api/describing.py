@@ -191,10 +191,10 @@ class Described(AutoSchema):
             codes.add("bad_spreadsheet")
         if self._is_list_view():
             codes |= {"invalid", "bad_cursor", "bad_page_size"}
-        if self._get_request_body():
-            codes |= {"too_large", "unsupported_media_type"}
-            if "not_json" not in own:
-                codes.add("parse_error")
+        if body := self._get_request_body():
+            codes.add("too_large")
+            if "not_json" not in own and "application/json" in body["content"]:
+                codes |= {"parse_error", "unsupported_media_type"}
             if is_serializer(force_instance(self.get_request_serializer())):
                 codes.add("invalid")
         return codes

@@ -19,8 +19,10 @@ api_patterns = [
     *answering.urlpatterns,
 ]
 
+handler400 = views.refuse_request
 handler403 = views.refuse_person
 handler404 = views.miss_page
+handler500 = views.admit_failure
 
 urlpatterns = [
     path("healthz", views.healthz),

@@ -13,12 +13,13 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from django.views.defaults import bad_request, server_error
 from rest_framework import status as http
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from config.metrics import reading
-from mediation.api import Problem
+from mediation.api import TYPE, Problem
 from mediation.models import Bell
 
 # Without any one of these, a record that we acknowledged could be lost with the power.
@@ -88,6 +89,32 @@ def miss_page(request: HttpRequest, exception: Exception) -> HttpResponse:
         "Search for it by any number or identifier that you know: Find a record, at the top of every page.",
     ]
     return _told(request, 404, "There is nothing here", "This address leads to nothing that you may see.", steps)
+
+
+def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400: a request that no view was asked about, such as one for a host that is not ours."""
+    if is_for_machines(request):
+        return _problem_before_views(400, "bad_request", "The request cannot be read, or is for another host.")
+    return bad_request(request, exception)
+
+
+def admit_failure(request: HttpRequest) -> HttpResponse:
+    """500: logged as a crash; who asked is told no more than that."""
+    if is_for_machines(request):
+        return _problem_before_views(500, "internal_error", "We failed, and it is logged. Nothing is half done.")
+    return server_error(request)
+
+
+def is_for_machines(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _problem_before_views(status: int, code: str, detail: str) -> HttpResponse:
+    """A problem where no view is there to tell it; by the second door too."""
+    told = {"type": "about:blank", "status": status, "code": code, "detail": detail}
+    return JsonResponse(
+        told | {"errors": [{"pointer": "", "code": code, "detail": detail}]}, status=status, content_type=TYPE
+    )
 
 
 def _is_known(request: HttpRequest) -> bool:

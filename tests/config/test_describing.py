@@ -164,3 +164,25 @@ def test_what_an_address_asks_is_read_or_refused(admin_client, query, code):
 @pytest.mark.django_db
 def test_who_may_not_come_in_is_not_told_what_is_read(client):
     assert client.get("/api/v1/imports?statsu=failed").status_code == 401
+
+
+def test_a_host_that_is_not_ours_is_told_so_as_a_problem(client):
+    answer = client.get("/api/v1/imports", headers={"Host": "elsewhere.example"})
+    assert answer.status_code == 400
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "bad_request"
+    assert client.get("/admin/", headers={"Host": "elsewhere.example"})["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.django_db
+def test_a_crash_is_told_as_a_problem_without_a_word_of_what_crashed(admin_client, monkeypatch):
+    def crash(*args, **kwargs):
+        raise RuntimeError("SELECT secret FROM table")
+
+    monkeypatch.setattr("ingestion.api.imports.ImportList.get_queryset", crash)
+    admin_client.raise_request_exception = False
+    answer = admin_client.get("/api/v1/imports")
+    assert answer.status_code == 500
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "internal_error"
+    assert b"secret" not in answer.content

@@ -235,9 +235,7 @@ def write_outcome(
         chunk.repaired_count = count.get("repaired", 0)
         chunk.batch_id = count.get("batch_id")
         chunk.waiting_count, chunk.status, chunk.ended_at = 0, ImportChunk.Status.DONE, now
-    ImportChunk.objects.bulk_update(
-        chunks, [*LEDGER_FIELDS, "repaired_count", "batch_id", "waiting_count", "status", "ended_at"]
-    )
+    store.write_ledger(chunks)
     written = sum(getattr(chunk, field) for chunk in chunks for field in LEDGER_FIELDS)
     if written != records.height:
         raise OutcomeMismatchError(f"{records.height} records in, {written} outcomes out")

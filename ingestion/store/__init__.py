@@ -18,6 +18,7 @@ from ingestion.store.outcomes import (
     lock_same_content,
     recount,
     skip_duplicates_of,
+    write_ledger,
 )
 from ingestion.store.parts import (
     STORED_PARTS,
@@ -87,4 +88,5 @@ __all__ = [
     "stored_parts",
     "take_back_corrections",
     "upload_tokens",
+    "write_ledger",
 ]

@@ -7,6 +7,7 @@ import polars as pl
 from django.db import connection
 
 from ingestion.models import (
+    ImportChunk,
     ImportException,
     LeftOutRecord,
     UsageImport,
@@ -45,6 +46,35 @@ def copy_in_left_out(left_out: pl.DataFrame, *, attempts: pl.DataFrame) -> int:
         "import_id", "attempt", "record_number", "outcome", "reason", "udr_id"
     )
     return copy_in(rows, LeftOutRecord._meta.db_table)
+
+
+def write_ledger(chunks: Sequence[ImportChunk]) -> None:
+    """Write what became of chunks, as they say, by one statement.
+
+    A branch of a CASE for each of 200 submissions took three quarters of what mediating them did.
+    """
+    values = {column: [getattr(chunk, column) for chunk in chunks] for column in LEDGER}
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE_LEDGER, {"id": [chunk.pk for chunk in chunks], **values})
+
+
+LEDGER = {
+    "imported_count": "int",
+    "exception_count": "int",
+    "skipped_count": "int",
+    "duplicate_count": "int",
+    "repaired_count": "int",
+    "waiting_count": "int",
+    "batch_id": "bigint",
+    "status": "text",
+    "ended_at": "timestamptz",
+}
+WRITE_LEDGER = f"""
+UPDATE ingestion_importchunk c SET {", ".join(f"{column} = said.{column}" for column in LEDGER)}
+FROM unnest(%(id)s::bigint[], {", ".join(f"%({column})s::{kind}[]" for column, kind in LEDGER.items())})
+    AS said (id, {", ".join(LEDGER)})
+WHERE c.id = said.id
+"""  # noqa: S608 - our own columns
 
 
 def recount(import_ids: Iterable[int], *, now: datetime, began_at: datetime | None = None) -> None:

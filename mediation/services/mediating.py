@@ -234,6 +234,5 @@ def _close_batches(batches: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
     empty = counted.filter(pl.col("udr_count") == 0)["batch_id"].to_list()
     UdrBatch.objects.filter(pk__in=empty).delete()
     filled = counted.filter(pl.col("udr_count") > 0)
-    rows = [UdrBatch(pk=one["batch_id"], udr_count=one["udr_count"]) for one in filled.iter_rows(named=True)]
-    UdrBatch.objects.bulk_update(rows, ["udr_count"])
+    store.count_udrs(filled)
     return filled.select(list(IMPORTED))

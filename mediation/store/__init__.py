@@ -5,7 +5,7 @@ from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_arr
 from mediation.store.exporting import NameOf, csv_pieces, number_headers, one_moment, rows_of_cells, totals
 from mediation.store.lookups import lookup_rows, tables, tables_of
 from mediation.store.partitions import ensure_month_partitions, months_around
-from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, delete_keys_of, delete_udrs_of
+from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, count_udrs, delete_keys_of, delete_udrs_of
 from mediation.store.voids import HeldKey, free_keys, held_keys, lock_voids, places_of, voided_keys, voided_since
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "copy_in",
     "copy_in_udrs",
     "copy_out",
+    "count_udrs",
     "csv_pieces",
     "delete_keys_of",
     "delete_udrs_of",

@@ -28,6 +28,18 @@ def copy_in_udrs(udrs: pl.DataFrame, *, feed_id: int) -> int:
     return copy_in(rows, UDR_TABLE)
 
 
+def count_udrs(batches: pl.DataFrame) -> None:
+    """Write how many UDRs batches hold. batches: batch_id, udr_count."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_UDRS, [batches["batch_id"].to_list(), batches["udr_count"].to_list()])
+
+
+COUNT_UDRS = """
+UPDATE mediation_udrbatch b SET udr_count = counted.udr_count
+FROM unnest(%s::bigint[], %s::int[]) AS counted (id, udr_count) WHERE b.id = counted.id
+"""
+
+
 def claim_keys(keys: pl.DataFrame, *, feed_id: int, replaced_ids: Sequence[int] = ()) -> pl.DataFrame:
     """Write the keys that are new in the feed; returns HELD_KEYS, those that another UDR holds and keeps.
 

@@ -222,6 +222,30 @@ RULES = (
           AND period_id IN (SELECT id FROM rating_billingperiod WHERE status = 'open' AND NOT is_unsettled)""",
     ),
     Rule(
+        "counted_usage_is_charged",
+        "what was counted of busy periods beforehand is their charges less reversals, both ways in which it was",
+        """WITH charged AS (
+            SELECT c.period_id, c.usage_class_id, c.currency,
+                sum(CASE c.kind WHEN 'charge' THEN 1 ELSE -1 END) AS records,
+                sum(c.quantity) AS quantity, sum(c.credit) AS credit, sum(c.amount) AS amount
+            FROM rating_charge c JOIN rating_countedperiod k ON k.period_id = c.period_id AND c.date < k.before
+            GROUP BY 1, 2, 3
+        ), counted AS (
+            SELECT u.period_id, u.by_line, u.usage_class_id, u.currency, sum(u.record_count) AS records,
+                sum(u.quantity) AS quantity, sum(u.credit) AS credit, sum(u.amount) AS amount
+            FROM rating_countedusage u JOIN rating_countedperiod k ON k.period_id = u.period_id AND k.before IS NOT NULL
+            WHERE k.has_lines OR NOT u.by_line GROUP BY 1, 2, 3, 4
+        ), ways AS (
+            SELECT c.*, by_line FROM charged c JOIN rating_countedperiod k USING (period_id)
+            CROSS JOIN (VALUES (true), (false)) w (by_line) WHERE k.has_lines OR NOT by_line
+        )
+        SELECT period_id, by_line, usage_class_id, currency, w.records AS charges, u.records AS counted,
+            w.amount AS charged_amount, u.amount AS counted_amount
+        FROM ways w FULL JOIN counted u USING (period_id, by_line, usage_class_id, currency)
+        WHERE coalesce(w.records, 0) <> coalesce(u.records, 0) OR coalesce(w.quantity, 0) <> coalesce(u.quantity, 0)
+           OR coalesce(w.credit, 0) <> coalesce(u.credit, 0) OR coalesce(w.amount, 0) <> coalesce(u.amount, 0)""",
+    ),
+    Rule(
         "statements_add_up",
         "the lines of usage and adjustments of a closed period are the charges that it bills",
         """SELECT p.id AS period_id, s.number, coalesce(l.amount, 0) AS lines, coalesce(c.amount, 0) AS charges

@@ -11,6 +11,8 @@ SCHEDULES = {
     "count figures": {"func": "config.tasks.count_figures", **EVERY_MINUTE},
     "watch for anomalies": {"func": "config.tasks.watch_for_anomalies", **EVERY_FIVE_MINUTES},
     "count figures anew": {"func": "config.tasks.count_figures_anew", "schedule_type": Schedule.DAILY},
+    "count busy periods": {"func": "config.tasks.count_busy_periods", **EVERY_FIVE_MINUTES},
+    "find busy periods": {"func": "config.tasks.find_busy_periods", "schedule_type": Schedule.DAILY},
     "open billing periods": {"func": "config.tasks.open_periods", "schedule_type": Schedule.HOURLY},
     "expire webhooks": {"func": "config.tasks.expire_webhooks", "schedule_type": Schedule.HOURLY},
     "expire uploads": {"func": "config.tasks.expire_uploads", "schedule_type": Schedule.HOURLY},

@@ -131,6 +131,19 @@ def watch_for_anomalies() -> None:
     noticing.watch(now=timezone.now())
 
 
+def count_busy_periods() -> None:
+    """Add up what busy accounts used, as far as it is not; the next time goes on where there is much."""
+    started_at = timezone.now()
+    while rating_services.count_next_period(now=timezone.now()):
+        if timezone.now() - started_at > EXPORTING:
+            return
+
+
+def find_busy_periods() -> None:
+    """Look for periods that became busy."""
+    rating_services.find_busy_periods()
+
+
 def make_partitions() -> None:
     """Make the months ahead, so that nothing needs to go to the default partitions."""
     now = timezone.now()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +35,7 @@ from rating.models import (
     BillingPeriod,
     BucketGrant,
     Charge,
+    CountedPeriod,
     ExceptionRerate,
     RatePlan,
     RatingException,
@@ -69,6 +70,16 @@ def batches_unfinished() -> QuerySet[UdrBatch]:
 def voids_waiting(now: datetime) -> QuerySet[VoidedUdr]:
     """Voided UDRs whose charges are to be taken back now."""
     return voids_unsettled().filter(Q(next_try_at=None) | Q(next_try_at__lte=now))
+
+
+def periods_to_count(now: datetime) -> QuerySet[CountedPeriod]:
+    """Busy periods that are not counted, or not far enough: the one first that has waited longest.
+
+    What was disturbed rests a while, so that late usage that trickles in is not counted row by row.
+    """
+    rested = Q(counted_at=None) | Q(counted_at__lt=now - timedelta(minutes=5))
+    waiting = Q(before=None) & rested | Q(before__lt=now - timedelta(days=3))
+    return CountedPeriod.objects.filter(waiting).order_by(F("counted_at").asc(nulls_first=True), "pk")
 
 
 def topmost_account(account: Account) -> Account:

@@ -170,6 +170,8 @@ NOT_AUDITED = {
     "rating.Rate": "names of rates, made from the document of a plan version, which is audited",
     "rating.Bucket": "names of buckets, made from the document of a plan version, which is audited",
     "rating.Counter": "what rating counts; rebuilt from charges",
+    "rating.CountedPeriod": "how far workers counted charges; rebuilt from charges",
+    "rating.CountedUsage": "what workers counted of charges; rebuilt from charges",
     "rating.SeenMember": "what rating counts; rebuilt from charges",
     "rating.BucketDraw": "facts that rating writes, corrected by further ones alone",
     "rating.Charge": "facts that rating writes, corrected by reversals alone",

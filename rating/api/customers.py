@@ -151,7 +151,8 @@ def _asked(account: Account, first: date, last: date, by: User) -> UsageAsked:
         datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) for day in (first, last + timedelta(days=1))
     )
     periods = BillingPeriod.objects.filter(account=account, ends_at__gt=starts_at).values_list("pk", flat=True)
-    return UsageAsked(list(periods), account.time_zone, starts_at, ends_at, mediation.feeds_seen(by))
+    seen = mediation.feeds_seen(by)
+    return UsageAsked(list(periods), account.time_zone, first, last, starts_at, ends_at, seen)
 
 
 class BalanceSerializer(BucketGrantSerializer):

@@ -1,7 +1,7 @@
 """The tables of rating, in the order of the walk: what usage costs, who pays, what was charged, what could not be."""
 
 from .accounts import Account, BillingPeriod, Service, ServiceIdentifier
-from .charges import BucketDraw, BucketGrant, Charge, Counter, SeenMember
+from .charges import BucketDraw, BucketGrant, Charge, CountedPeriod, CountedUsage, Counter, SeenMember
 from .exceptions import ExceptionRerate, RatingException, RatingExceptionComment
 from .plans import Bucket, Package, PlanVersion, Rate, RatePlan
 from .repricings import RepricedAccount, Repricing
@@ -16,6 +16,8 @@ __all__ = [
     "BucketGrant",
     "Charge",
     "ClassTaxCategory",
+    "CountedPeriod",
+    "CountedUsage",
     "Counter",
     "ExceptionRerate",
     "Jurisdiction",

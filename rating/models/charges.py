@@ -177,3 +177,46 @@ class Charge(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of UDR {self.udr_id}"
+
+
+class CountedPeriod(models.Model):
+    """A period with so many charges that they are added up by day beforehand, for who asks what an account used.
+
+    Whoever writes a charge of usage before `before` empties it, in the same transaction; workers count again.
+    """
+
+    period_id = models.BigIntegerField(primary_key=True)
+    before = models.DateTimeField(null=True, help_text="Charges of usage before then are counted. Empty: none is.")
+    has_lines = models.BooleanField(default=False, help_text="They are counted by service and identifier too.")
+    counted_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"counted period {self.period_id}"
+
+
+class CountedUsage(models.Model):
+    """Charges less reversals that a period bills of one day of usage, in the account's zone, added up."""
+
+    period_id = models.BigIntegerField()
+    by_line = models.BooleanField(help_text="Told apart by service and identifier too.")
+    day = models.DateField()
+    usage_class = _fact_key(UsageClass)
+    service = _fact_key(Service, null=True)
+    service_identifier = _fact_key(ServiceIdentifier, null=True)
+    plan = _fact_key(RatePlan)
+    rate = _fact_key(Rate)
+    feed_id = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    record_count = models.BigIntegerField()
+    quantity = models.DecimalField(max_digits=38, decimal_places=6)
+    rated_quantity = models.DecimalField(max_digits=38, decimal_places=6)
+    free_quantity = models.DecimalField(max_digits=38, decimal_places=6)
+    bucket_quantity = models.DecimalField(max_digits=38, decimal_places=6)
+    credit = models.DecimalField(max_digits=38, decimal_places=11)
+    amount = models.DecimalField(max_digits=38, decimal_places=11)
+
+    class Meta:
+        indexes = [models.Index(fields=["period_id", "by_line", "day"], name="counted_usage_days")]
+
+    def __str__(self) -> str:
+        return f"usage of {self.day} in period {self.period_id}"

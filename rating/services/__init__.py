@@ -13,6 +13,7 @@ an exception's cause is mended ─► rerate       exceptions   or it is written
 prices changed ─► rerating                     rerating     what would change is shown, then taken back and charged anew
 somebody is given something ─► grant_bucket    granting     prepaid credit, one-off allowances; open periods are settled
 a month is over ─► close_period, close_asked   closing      put in order, settled, numbered: a statement, once
+somebody asks what was used ─► count_next_period  counting  of busy periods it is added up beforehand
 a charge is doubted ─► explain_charge          explaining   each step from the raw row to the statement's line
 """
 
@@ -25,6 +26,7 @@ from rating.services.closing import (
     close_period,
     settle_waiting,
 )
+from rating.services.counting import count_next_period, find_busy_periods
 from rating.services.exceptions import (
     UnableToRerate,
     UnableToWriteOff,
@@ -79,8 +81,10 @@ __all__ = [
     "close_period",
     "comment_exception",
     "comment_group",
+    "count_next_period",
     "create_draft",
     "faults_of",
+    "find_busy_periods",
     "grant_bucket",
     "import_plan",
     "make_partitions_ahead",

@@ -16,6 +16,7 @@ from .charges import (
     refused_usage_of,
     require_total,
 )
+from .counted_usage import count_period, find_busy_periods
 from .payers import payers_by_service, payers_of
 from .periods import (
     alone,
@@ -68,8 +69,10 @@ __all__ = [
     "closed_periods_charged",
     "copy_in_charges",
     "copy_in_draws",
+    "count_period",
     "draws_of",
     "end_work",
+    "find_busy_periods",
     "grants_of",
     "is_alone",
     "is_deserted",

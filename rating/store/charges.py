@@ -13,6 +13,7 @@ from mediation.store import CopyMismatchError, copy_in, copy_out, in_array
 from rating.core.frames import CHARGES, DRAW_ROWS, ENTRY_BITS, MOMENT, USAGE, empty
 from rating.core.periods import span_of
 from rating.models import BucketDraw, Charge, RatingException
+from rating.store.counted_usage import disturb_counted
 from rating.store.udrs import usage_of_udrs, within
 
 CHARGE_TABLE = Charge._meta.db_table
@@ -22,7 +23,8 @@ COLUMNS = sql.SQL(", ").join(map(sql.Identifier, CHARGES))
 
 
 def copy_in_charges(charges: pl.DataFrame) -> int:
-    """Write CHARGES; returns how many. The primary key refuses a UDR's second charge."""
+    """Write CHARGES, whose periods are under lock; returns how many. The primary key refuses a UDR's second charge."""
+    disturb_counted(charges)
     return copy_in(charges, CHARGE_TABLE)
 
 

@@ -14,19 +14,25 @@ LONGEST_VALUE = 200  # characters of an extension's value that tell it from othe
 
 @dataclass(frozen=True)
 class Dimension:
-    """key: the column or expression, of type `kind`; column: what it is called in the query; told: name -> what is
-    shown of it; parameters: of the key."""
+    """key: the column or expression of a charge, of type `kind`; column: what it is called in the query; told: name ->
+    what is shown of it; counted: the key of counted usage, where it is another; parameters: of the key.
+
+    is_line: it tells an account's lines apart. is_counted: counted usage has it at all.
+    """
 
     column: str
     key: str
     kind: str
     told: dict[str, str]
     join: str = ""
+    counted: str = ""
+    is_line: bool = False
+    is_counted: bool = True
     parameters: dict[str, str] = field(default_factory=dict)
 
 
 DIMENSIONS = {
-    "day": Dimension("by_day", "(c.date AT TIME ZONE %(zone)s)::date", "date", {"day": "by_day"}),
+    "day": Dimension("by_day", "(c.date AT TIME ZONE %(zone)s)::date", "date", {"day": "by_day"}, counted="c.day"),
     "class": Dimension(
         "by_class",
         "c.usage_class_id",
@@ -40,6 +46,7 @@ DIMENSIONS = {
         "bigint",
         {"service_id": "by_service", "service": "s.name"},
         "JOIN rating_service s ON s.id = by_service",
+        is_line=True,
     ),
     "identifier": Dimension(
         "by_identifier",
@@ -47,6 +54,7 @@ DIMENSIONS = {
         "bigint",
         {"identifier": "i.identifier"},
         "JOIN rating_serviceidentifier i ON i.id = by_identifier",
+        is_line=True,
     ),
     "plan": Dimension("by_plan", "c.plan_id", "bigint", {"plan": "p.name"}, "JOIN rating_rateplan p ON p.id = by_plan"),
     "rate": Dimension(
@@ -89,6 +97,7 @@ def _of_extension(name: str, place: int) -> Dimension:
         f"""coalesce(left(u.extensions ->> %({parameter})s, {LONGEST_VALUE}), '') COLLATE "C\"""",
         "text",
         {name: f"nullif({column}, '')"},
+        is_counted=False,
         parameters={parameter: name.removeprefix(EXTENSION_PREFIX)},
     )
 

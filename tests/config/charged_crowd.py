@@ -13,6 +13,8 @@ from rating.models import (
     BucketGrant,
     Charge,
     ClassTaxCategory,
+    CountedPeriod,
+    CountedUsage,
     Counter,
     ExceptionRerate,
     Jurisdiction,
@@ -33,6 +35,7 @@ from rating.models import (
     TaxExemption,
     TaxPart,
 )
+from rating.store.counted_usage import SUMS
 
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
@@ -169,6 +172,11 @@ def count(charge: Charge, bucket: Bucket) -> None:
     counter = {**owner, "period_id": charge.period_id, "rate": charge.rate, "key": ""}
     Counter.objects.create(**counter, level=94, held=0, position=84, records=1, at=charge.date, credit=0)
     SeenMember.objects.create(**counter, member="home")
+    counted = {name: getattr(charge, name) for name in ("usage_class", "plan", "rate", "currency", *SUMS)}
+    CountedPeriod.objects.create(period_id=charge.period_id, before=JUNE, counted_at=JUNE)
+    CountedUsage.objects.create(
+        **counted, period_id=charge.period_id, by_line=False, day=charge.date.date(), feed_id=1, record_count=1
+    )
     grant = {**owner, "bucket": bucket, "starts_at": MAY}
     BucketGrant.objects.create(**grant, ends_at=JUNE, granted=10, carried=0, refills=0, used=10)
     BucketDraw.objects.create(

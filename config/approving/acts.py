@@ -152,9 +152,15 @@ def _void_usage(arguments: Arguments, by: User, now: datetime) -> str:
 
 
 def _amend_usage(arguments: Arguments, by: User, now: datetime) -> str:
-    body, reason = arguments["body"].encode(), arguments["reason"]
+    body, shape = ingestion.body_told(arguments)
     received = ingestion.receive_usage(
-        feed=_feed(arguments), body=body, idempotency_key=None, by=by, now=now, amend_reason=reason
+        feed=_feed(arguments),
+        body=body,
+        shape=shape,
+        idempotency_key=None,
+        by=by,
+        now=now,
+        amend_reason=arguments["reason"],
     )
     return f"The records are being mediated as import {received.usage_import.tracking_id}."
 

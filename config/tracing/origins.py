@@ -1,13 +1,14 @@
 """How a UDR came from its raw row: ingestion's payload and mediation's mapping, told where both and rating are seen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
 from ingestion import selectors as ingestion
+from ingestion.core.bodies import header_of, rows_of
 from ingestion.core.fixing import Corrected
-from ingestion.core.requests import FaultyRequestError, raw_records
+from ingestion.core.requests import FaultyRequestError
 from ingestion.models import ImportBody, ImportChunk, UsageImport, WaitingPart
 from ingestion.services.corrected import with_corrections
 from ingestion.services.parts import combine_again
@@ -122,17 +123,22 @@ def _of_file(traced: Traced) -> pl.DataFrame:
 def _of_body(traced: Traced, number: int | None) -> pl.DataFrame:
     """RECORDS of a submission: of all of it, or of one record."""
     spec = mediation.spec_of(traced.version)
-    body = bytes(ImportBody.objects.get(pk=traced.usage_import.pk).content)
-    texts = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
-    return _rows_read(traced, [(place, raw) for place, raw in enumerate(texts, 1) if number in (None, place)])
+    body = ImportBody.objects.get(pk=traced.usage_import.pk).as_sent
+    rows = rows_of([body], spec)
+    own = rows if number is None else rows.filter(pl.col("record_number") == number)
+    return _rows_read(traced, own, header_of(body, spec))
 
 
-def _rows_read(traced: Traced, rows: list[tuple[int, str]]) -> pl.DataFrame:
-    """Rows that came one by one, as the version reads them. rows: number and text."""
-    usage_import = traced.usage_import
-    frame = pl.DataFrame([(usage_import.pk, *row) for row in rows], schema=ROWS, orient="row")
-    fields = {usage_import.pk: usage_import.file_fields or {}}
-    return mediation.read_rows(version=traced.version, rows=frame, header=usage_import.header, file_fields=fields)
+def _text_read(traced: Traced, texts: Iterable[tuple[int, str]]) -> pl.DataFrame:
+    """Texts that take the place of records, as the version reads them. texts: number and text."""
+    rows = pl.DataFrame([(traced.usage_import.pk, *text) for text in texts], schema=ROWS, orient="row")
+    return _rows_read(traced, rows, traced.usage_import.header)
+
+
+def _rows_read(traced: Traced, rows: pl.DataFrame, header: list[str] | None) -> pl.DataFrame:
+    """Rows that came one by one, as the version reads them."""
+    fields = {traced.usage_import.pk: traced.usage_import.file_fields or {}}
+    return mediation.read_rows(version=traced.version, rows=rows, header=header, file_fields=fields)
 
 
 def _told(traced: Traced, found: pl.DataFrame, corrected: Corrected | None) -> Preview | None:
@@ -143,7 +149,7 @@ def _told(traced: Traced, found: pl.DataFrame, corrected: Corrected | None) -> P
             records=records,
             import_id=traced.usage_import.pk,
             corrections={traced.number: corrected},
-            read=lambda rows: _rows_read(traced, list(rows.select("record_number", "raw").iter_rows())),
+            read=lambda rows: _text_read(traced, rows.select("record_number", "raw").iter_rows()),
         )
     if records.is_empty() or ("aside" in records.columns and records["aside"][0] is not None):
         return None
@@ -184,7 +190,7 @@ def _corrected_facts(traced: Traced, found: pl.DataFrame | None, corrected: Corr
 def _as_read(traced: Traced, found: pl.DataFrame | None, corrected: Corrected) -> dict[str, str | None]:
     """The source fields of the record's text before changes were laid over them, as far as they can be read."""
     if corrected.raw is not None and corrected.changes:
-        records = _rows_read(traced, [(traced.number, corrected.raw)])
+        records = _text_read(traced, [(traced.number, corrected.raw)])
     elif found is not None:
         records = found.filter(pl.col("record_number") == traced.number)
     else:

@@ -19,6 +19,7 @@ from ingestion import selectors, services
 from ingestion.admin.attempts import attempts_page, told_attempts, told_steps
 from ingestion.admin.comparing import address_for, compare_page
 from ingestion.admin.progress import progress_of
+from ingestion.core.bodies import Shape
 from ingestion.models import IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from ingestion.services.attempts import attempts_of
 from ingestion.services.beginnings import beginning_of
@@ -35,6 +36,7 @@ PLAIN_TYPES = {
     ".csv": "text/csv",
     ".gz": "application/gzip",
     ".json": "application/json",
+    ".ndjson": "application/x-ndjson",
     ".txt": "text/plain",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     ".zip": "application/zip",
@@ -263,9 +265,15 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         usage_import = get_object_or_404(self.get_queryset(request), pk=pk)
         name = usage_import.file_name.rsplit("/", 1)[-1] or f"{usage_import.tracking_id}.txt"
         if not usage_import.payload:
-            name = f"{usage_import.tracking_id}.json"
+            name = f"{usage_import.tracking_id}{_ending(usage_import)}"
         kind = PLAIN_TYPES.get(PurePath(name).suffix.lower(), "application/octet-stream")
         return FileResponse(_original(usage_import), as_attachment=True, filename=name, content_type=kind)
+
+
+def _ending(usage_import: UsageImport) -> str:
+    """How the name of a request's body ends."""
+    shape = ImportBody.objects.filter(pk=usage_import.pk).values_list("shape", flat=True).first()
+    return f".{shape}" if shape in (Shape.CSV, Shape.NDJSON) else ".json"
 
 
 def _original(usage_import: UsageImport) -> Any:

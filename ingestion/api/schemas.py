@@ -35,12 +35,33 @@ BODIES = {
             RECORD,
         ],
     },
+    "application/x-ndjson": {
+        **TEXT,
+        "description": "One JSON record a line, blank lines apart. For a feed that reads JSON, CloudEvents included.",
+        "examples": ['{"id": "e1", "value": 1.5}\n{"id": "e2", "value": 2}\n'],
+    },
+    "text/csv": {
+        **TEXT,
+        "description": (
+            "Lines as the feed's files have them, in their encoding. With a header where the profile goes by the names"
+            " of columns, else without one."
+        ),
+        "examples": ["2026-05-01T10:00:00Z,e1,1.5,calls\n2026-05-01T10:00:01Z,e2,2,calls\n"],
+    },
+    "application/cloudevents+json": {
+        "type": "object",
+        "description": "One event, in structured mode. For a feed whose profile reads CloudEvents.",
+    },
+    "application/cloudevents-batch+json": {
+        **list_of(RECORD, **SOME_RECORDS),
+        "description": "A batch of events. For a feed whose profile reads CloudEvents.",
+    },
 }
 WAIT = query("wait", {"type": "integer", "minimum": 0, "maximum": 30}, "Seconds to wait for the outcome, as 200.")
 # By which codes a body of usage is refused, and what else sending it may meet.
 BODY_CODES = (
     *("not_json", "not_utf8", "shape_not_read", "not_a_list", "no_records", "too_many_records", "record_not_read"),
-    *("too_deep", "not_text", "unknown_member"),
+    *("too_deep", "not_text", "unknown_member", "bad_encoding", "unsupported_encoding"),
 )
 SENDING_CODES = (
     *BODY_CODES,

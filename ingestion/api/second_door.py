@@ -31,6 +31,7 @@ from ingestion.api.second_door_schemas import (
 )
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.api.usage import SubmitUsage
+from ingestion.core.bodies import Shape
 from ingestion.models import ExceptionRevision, Feed, ImportException, UsageImport
 from mediation import services as mediation
 from mediation.api import Problem, problem
@@ -82,7 +83,9 @@ def sending(summary: str) -> Callable[[Any], Any]:
 
 
 class SendUsage(SubmitUsage):
-    """Takes what `feeds/{feed}/usage` takes; answers with what was sent and with what follows it."""
+    """Takes the JSON that `feeds/{feed}/usage` takes; answers with what was sent and with what follows it."""
+
+    shapes = frozenset((Shape.JSON,))
 
     refusals = REFUSALS
 

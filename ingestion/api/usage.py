@@ -18,10 +18,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ingestion import selectors, services
-from ingestion.api import gates, regulars, waiting
+from ingestion.api import bodies, gates, regulars, waiting
 from ingestion.api.gates import BACKLOG
 from ingestion.api.imports import UsageImportSerializer
 from ingestion.api.schemas import ACCEPTED, BODIES, SENDING_CODES, WAIT
+from ingestion.core.bodies import Shape
 from ingestion.models import UsageImport
 from mediation import services as mediation
 from mediation.api import Problem
@@ -42,7 +43,10 @@ TRIES = 10
 
 
 class SubmitUsage(APIView):
-    """Takes rows for a delimited feed, JSON records for a JSON feed; 202 means that they are on disk."""
+    """Takes rows for a delimited feed, JSON records for a JSON feed, in any shape; 202 means that they are on disk."""
+
+    shapes = frozenset(Shape)  # taken at this door, where the feed reads them
+    body: bytes | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return self._accept_regular(request, kwargs["feed"]) or super().dispatch(request, *args, **kwargs)
@@ -91,6 +95,7 @@ class SubmitUsage(APIView):
         refuses=(*SENDING_CODES, "bad_wait"),
     )
     def post(self, request: Request, feed: str) -> Response:
+        """Have 1 to 1,000 records taken, in a body that may be packed: `Content-Encoding: gzip` or `zstd`."""
         for _ in range(TRIES - 1):
             try:
                 return self._accept(request, feed)
@@ -102,6 +107,12 @@ class SubmitUsage(APIView):
         except services.Overtaken as refusal:
             self.headers["Retry-After"] = "1"
             raise _problem(refusal) from None
+
+    def _body(self, request: Request) -> bytes:
+        """The body; a second try finds nothing more to read."""
+        if self.body is None:
+            self.body = bodies.body_of(request._request)
+        return self.body
 
     def amend_reason(self, request: Request) -> str:
         """Why the records take the place of others; empty: they are new usage."""
@@ -115,9 +126,7 @@ class SubmitUsage(APIView):
         if found is None or (seen is not None and found.pk not in seen):
             detail = f"There is no feed {feed!r}; use its number or API name."
             raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
-        if not _is_json(request.content_type):
-            detail = f"The body must be application/json, not {request.content_type or 'untyped'}."
-            raise Problem(http.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+        shape, charset = bodies.shape_of(request, found, self.shapes)
         key = request.headers.get("Idempotency-Key")
         if not is_idempotency_key(key):
             detail = f"Idempotency-Key has 1 to {MAX_KEY_CHARS} characters, none of them NUL."
@@ -129,7 +138,9 @@ class SubmitUsage(APIView):
             # The body as it came: parsing it into Python numbers first would send them through a float.
             received = services.receive_usage(
                 feed=found,
-                body=request._request.body,
+                body=self._body(request),
+                shape=shape,
+                charset=charset,
                 idempotency_key=key,
                 by=request.user,
                 now=timezone.now(),
@@ -139,6 +150,8 @@ class SubmitUsage(APIView):
         except services.Overtaken:
             raise
         except services.UnableToReceive as refusal:
+            if refusal.code == "unsupported_media_type":
+                raise bodies.unsupported(str(refusal), found, self.shapes) from None
             raise _problem(refusal) from None
         _remember(request, feed, received.terms)
         usage_import = received.usage_import
@@ -163,6 +176,7 @@ def _is_plain(request: HttpRequest) -> bool:
         and not request.META.get("QUERY_STRING")
         and request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", "application/json")
         and _is_json(request.META.get("CONTENT_TYPE", ""))
+        and "HTTP_CONTENT_ENCODING" not in request.META
         and is_idempotency_key(request.headers.get("Idempotency-Key"))
     )
 

@@ -38,15 +38,31 @@ def count_records(body: bytes, *, is_json_feed: bool, records_path: Sequence[str
 
 def raw_records(body: bytes, *, is_json_feed: bool, records_path: Sequence[str] = ()) -> list[str]:
     """The text of each record of a body that was accepted."""
-    if not is_json_feed:
-        return _records(body, is_json_feed, records_path)
+    records = _records(body, is_json_feed, records_path)
+    return _dumped(records) if is_json_feed else records
+
+
+def raw_events(document: Any, *, is_batch: bool) -> list[str]:
+    """The text of the event, or of each event of the batch, that a document is. Raises FaultyRequestError."""
+    if is_batch and not isinstance(document, list):
+        raise _fault("", "not_a_list", "A batch is a list of events; a single one is application/cloudevents+json.")
+    if not is_batch and not isinstance(document, dict):
+        raise _fault("", "shape_not_read", "An event is an object; several are application/cloudevents-batch+json.")
+    events = _bounded(document, "") if is_batch else [document]
+    faults = _type_faults(events, dict, "", "An event is an object.") if is_batch else []
+    faults += _depth_faults(events, "" if is_batch else None)
+    if faults:
+        raise FaultyRequestError(faults[:MAX_FAULTS])
+    return _dumped(events)
+
+
+def _dumped(records: list[Any]) -> list[str]:
     # Half of a surrogate pair is no text; escaped again as it came, it fails as that one record's fault.
-    dumped = map(json_records.dump, _records(body, is_json_feed, records_path))
-    return [record.encode("utf-8", "backslashreplace").decode() for record in dumped]
+    return [json_records.dump(record).encode("utf-8", "backslashreplace").decode() for record in records]
 
 
 def _records(body: bytes, is_json_feed: bool, records_path: Sequence[str]) -> list[Any]:
-    document = _document(body)
+    document = document_of(body)
     if is_json_feed and records_path:
         return _records_inside(document, records_path)
     if is_json_feed:
@@ -114,11 +130,17 @@ def _is_text(row: str) -> bool:
     return True
 
 
-def _document(body: bytes) -> Any:
+def decode_body(body: bytes) -> str:
+    """A body's text, without the byte order mark that it may begin with. Raises FaultyRequestError."""
     try:
-        text = body.decode("utf-8-sig")
+        return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _fault("", "not_utf8", f"The body is not UTF-8 at byte {error.start + 1}.") from None
+
+
+def document_of(body: bytes) -> Any:
+    """The JSON value that a body is, its numbers as they were written. Raises FaultyRequestError."""
+    text = decode_body(body)
     try:
         return json_records.DECODER.decode(text)
     except json.JSONDecodeError as error:

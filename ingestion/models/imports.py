@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from ingestion.core.bodies import Body, Shape
 from ingestion.models.feeds import Feed
 from mediation.models import ProfileVersion
 
@@ -111,10 +112,25 @@ class ImportBody(models.Model):
     usage_import = models.OneToOneField(
         UsageImport, on_delete=models.CASCADE, primary_key=True, related_name="body", db_column="import_id"
     )
-    content = models.BinaryField()
+    content = models.BinaryField(help_text="Unpacked, if it came packed.")
+    shape = models.CharField(
+        max_length=10,
+        choices=[(shape.value, shape.value) for shape in Shape],
+        default=Shape.JSON,
+        db_default=Shape.JSON.value,
+        help_text="How its records stand in it.",
+    )
+    header_lines = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="How many of its first lines name its columns, and hold no record."
+    )
 
     def __str__(self) -> str:
         return f"body of import {self.pk}"
+
+    @property
+    def as_sent(self) -> Body:
+        """What its records are read from."""
+        return Body(self.pk, bytes(self.content), self.shape, self.header_lines)
 
 
 class ImportChunk(models.Model):

@@ -9,7 +9,8 @@ import polars as pl
 from django.contrib.auth.models import User
 
 from ingestion import selectors, store
-from ingestion.core.requests import FaultyRequestError, raw_records
+from ingestion.core.bodies import header_of, rows_of
+from ingestion.core.requests import FaultyRequestError
 from ingestion.models import Feed, ImportBody, ImportException, LeftOutRecord, UsageImport
 from ingestion.services.corrected import with_corrections
 from ingestion.services.mediating import windows_of
@@ -25,7 +26,6 @@ from mediation.services.previewing import states_after, states_before
 from mediation.store.reading_only import reading_only
 
 MAX_RECORDS = 100_000
-ROWS = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
 
 
 class UnableToCompare(Exception):
@@ -83,7 +83,7 @@ def _records(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame
     if usage_import.payload:
         records, header, fields, is_cut = _of_file(usage_import, spec)
     else:
-        records, fields = _of_body(usage_import, spec)
+        records, header, fields = _of_body(usage_import, spec)
         is_cut = False
     records = with_corrections(
         records=records,
@@ -94,14 +94,14 @@ def _records(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame
     return records.sort("record_number"), is_cut
 
 
-def _of_body(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame, reading.FileFields | None]:
-    body = bytes(ImportBody.objects.get(pk=usage_import.pk).content)
-    texts = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
-    rows = [(usage_import.pk, number, raw) for number, raw in enumerate(texts, start=1)]
-    frame = pl.DataFrame(rows, schema=ROWS, orient="row")
-    claims = reading.scan_rows(frame, spec)
+def _of_body(
+    usage_import: UsageImport, spec: ProfileSpec
+) -> tuple[pl.DataFrame, list[str] | None, reading.FileFields | None]:
+    body = ImportBody.objects.get(pk=usage_import.pk).as_sent
+    rows, header = rows_of([body], spec), header_of(body, spec)
+    claims = reading.scan_rows(rows, spec, header)
     fields = {usage_import.pk: claims.fields} if claims else None
-    return reading.read_rows(frame, spec, None, fields), fields
+    return reading.read_rows(rows, spec, header, fields), header, fields
 
 
 def _of_file(usage_import: UsageImport, spec: ProfileSpec) -> tuple[pl.DataFrame, Any, reading.FileFields | None, bool]:

@@ -1,5 +1,6 @@
 """Chunks into outcomes: claim, read, mediate, write, count, in one transaction a group of chunks."""
 
+import json
 import time
 import traceback
 from collections.abc import Iterable, Sequence
@@ -11,17 +12,16 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from ingestion import selectors, store
-from ingestion.core.requests import raw_records
+from ingestion.core.bodies import rows_of
 from ingestion.models import Feed, ImportBody, ImportChunk, UsageImport
 from ingestion.services import envelopes
 from ingestion.services.corrected import with_corrections
 from ingestion.services.parts import combine_rows, release_parts, write_parts
-from ingestion.services.reprocessing import open_attempt
+from ingestion.services.reprocessing import UnableToReprocess, open_attempt
 from ingestion.services.voiding import has_to_wait, let_go_on, orders_of, put_off
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
-from mediation.core.spec import ProfileSpec
 from mediation.models import ProfileVersion
 
 log = structlog.get_logger()
@@ -160,9 +160,7 @@ def _earliest(feed: Feed, received_at: datetime) -> datetime | None:
 def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: ProfileVersion) -> pl.DataFrame:
     """The RECORDS of chunks: one part of a file, or the bodies of several submissions."""
     if chunks[0].byte_start is None:
-        file_fields = {one.pk: one.file_fields or {} for one in imports.values()}
-        rows = _submitted_rows(chunks, version)
-        records = mediation.read_rows(version=version, rows=rows, file_fields=file_fields)
+        records = _submitted([imports[chunk.usage_import_id] for chunk in chunks], version)
     else:
         chunk, usage_import = chunks[0], imports[chunks[0].usage_import_id]
         records = mediation.read_part(
@@ -177,20 +175,22 @@ def _read(chunks: list[ImportChunk], imports: dict[int, UsageImport], version: P
     return _corrected(records, again[0], version) if again else records
 
 
-def _submitted_rows(chunks: list[ImportChunk], version: ProfileVersion) -> pl.DataFrame:
-    spec = mediation.spec_of(version)
-    bodies = ImportBody.objects.in_bulk([chunk.usage_import_id for chunk in chunks])
-    rows = [
-        (chunk.usage_import_id, number, raw)
-        for chunk in chunks
-        for number, raw in enumerate(_raw_records(bytes(bodies[chunk.usage_import_id].content), spec), start=1)
+def _submitted(imports: list[UsageImport], version: ProfileVersion) -> pl.DataFrame:
+    """The RECORDS of submissions; those whose bodies name the same columns, mostly all, are read together."""
+    bodies = ImportBody.objects.in_bulk([one.pk for one in imports])
+    by_header: dict[str, list[UsageImport]] = {}
+    for one in imports:
+        by_header.setdefault(json.dumps(one.header), []).append(one)
+    frames = [
+        mediation.read_rows(
+            version=version,
+            rows=rows_of([bodies[one.pk].as_sent for one in alike], mediation.spec_of(version)),
+            header=alike[0].header,
+            file_fields={one.pk: one.file_fields or {} for one in alike},
+        )
+        for alike in by_header.values()
     ]
-    schema = {"import_id": pl.Int64, "record_number": pl.Int64, "raw": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _raw_records(body: bytes, spec: ProfileSpec) -> list[str]:
-    return raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
+    return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal").sort("import_id", "record_number")
 
 
 def _corrected(records: pl.DataFrame, usage_import: UsageImport, version: ProfileVersion) -> pl.DataFrame:
@@ -280,7 +280,10 @@ def mediate_repeats_again(batch_ids: Sequence[int], *, after: UsageImport | None
     for one in list(repeating.select_for_update()):
         version = mediation_selectors.active_version(one.feed.profile_id)
         if version is not None:
-            open_attempt(one, version)
+            try:
+                open_attempt(one, version)
+            except UnableToReprocess:
+                open_attempt(one, one.profile_version)  # it could read the request when it came
             log.info("mediated_again", import_id=one.pk, since=after.pk if after else None)
     if again:
         mediation.ring("mediate", now)

@@ -1,8 +1,10 @@
 """Taking usage in: the bytes and the history row are durable before anybody is answered."""
 
+import base64
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from typing import BinaryIO, NamedTuple
 from uuid import UUID, uuid4
@@ -11,7 +13,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from ingestion import selectors, store
-from ingestion.core.requests import FaultyRequestError, RequestFault, count_records, raw_records
+from ingestion.core.bodies import MEDIA_TYPES, Body, Shape, fits_charset, header_of, look_at, rows_of, shapes_of
+from ingestion.core.requests import FaultyRequestError, RequestFault, count_records
 from ingestion.models import Feed, IdempotencyKey, UsageImport
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
@@ -66,7 +69,10 @@ class Terms(NamedTuple):
 
 
 class Received(NamedTuple):
-    """An accepted submission; a repeated one is the import that its Idempotency-Key named before, and has no terms."""
+    """An accepted submission; a repeated one is the import that its Idempotency-Key named before.
+
+    terms: good for more plain JSON; None of a repeat, and of what came in another shape.
+    """
 
     usage_import: UsageImport
     is_repeat: bool
@@ -89,9 +95,12 @@ def receive_usage(
     now: datetime,
     stamp: UUID | None = None,
     amend_reason: str = "",
+    shape: str = Shape.JSON,
+    charset: str | None = None,
 ) -> Received:
     """Accept the body of an API submission of 1 to 1,000 records. Raises UnableToReceive.
 
+    shape, charset: as its sender calls it; no charset: none was said.
     amend_reason: its records take the place of what their keys stand for, and why; empty: they are new usage.
     stamp: the acceptance stamp as it was before `feed` and `by` were looked up; Overtaken if it is another one by now.
     """
@@ -101,30 +110,39 @@ def receive_usage(
     if amend_reason:
         mediation.require_permission(by, MAY_AMEND)
     # An amendment is another request than the same records as usage, or than one for another reason.
-    content_hash = hashlib.sha256(amend_reason.encode() + b"\0" + body if amend_reason else body).hexdigest()
-    if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
+    request_hash = _request_hash(body, shape, amend_reason)
+    if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, request_hash)):
         return Received(known, is_repeat=True, terms=None)
     version = version_to_use(feed)
-    terms = _terms(feed, version, by, stamp)
+    _require_readable(version, shape, charset)
+    terms = _terms(feed, version, by, stamp, shape)
     if amend_reason:
         _require_amendable(feed, version)
     try:
-        record_count = _count(body, terms)
+        looked = look_at(body, shape, mediation.spec_of(version))
     except FaultyRequestError as error:
         raise UnableToReceive(error.faults[0].code, error.faults[0].detail, faults=error.faults) from None
     try:
-        file_fields = scan_submission(version, body)
+        file_fields = scan_submission(version, Body(0, body, shape, looked.header_lines))
     except mediation.UnreadableError as error:
         raise UnableToReceive("structure_not_kept", str(error)) from None
     if amend_reason:
-        _require_second_person(feed, body, record_count, amend_reason, by)
-    submission = _submission(terms, body, content_hash, record_count, idempotency_key, now, file_fields)
-    import_id = store.put_submission(submission._replace(amend_reason=amend_reason), stamp=stamp)
+        _require_second_person(feed, body, shape, looked.record_count, amend_reason, by)
+    submission = _submission(terms, body, looked.record_count, idempotency_key, now)._replace(
+        request_hash=request_hash,
+        shape=shape,
+        header_lines=looked.header_lines,
+        header=_json_or_none(looked.header),
+        file_fields=_json_or_none(file_fields),
+        amend_reason=amend_reason,
+    )
+    import_id = store.put_submission(submission, stamp=stamp)
     if import_id is not None:
         mediation.ring("mediate", now)
-        return Received(UsageImport.objects.get(pk=import_id), is_repeat=False, terms=terms)
+        kept = UsageImport.objects.get(pk=import_id)
+        return Received(kept, is_repeat=False, terms=terms if shape == Shape.JSON else None)
     # Its twin came at the same moment and was faster.
-    if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, content_hash)):
+    if idempotency_key is not None and (known := _known_submission(feed, idempotency_key, request_hash)):
         return Received(known, is_repeat=True, terms=None)
     raise Overtaken
 
@@ -140,12 +158,41 @@ def receive_more_usage(*, terms: Terms, body: bytes, idempotency_key: str | None
         record_count = _count(body, terms)
     except FaultyRequestError:
         return None
-    content_hash = hashlib.sha256(body).hexdigest()
-    submission = _submission(terms, body, content_hash, record_count, idempotency_key, now)
+    submission = _submission(terms, body, record_count, idempotency_key, now)
     if store.put_submission(submission, stamp=terms.stamp) is None:
         return None
     mediation.ring("mediate", now)
     return Accepted(submission.tracking_id, record_count)
+
+
+def media_types_read(feed: Feed) -> list[str]:
+    """What a feed's requests may be sent as."""
+    version = mediation_selectors.active_version(feed.profile_id)
+    shapes = shapes_of(mediation.spec_of(version)) if version else (Shape.JSON,)
+    return [media_type for media_type, shape in MEDIA_TYPES.items() if shape in shapes]
+
+
+def _require_readable(version: ProfileVersion, shape: str, charset: str | None) -> None:
+    """Raise UnableToReceive where a body is sent as what the profile does not read."""
+    spec = mediation.spec_of(version)
+    if shape not in shapes_of(spec):
+        media_type = next(name for name, known in MEDIA_TYPES.items() if known == shape)
+        raise UnableToReceive("unsupported_media_type", f"The profile {version.profile} does not read {media_type}.")
+    if charset is not None and shape != Shape.JSON and not fits_charset(charset, shape, spec):
+        encoding = spec.format.encoding if shape == Shape.CSV and isinstance(spec.format, Delimited) else "utf-8"
+        message = f"The profile {version.profile} reads {encoding}, and the body is said to be {charset}."
+        raise UnableToReceive("unsupported_media_type", message)
+
+
+def _request_hash(body: bytes, shape: str, amend_reason: str) -> str:
+    """What a repeat has too. An amendment is another request than usage, or than one for another reason; so is each
+    shape."""
+    said = [text for text in (amend_reason, "" if shape == Shape.JSON else shape) if text]
+    return hashlib.sha256(b"\0".join([*(text.encode() for text in said), body])).hexdigest()
+
+
+def _json_or_none(value: object) -> str | None:
+    return None if value is None else json.dumps(value)
 
 
 def _require_amendable(feed: Feed, version: ProfileVersion) -> None:
@@ -159,22 +206,41 @@ def _require_amendable(feed: Feed, version: ProfileVersion) -> None:
         raise UnableToReceive("not_amendable", message)
 
 
-def _require_second_person(feed: Feed, body: bytes, record_count: int, reason: str, by: User | None) -> None:
+def _require_second_person(
+    feed: Feed, body: bytes, shape: str, record_count: int, reason: str, by: User | None
+) -> None:
     records = f"{record_count:,} record{'s' if record_count > 1 else ''}"
     mediation.require_second_person(
         kind="void",
         act="amend_usage",
         by=by,
         subject=("ingestion.Feed", str(feed.pk)),
-        arguments={"feed": feed.pk, "body": body.decode(), "reason": reason},
+        arguments={"feed": feed.pk, "reason": reason, **told_body(body, shape)},
         summary=f"Amend {records} of {feed}: what was charged for them is taken back. {reason}",
     )
 
 
-def _terms(feed: Feed, version: ProfileVersion, by: User | None, stamp: UUID) -> Terms:
+def told_body(body: bytes, shape: str) -> dict[str, str]:
+    """A body as JSON can hold it; `body_told` is the way back. Lines of CSV may be in another encoding."""
+    if shape == Shape.CSV:
+        return {"shape": shape, "base64": base64.b64encode(body).decode()}
+    return {"shape": shape, "body": body.decode()}
+
+
+def body_told(arguments: Mapping[str, str]) -> tuple[bytes, str]:
+    """The body, and its shape, that `told_body` told."""
+    packed = arguments.get("base64")
+    body = arguments["body"].encode() if packed is None else base64.b64decode(packed)
+    return body, arguments.get("shape", Shape.JSON)
+
+
+def _terms(feed: Feed, version: ProfileVersion, by: User | None, stamp: UUID, shape: str) -> Terms:
     spec = mediation.spec_of(version)
-    if isinstance(spec.format, Delimited) and not spec.format.columns:
-        message = f"The profile of {feed} takes its columns from a file's header; name them in it to take rows here."
+    if shape == Shape.JSON and isinstance(spec.format, Delimited) and not spec.format.columns:
+        message = (
+            f"The profile of {feed} takes its columns from a header; send text/csv with one, or name them in the"
+            " profile to take rows here."
+        )
         raise UnableToReceive("profile_needs_header", message)
     return Terms(
         stamp=stamp,
@@ -188,13 +254,12 @@ def _terms(feed: Feed, version: ProfileVersion, by: User | None, stamp: UUID) ->
     )
 
 
-def scan_submission(version: ProfileVersion, body: bytes) -> dict[str, str | None] | None:
+def scan_submission(version: ProfileVersion, body: Body) -> dict[str, str | None] | None:
     """What the header and trailer rows of a request say. Raises UnreadableError where its totals disagree."""
     spec = mediation.spec_of(version)
     if spec.structure is None or not spec.structure.has_claims:
         return None
-    rows = raw_records(body, is_json_feed=not spec.is_of_rows, records_path=spec.records_path)
-    return mediation.scan_rows(version=version, rows=rows)
+    return mediation.scan_rows(version=version, rows=rows_of([body], spec), header=header_of(body, spec))
 
 
 def version_to_use(feed: Feed) -> ProfileVersion:
@@ -222,14 +287,10 @@ def _count(body: bytes, terms: Terms) -> int:
 
 
 def _submission(
-    terms: Terms,
-    body: bytes,
-    content_hash: str,
-    record_count: int,
-    idempotency_key: str | None,
-    now: datetime,
-    file_fields: dict[str, str | None] | None = None,
+    terms: Terms, body: bytes, record_count: int, idempotency_key: str | None, now: datetime
 ) -> store.Submission:
+    """A submission of plain JSON as it is written."""
+    content_hash = hashlib.sha256(body).hexdigest()
     return store.Submission(
         tracking_id=uuid4(),
         feed_id=terms.feed_id,
@@ -240,7 +301,8 @@ def _submission(
         received_by_id=terms.by_id,
         received_at=now,
         idempotency_key=idempotency_key,
-        file_fields=None if file_fields is None else json.dumps(file_fields),
+        file_fields=None,
+        request_hash=content_hash,
     )
 
 

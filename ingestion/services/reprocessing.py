@@ -6,6 +6,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
+from ingestion.core.bodies import Shape, header_of, rows_of
+from ingestion.core.requests import FaultyRequestError
 from ingestion.models import ImportChunk, ImportException, UsageImport
 from ingestion.services.receiving import scan_submission
 from mediation import selectors as mediation_selectors
@@ -78,21 +80,28 @@ def _version_of(usage_import: UsageImport) -> ProfileVersion:
     return version
 
 
-def _scanned(usage_import: UsageImport, version: ProfileVersion) -> dict[str, str | None] | None:
-    """What a request says of itself, as today's profile version reads it."""
+def _look_again(usage_import: UsageImport, version: ProfileVersion) -> None:
+    """See what a request says of itself, as today's profile version reads it."""
+    body, spec = usage_import.body.as_sent, mediation.spec_of(version)
     try:
-        return scan_submission(version, bytes(usage_import.body.content))
-    except mediation.UnreadableError as error:
+        if body.shape != Shape.JSON:
+            rows_of([body], spec)
+        header, file_fields = header_of(body, spec), scan_submission(version, body)
+    except (mediation.UnreadableError, FaultyRequestError) as error:
         message = f"Import {usage_import.tracking_id} cannot be mediated with {version}: {error}"
         raise UnableToReprocess(message) from None
+    usage_import.header, usage_import.file_fields = header, file_fields
 
 
 def open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
-    """Set the history row back to its start; chunks and batches of the attempts before stay as they are."""
+    """Set the history row back to its start; chunks and batches of the attempts before stay as they are.
+
+    Raises UnableToReprocess, with nothing changed, where a request cannot be read by the version.
+    """
     is_api = usage_import.source == UsageImport.Source.API
     record_count = usage_import.record_count if is_api else 0
     if is_api:
-        usage_import.file_fields = _scanned(usage_import, version)
+        _look_again(usage_import, version)
     usage_import.attempt += 1
     usage_import.profile_version = version
     usage_import.status = UsageImport.Status.WAITING if is_api else UsageImport.Status.RECEIVED

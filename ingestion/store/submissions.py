@@ -20,7 +20,9 @@ from ingestion.models import (
 class Submission(NamedTuple):
     """An API submission as it is written: who sent which body to which feed, and what it holds.
 
-    file_fields: JSON text of what its header and trailer rows say. amend_reason: empty for new usage.
+    request_hash: what a repeat under its Idempotency-Key must have too: of the body, and of as what it was sent.
+    file_fields, header: JSON texts of what its header and trailer rows say, and of the columns that it names.
+    amend_reason: empty for new usage.
     """
 
     tracking_id: UUID
@@ -33,6 +35,10 @@ class Submission(NamedTuple):
     received_at: datetime
     idempotency_key: str | None
     file_fields: str | None
+    request_hash: str
+    header: str | None = None
+    shape: str = "json"
+    header_lines: int = 0
     amend_reason: str = ""
 
 
@@ -68,12 +74,19 @@ def _put_submission() -> bytes:
         "received_by_id": "%(received_by_id)s",
         "record_count": record_count,
         "file_fields": "%(file_fields)s::jsonb",
+        "header": "%(header)s::jsonb",
         "amend_reason": "%(amend_reason)s::text",
+    }
+    body = {
+        "import_id": "id",
+        "content": "%(body)b::bytea",
+        "shape": "%(shape)s::text",
+        "header_lines": "%(header_lines)s",
     }
     key = {
         "feed_id": "%(feed_id)s",
         "key": "%(idempotency_key)s::text",
-        "content_hash": "%(content_hash)s::text",
+        "content_hash": "%(request_hash)s::text",
         "usage_import_id": "id",
     }
     return (
@@ -81,7 +94,7 @@ def _put_submission() -> bytes:
         .format(
             key=_insert(IdempotencyKey, key),
             usage_import=_insert(UsageImport, usage_import | both),
-            body=_insert(ImportBody, {"import_id": "id", "content": "%(body)b::bytea"}),
+            body=_insert(ImportBody, body),
             chunk=_insert(ImportChunk, chunk | both),
         )
         .as_bytes()

@@ -22,6 +22,7 @@ CODES: dict[str, Code] = {
     **_of(
         400,
         bad_attempt=("The import has no such attempt.", "Name one from 1 to its `attempts`."),
+        bad_encoding=("The body is not packed as it says.", "Pack it as its Content-Encoding says, once."),
         bad_cursor=("No page of ours gave this cursor out.", "Take the address of `next` as it is."),
         bad_day=("A day cannot be read.", "Write it as 2026-05-31."),
         bad_days=("The first day is after the last, or too far from it.", "Ask for 366 days at most."),
@@ -94,7 +95,7 @@ CODES: dict[str, Code] = {
         needs_second_person=("This takes a second person and waits for one.", "Follow `links.approval`."),
         not_backfillable=("The feed makes records of several rows.", "Correct single records instead."),
         not_amendable=("Records of this feed cannot be amended.", "See `detail` for why."),
-        profile_needs_header=("The feed reads files with a header; requests have none.", "Send files."),
+        profile_needs_header=("The feed reads columns by their names; rows name none.", "Send CSV with a header."),
         profile_not_active=("The feed's profile has no active version.", "Have one activated in the admin."),
         same_file=("The feed had this very file before.", "Follow `links.import`."),
         too_many_uploads=("Too many files of yours are under way.", "Finish some, or give some up by DELETE."),
@@ -112,7 +113,10 @@ CODES: dict[str, Code] = {
     **_of(413, too_large=("The body is larger than is taken here.", "Send several requests, or a file.")),
     **_of(
         415,
-        unsupported_encoding=("A file is taken as it is.", "Leave Content-Encoding out; packed files are unpacked."),
+        unsupported_encoding=(
+            "What is packed like this is not read here.",
+            "Pack a body as `Accept-Encoding` names; send a file as it is, without Content-Encoding.",
+        ),
         unsupported_media_type=("Bodies of this type are not read here.", "Send what the operation's bodies name."),
     ),
     **_of(416, not_the_next_bytes=("Other bytes of the file come next.", "Go on behind what `Range` says is here.")),

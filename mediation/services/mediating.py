@@ -75,7 +75,7 @@ def read_rows(
     header: Sequence[str] | None = None,
     file_fields: reading.FileFields | None = None,
 ) -> pl.DataFrame:
-    """The RECORDS of rows that came one by one. rows: import_id, record_number, raw.
+    """The RECORDS of rows that came one by one. rows: import_id, record_number, raw; faults, if some are known already.
 
     header: as their file named its columns; file_fields: by import id, as `scan_file` or `scan_rows` gave them.
     """
@@ -101,12 +101,11 @@ def scan_file(
     return claims.fields if claims else None
 
 
-def scan_rows(*, version: ProfileVersion, rows: Sequence[str]) -> dict[str, str | None] | None:
-    """The same for all the rows of a request. Raises UnreadableError."""
-    numbered = pl.DataFrame({"raw": rows}, schema={"raw": pl.String}).select(
-        import_id=pl.lit(0, pl.Int64), record_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), raw="raw"
-    )
-    claims = reading.scan_rows(numbered, spec_of(version))
+def scan_rows(
+    *, version: ProfileVersion, rows: pl.DataFrame, header: Sequence[str] | None = None
+) -> dict[str, str | None] | None:
+    """The same for all the rows of a request. rows, header: as for `read_rows`. Raises UnreadableError."""
+    claims = reading.scan_rows(rows, spec_of(version), header)
     return claims.fields if claims else None
 
 

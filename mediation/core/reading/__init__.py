@@ -48,6 +48,7 @@ __all__ = [
 # The header and trailer fields of each import, by its id: `header.<column>` -> text.
 FileFields = Mapping[int, Mapping[str, str | None]]
 Cut = tuple[list[str] | None, Iterator[Span]]
+ROW = ["import_id", "record_number", "raw"]
 
 
 def write_out(stream: BinaryIO, spool: BinaryIO, spec: ProfileSpec) -> bool:
@@ -131,7 +132,10 @@ def read_rows(
     header: Sequence[str] | None = None,
     file_fields: FileFields | None = None,
 ) -> pl.DataFrame:
-    """The RECORDS of rows that came one by one. rows: columns import_id, record_number, raw."""
+    """The RECORDS of rows that came one by one.
+
+    rows: columns import_id, record_number, raw; rows of text may have fault and fault_message already.
+    """
     return records_of(_raw_rows(rows, spec, _sources_at_once(spec)), spec, header, file_fields)
 
 
@@ -139,7 +143,7 @@ def _raw_rows(rows: pl.DataFrame, spec: ProfileSpec, sources: Sequence[str]) -> 
     """Rows that came one by one, as `raw_part` gives those of a file."""
     match spec.format:
         case Delimited() | FixedWidth():
-            return rows.select("import_id", "record_number", "raw").with_columns(FAULT_COLUMNS)
+            return rows.select(list(RAW)) if "fault" in rows.columns else rows.select(ROW).with_columns(FAULT_COLUMNS)
         case Xml():
             return xml_records.read_rows(rows, spec.format, sources)
         case Xlsx():
@@ -162,9 +166,9 @@ def scan(parts: Iterable[pl.DataFrame], spec: ProfileSpec, header: Sequence[str]
     return scan_structured(parts, spec.structure, _structured_format(spec, header))
 
 
-def scan_rows(rows: pl.DataFrame, spec: ProfileSpec) -> Claims | None:
-    """The same for the rows of a whole request. rows: columns import_id, record_number, raw."""
-    return scan([_raw_rows(rows, spec, _sources_at_once(spec))], spec)
+def scan_rows(rows: pl.DataFrame, spec: ProfileSpec, header: Sequence[str] | None = None) -> Claims | None:
+    """The same for the rows of a whole request. rows: as for `read_rows`."""
+    return scan([_raw_rows(rows, spec, _sources_at_once(spec))], spec, header)
 
 
 def records_of(

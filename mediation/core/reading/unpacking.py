@@ -19,6 +19,7 @@ STEP_BYTES = 1 << 20  # unpacked at a time
 FREE_BYTES = 1 << 20  # unpacked before the ratio counts: a small file may well be one sign repeated
 MAX_MEMBERS = 10_000  # gzip members or Zstandard frames that may follow each other
 ZSTD_WINDOW_LOG = 27  # 128 MiB, what `zstd --long` makes
+BODY_WINDOW_LOG = 24  # 16 MiB: over HTTP 8 MiB is all that a sender may count on (RFC 9659), and no body is larger
 OFFICE_MARK = "[Content_Types].xml"  # what makes a zip an office document, such as XLSX
 
 GZ, ZIP, ZST = "gz", "zip", "zst"
@@ -35,10 +36,14 @@ MAGIC_BYTES = 10
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a file may become: bytes in all, and bytes for each packed byte once it is past the first MiB."""
+    """How large a file may become: bytes in all, and bytes for each packed byte once it is past the first MiB.
+
+    window_log: of the memory that Zstandard may ask for, as a power of two.
+    """
 
     unpacked_bytes: int = 4 << 30
     ratio: int = 100
+    window_log: int = ZSTD_WINDOW_LOG
 
 
 class UnpackError(ValueError):
@@ -102,6 +107,15 @@ def unpack_sample(content: bytes, most: int) -> bytes:
         message = f"Unpacked, the sample is larger than {most:,} bytes. Give fewer of its rows."
         raise UnpackError(refusal.code, message) from None
     return spool.getvalue() if kind else content
+
+
+def unpack_body(content: bytes, kind: str, most: int) -> bytes:
+    """What the body of a request unpacks to, at most `most` bytes. kind: gz or zst. Raises UnpackError."""
+    if kind_of(content[:MAGIC_BYTES]) != kind:
+        raise UnpackError("not_packed", f"The body is not packed as {kind}, as its Content-Encoding says.")
+    spool = BytesIO()
+    unpack(BytesIO(content), spool, Limits(unpacked_bytes=most, window_log=BODY_WINDOW_LOG))
+    return spool.getvalue()
 
 
 @contextmanager
@@ -180,8 +194,8 @@ class _GzMember:
 
 
 class _ZstFrame:
-    def __init__(self) -> None:
-        self.inner = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
+    def __init__(self, window_log: int) -> None:
+        self.inner = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: window_log})
 
     @property
     def eof(self) -> bool:
@@ -212,7 +226,7 @@ def _unpack_zst(stream: BinaryIO, sink: _Sink) -> None:
     stream.seek(0)
     if size is not None:
         sink.promise(size, packed)
-    _unpack_members(stream, sink, ZST, _ZstFrame)
+    _unpack_members(stream, sink, ZST, lambda: _ZstFrame(sink.limits.window_log))
 
 
 def _unpack_members(stream: BinaryIO, sink: _Sink, kind: str, start: Callable[[], _Decompressor]) -> None:

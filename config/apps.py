@@ -45,10 +45,10 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from config.tracing import trace_udr
         from config.tracing.afterwards import billed_steps, charged_of_batches
         from ingestion.api import gates
-        from ingestion.selectors import granted_feeds
+        from ingestion.selectors import granted_feeds, origins_of
         from ingestion.services import attempts, steps
         from mediation.admin import export, kit, previews, workbench
-        from mediation.services import seeing
+        from mediation.services import origins, seeing
         from rating.services import billing, explaining
 
         user_logged_in.connect(remember_time_zone)
@@ -56,6 +56,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         tie_in()
         put_on_site()  # now that the packages have registered their own screens, which ours replace
         seeing.GRANTED[:] = [granted_feeds]
+        origins.ORIGINS[:] = [origins_of]
         gates.GATES[:] = [TokenGate()]
         export.IN_BACKGROUND[:] = [send_to_background]
         previews.PRICING[:] = [price_udrs]

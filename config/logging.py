@@ -1,13 +1,45 @@
 """How log lines look and where they go: always standard error, as JSON unless a developer reads them."""
 
+import logging
 from typing import Any
 
 import structlog
 import structlog.tracebacks
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+
+def say_what_is_beside(_: Any, __: str, event: EventDict) -> EventDict:
+    """What a line of Python's own logging bears beside its text. Of a request that is its id.
+
+    Django tells of a refusal or a crash when the request's own context is gone already.
+    """
+    record = event.get("_record")
+    if record is None:
+        return event
+    for name, value in vars(record).items():
+        if name not in USUAL and name not in event:
+            event[name] = value
+    meta = getattr(event.pop("request", None), "META", None) or {}
+    if "request_id" not in event and (request_id := meta.get("HTTP_X_REQUEST_ID")):
+        event["request_id"] = request_id
+    return event
+
+
+# What every record has, and what Django puts on it of a request.
+USUAL = {
+    *vars(logging.makeLogRecord({})),
+    "message",
+    "asctime",
+    "server_time",
+    "status_code",
+    "_logger",
+    "_name",
+    "_from_structlog",
+}
 
 SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
+    say_what_is_beside,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.stdlib.PositionalArgumentsFormatter(),

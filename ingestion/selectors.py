@@ -1,6 +1,6 @@
 """Questions about ingestion's tables, answered without changing anything."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -344,6 +344,12 @@ def envelope_of(profile_version_id: int) -> str:
     """What one bad record keeps out beside itself, as the profile version says: see `spec.ENVELOPES`."""
     stated = ProfileVersion.objects.filter(pk=profile_version_id).values_list("spec__envelope", flat=True).first()
     return stated or "record"
+
+
+def origins_of(import_ids: Iterable[int]) -> list[tuple[str, str]]:
+    """The tracking id of each import, and the id of the request that it came by, or none."""
+    rows = UsageImport.objects.filter(pk__in=import_ids).order_by("pk").values_list("tracking_id", "request_id")
+    return [(str(tracking_id), request_id) for tracking_id, request_id in rows]
 
 
 def others_under_way(usage_import_id: int, feed_id: int) -> QuerySet[UsageImport]:

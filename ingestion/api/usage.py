@@ -16,6 +16,7 @@ from rest_framework import status as http
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from structlog.contextvars import bind_contextvars
 
 from ingestion import selectors, services
 from ingestion.api import bodies, gates, regulars, waiting
@@ -198,6 +199,7 @@ def _problem(refusal: services.UnableToReceive) -> Problem:
 def _answer(request: HttpRequest, feed: str, tracking_id: UUID, record_count: int) -> dict[str, object]:
     """The answer to a submission; the same for every repeat of it, however far it has come."""
     args = [tracking_id]
+    bind_contextvars(tracking_id=str(tracking_id))  # the line that tells the request's end bears it
     return {
         "tracking_id": str(tracking_id),
         "feed": feed,

@@ -53,6 +53,14 @@ class UsageImport(models.Model):
         db_default="",
         help_text="Why its records take the place of what their keys stand for; empty: they are new usage.",
     )
+    request_id = models.CharField(
+        "request",
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="As its sender, the log and the audit call the request that it came by.",
+    )
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     claimed_until = models.DateTimeField(null=True)

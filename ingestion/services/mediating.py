@@ -39,11 +39,15 @@ def mediate_next_chunks(*, now: datetime) -> bool:
     chunk_ids = _claim_chunks(now)
     if not chunk_ids:
         return False
-    try:
-        mediate_chunks(chunk_ids=chunk_ids, now=now)
-    except Exception:
-        log.exception("chunks_crashed", chunk_ids=chunk_ids)
-        _park_or_release(chunk_ids, traceback.format_exc(), now)
+    # Asked by one question: of which imports, and by which requests those came.
+    imports = ImportChunk.objects.filter(pk__in=chunk_ids).values_list("usage_import_id", flat=True)
+    with mediation.working_on(imports):
+        try:
+            mediate_chunks(chunk_ids=chunk_ids, now=now)
+            log.info("usage_mediated", chunk_ids=chunk_ids)
+        except Exception:
+            log.exception("chunks_crashed", chunk_ids=chunk_ids)
+            _park_or_release(chunk_ids, traceback.format_exc(), now)
     return True
 
 

@@ -27,11 +27,13 @@ def plan_next_import(*, now: datetime) -> bool:
     if usage_import.plan_attempts > selectors.MAX_ATTEMPTS:
         _end(usage_import, UsageImport.Status.ERRORED, "Its workers died while they read it. Look at their log.", now)
         return True
-    try:
-        plan_import(usage_import=usage_import, now=now)
-    except Exception:
-        log.exception("planning_crashed", import_id=usage_import.pk)
-        _park_or_release(usage_import, traceback.format_exc(), now)
+    with mediation.working_on([usage_import.pk]):
+        try:
+            plan_import(usage_import=usage_import, now=now)
+            log.info("file_planned", import_id=usage_import.pk)
+        except Exception:
+            log.exception("planning_crashed", import_id=usage_import.pk)
+            _park_or_release(usage_import, traceback.format_exc(), now)
     return True
 
 

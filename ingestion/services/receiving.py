@@ -301,6 +301,7 @@ def _submission(
         received_by_id=terms.by_id,
         received_at=now,
         idempotency_key=idempotency_key,
+        request_id=mediation.request_at_hand(),
         file_fields=None,
         request_hash=content_hash,
     )
@@ -344,6 +345,7 @@ def receive_file(
                 byte_size=byte_size,
                 received_at=now,
                 received_by=by,
+                request_id=mediation.request_at_hand(),
             )
             mediation.ring("mediate", now)
     return usage_import

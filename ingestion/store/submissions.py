@@ -40,6 +40,7 @@ class Submission(NamedTuple):
     shape: str = "json"
     header_lines: int = 0
     amend_reason: str = ""
+    request_id: str = ""
 
 
 def put_submission(submission: Submission, *, stamp: UUID) -> int | None:
@@ -76,6 +77,7 @@ def _put_submission() -> bytes:
         "file_fields": "%(file_fields)s::jsonb",
         "header": "%(header)s::jsonb",
         "amend_reason": "%(amend_reason)s::text",
+        "request_id": "%(request_id)s::text",
     }
     body = {
         "import_id": "id",

@@ -14,7 +14,7 @@ work is ready ─► ring ─► answer                bells         wakes a wor
 """
 
 from mediation.core.reading import UnreadableError
-from mediation.services.acting import acting, acts, coming_by, note_reason, tell_database, teller
+from mediation.services.acting import acting, acts, coming_by, note_reason, request_at_hand, tell_database, teller
 from mediation.services.approving import NeedsSecondPerson, asks_for_second_person, require_second_person, value_of
 from mediation.services.batches import (
     NEVER_RATED,
@@ -28,6 +28,7 @@ from mediation.services.bells import answer, ring, ring_now
 from mediation.services.combining import Combination, combine_parts, mark_rows, window_of
 from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
 from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows, scan_file, scan_rows, write_out
+from mediation.services.origins import working_on
 from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 from mediation.services.seeing import feeds_seen, narrow, require_feeds, seen
@@ -64,6 +65,7 @@ __all__ = [
     "note_reason",
     "read_part",
     "read_rows",
+    "request_at_hand",
     "require_feeds",
     "require_permission",
     "require_second_person",
@@ -82,5 +84,6 @@ __all__ = [
     "void_keys",
     "window_of",
     "withdraw_batches",
+    "working_on",
     "write_out",
 ]

@@ -19,6 +19,7 @@ from psycopg.sql import Composable
 
 HOUSE = "the house"
 COMMAND_LINE = "command line"
+WORKER = "worker"
 WRITES = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+(?:ONLY\s+)?"?(\w+)', re.IGNORECASE)
 
 Who = Callable[[], User | AnonymousUser | None]
@@ -85,6 +86,12 @@ def note_reason(why: str) -> None:
     """Give the request or task at hand a reason, once it is known. Outside of any there is nothing to note it on."""
     if deed := _deed.get():
         deed.why = why
+
+
+def request_at_hand() -> str:
+    """The id of the web request that this is done for; empty for a worker's task or at the command line."""
+    deed = _deed.get()
+    return "" if deed is None or deed.source in (COMMAND_LINE, WORKER) else deed.request_id()
 
 
 def settings_of_deed() -> dict[str, str]:

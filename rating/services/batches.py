@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
+import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Case, QuerySet, Value, When
@@ -19,6 +20,8 @@ from rating.services.claiming import claim_batches, count_uncharged, finish_batc
 from rating.services.pricing import CountMismatchError, charge_usage
 from rating.services.reversing import reverse_charges, supersede_exceptions
 
+log = structlog.get_logger()
+
 Status = UdrBatch.Status
 
 
@@ -28,16 +31,23 @@ def rate_batches(*, now: datetime) -> int:
     A crash rolls the work back, is logged and kept with the batches; it does not stop the caller's loop.
     """
     batches = claim_batches(now=now)
+    with mediation.working_on({batch.import_id for batch in batches}):
+        _take(batches, now)
+    return len(batches)
+
+
+def _take(batches: Sequence[UdrBatch], now: datetime) -> None:
     to_rate = [batch.pk for batch in batches if batch.status == Status.MEDIATED]
     to_reverse = [batch.pk for batch in batches if batch.status == Status.SUPERSEDED]
     try:
         if to_rate:
             _rate(to_rate, now)
+            log.info("usage_rated", batch_ids=to_rate)
         if to_reverse:
             _reverse(to_reverse, now)
+            log.info("usage_reversed", batch_ids=to_reverse)
     except Exception:
         note_crash(batches)
-    return len(batches)
 
 
 @transaction.atomic

@@ -72,7 +72,16 @@ def _records(body: bytes, is_json_feed: bool, records_path: Sequence[str]) -> li
     rows = _bounded(document["data"], "/data")
     strangers = [name for name in document if name != "data"]
     faults = [RequestFault(_pointer(name), "unknown_member", "Only data is read here.") for name in strangers]
-    faults += _type_faults(rows, str, "/data", "This feed reads rows as text; a JSON record cannot be read.")
+    # One look at all of them takes a fifth of what a look at each does, and mostly there is nothing to be told.
+    if set(map(type, rows)) != {str} or not all(map(str.isascii, rows)):
+        faults += _row_faults(rows)
+    if faults:
+        raise FaultyRequestError(faults[:MAX_FAULTS])
+    return rows
+
+
+def _row_faults(rows: list[Any]) -> list[RequestFault]:
+    faults = _type_faults(rows, str, "/data", "This feed reads rows as text; a JSON record cannot be read.")
     faults += [
         RequestFault(f"/data/{place}", "not_text", "The row holds half of a surrogate pair, which is no text.")
         for place, row in enumerate(rows)

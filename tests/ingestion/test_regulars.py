@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from ingestion import selectors, services, store
 from ingestion.api import regulars
 from ingestion.models import Feed, FeedGrant, IdempotencyKey, ImportBody, ImportChunk, UsageImport
+from ingestion.store import submissions
 from mediation.models import DataProfile, ProfileVersion
 from tests.mediation.profiles import document
 
@@ -347,3 +348,17 @@ def test_the_memory_holds_no_token_and_only_so_many(monkeypatch):
     assert len(regulars._known) == 3
     said = repr(regulars._known)
     assert not any(sender.text in said or sender.text[:15] in said or sender.token.digest in said for sender in senders)
+
+
+def test_a_session_that_answered_within_the_second_is_not_asked_whether_it_lives(monkeypatch, settings):
+    settings.MAX_WAITING_RECORDS = 0  # what is looked at every three seconds asks, too
+    sender, asked, clock = Sender(), [], [100.0]
+    monkeypatch.setattr(connection, "is_usable", lambda: asked.append("?") or True)
+    monkeypatch.setattr(submissions, "monotonic", lambda: clock[0])
+    sender.post()
+    for seconds, questions in ((0.5, 0), (1.5, 1), (0.9, 0)):
+        clock[0] += seconds
+        connection.health_check_done = False  # as at the beginning of each request
+        assert sender.post().status_code == 202
+        assert (seconds, len(asked)) == (seconds, questions)
+        asked.clear()

@@ -87,9 +87,7 @@ def _row_faults(rows: list[Any]) -> list[RequestFault]:
         for place, row in enumerate(rows)
         if type(row) is str and not row.isascii() and not _is_text(row)
     ]
-    if faults:
-        raise FaultyRequestError(faults[:MAX_FAULTS])
-    return rows
+    return faults
 
 
 def _records_inside(document: Any, path: Sequence[str]) -> list[Any]:

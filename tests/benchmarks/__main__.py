@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-USUAL = ("mediate", "rate", "accept", "rich", "what_if", "core")
+USUAL = ("mediate", "rate", "accept", "latency", "rich", "what_if", "core")
 CASES = (*USUAL, "crowded")
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "wal_compression")
 
@@ -56,7 +56,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--records", type=int, default=1_000_000, help="rows of the file (default %(default)s)")
     parser.add_argument("--accounts", type=int, default=50_000, help="accounts that use (default %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes (default: the cores)")
-    parser.add_argument("--seconds", type=float, default=20, help="how long posts go on (default %(default)s)")
+    parser.add_argument("--seconds", type=float, help="how long posts go on (default 20, of single records 300)")
     parser.add_argument("--seed", type=int, default=1, help="of the made rows (default %(default)s)")
     parser.add_argument(
         "--held", type=int, default=20_000_000, help="UDRs of the case crowded, which only runs if named (%(default)s)"
@@ -76,6 +76,7 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
     from tests.benchmarks.accepting import measure_accept
     from tests.benchmarks.core import measure_core
     from tests.benchmarks.crowded import measure_crowded
+    from tests.benchmarks.latency import measure_latency
     from tests.benchmarks.pipeline import measure_mediate, measure_rate
     from tests.benchmarks.rich import measure_rich
     from tests.benchmarks.what_if import measure_what_if
@@ -84,6 +85,7 @@ def measure(prepared: Any, cases: list[str] | None) -> dict[str, Any]:
         "mediate": measure_mediate,
         "rate": measure_rate,
         "accept": measure_accept,
+        "latency": measure_latency,
         "rich": measure_rich,
         "what_if": measure_what_if,
         "core": measure_core,

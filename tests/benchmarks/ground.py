@@ -19,16 +19,21 @@ from tests.benchmarks.processes import CHECKOUT
 
 ROWS_A_POST = 1_000
 BODIES = 64
+POST_SECONDS, LATENCY_SECONDS = 20.0, 300.0  # where nobody says how long
 
 
 @dataclass(frozen=True)
 class Ground:
-    """A run's input, made as of `now`. bills: what each account owes for it, by number; template: a filled database."""
+    """A run's input, made as of `now`. bills: what each account owes for it, by number; template: a filled database.
+
+    seconds, latency_seconds: how long is posted, as fast as it goes and one by one.
+    """
 
     records: int
     accounts: int
     workers: int
     seconds: float
+    latency_seconds: float
     seed: int
     held: int
     now: datetime
@@ -47,7 +52,15 @@ class Ground:
 
 
 def prepare(
-    *, records: int, accounts: int, workers: int, seconds: float, seed: int, held: int, folder: Path, template: str
+    *,
+    records: int,
+    accounts: int,
+    workers: int,
+    seconds: float | None,
+    seed: int,
+    held: int,
+    folder: Path,
+    template: str,
 ) -> Ground:
     """Make the input, and fill the template: it is migrated and filled once, since that is not what is measured."""
     now = datetime.now(UTC).replace(microsecond=0)
@@ -56,7 +69,20 @@ def prepare(
         file.writelines(f"{row.text}\n" for row in made)
     _write_bodies(folder / "bodies", now, accounts, seed)
     token = _fill(template, accounts)
-    return Ground(records, accounts, workers, seconds, seed, held, now, folder, bills.bills_of(made), template, token)
+    return Ground(
+        records=records,
+        accounts=accounts,
+        workers=workers,
+        seconds=seconds or POST_SECONDS,
+        latency_seconds=seconds or LATENCY_SECONDS,
+        seed=seed,
+        held=held,
+        now=now,
+        folder=folder,
+        bills=bills.bills_of(made),
+        template=template,
+        token=token,
+    )
 
 
 def _write_bodies(folder: Path, now: datetime, accounts: int, seed: int) -> None:

@@ -30,6 +30,8 @@ def _lines(case: dict[str, Any]) -> list[str]:
             told = ", ".join(f"{seconds:.2f}" for seconds in runs)
             lines.append(f"          {table}: {told} s for {copied['rows']:,} rows, {copied['bytes']:,} bytes")
         lines.append("memory    " + ", ".join(f"{peak} MB" for peak in case["worker_peak_mb"]) + " at most, by worker")
+    elif "post_to_charge_seconds" in case:
+        lines += _since_post(case)
     elif "reading_seconds" in case:
         lines.append(f"limit     {case['reading_seconds']:.2f} s to read every charge with its UDR")
         lines.append("memory    " + ", ".join(f"{peak} MB" for peak in case["worker_peak_mb"]) + " at most, by worker")
@@ -44,6 +46,16 @@ def _lines(case: dict[str, Any]) -> list[str]:
             lines.append(f"          {name}: " + ", ".join(f"{rate:,.0f}" for rate in rates) + " records/s by turn")
     lines.append(f"ratio     {case['ratio']:.2f}; must be {case['must']}, aim {case['aim']}; reaches {case['reaches']}")
     return lines + [f"{'right' if is_right else 'WRONG':9} {check}" for check, is_right in case["checks"].items()]
+
+
+def _since_post(case: dict[str, Any]) -> list[str]:
+    lines = []
+    for title, name in (("answer", "post_to_answer_seconds"), ("charge", "post_to_charge_seconds")):
+        told = ", ".join(f"{share} {seconds * 1_000:,.0f} ms" for share, seconds in case[name].items())
+        lines.append(f"{title:9} {told} after the post was due")
+    lines.append(f"load      the latest post left {case['latest_start_seconds'] * 1_000:,.0f} ms after it was due;")
+    lines.append(f"          sending and looking used {case['load_cpu_share']:.0%} of a core")
+    return lines
 
 
 def _beside_plain(case: dict[str, Any]) -> list[str]:

@@ -17,10 +17,17 @@ A_MINUTE = 60
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process and all its children, from start to SIGKILL."""
+def running(
+    command: list[str], environment: dict[str, str], log: int | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process and all its children, from start to SIGKILL. log: where what it says goes, if not to our own."""
     process = subprocess.Popen(
-        command, cwd=CHECKOUT, env=os.environ | environment, stdout=sys.stderr, start_new_session=True
+        command,
+        cwd=CHECKOUT,
+        env=os.environ | environment,
+        stdout=sys.stderr if log is None else log,
+        stderr=log,
+        start_new_session=True,
     )
     try:
         yield process

@@ -16,7 +16,7 @@ def test_a_small_run_of_every_case_is_right_and_prints_one_object():
     told = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
     report = json.loads(told.stdout)
-    assert list(report["cases"]) == ["mediate", "rate", "accept", "rich", "what_if", "core"]
+    assert list(report["cases"]) == ["mediate", "rate", "accept", "latency", "rich", "what_if", "core"]
     for case in report["cases"].values():
         assert set(case["checks"].values()) == {True}
         assert case["ratio"] > 0

@@ -59,20 +59,11 @@ def logging_settings(level: str, *, is_for_eyes: bool) -> dict[str, Any]:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    ending = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if is_for_eyes
-        else [structlog.processors.ExceptionRenderer(WITHOUT_VALUES), structlog.processors.JSONRenderer()]
-    )
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "line": {
-                "()": structlog.stdlib.ProcessorFormatter,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
-                "foreign_pre_chain": SHARED,
-            }
+            "line": formatter(is_for_eyes=is_for_eyes),
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
@@ -83,4 +74,18 @@ def logging_settings(level: str, *, is_for_eyes: bool) -> dict[str, Any]:
             # At INFO it has three lines for every task.
             "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         },
+    }
+
+
+def formatter(*, is_for_eyes: bool) -> dict[str, Any]:
+    """What makes a line of what was logged."""
+    ending = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if is_for_eyes
+        else [structlog.processors.ExceptionRenderer(WITHOUT_VALUES), structlog.processors.JSONRenderer()]
+    )
+    return {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+        "foreign_pre_chain": SHARED,
     }

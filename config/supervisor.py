@@ -12,6 +12,7 @@ A cluster may be dead with all its processes alive: a worker that was killed whi
 import os
 import socket
 import sys
+import tempfile
 import time
 from types import TracebackType
 
@@ -55,7 +56,10 @@ class Supervisor:
             "SLUICE_LOG_LEVEL": os.environ.get("SLUICE_LOG_LEVEL", "INFO"),
         }
         self._place = (host, port)
-        self._web = Kept("web server", web_command(place), environment, settings.BASE_DIR)
+        # Where the web server's processes keep what they count, for /metrics to add up.
+        self._counts = tempfile.TemporaryDirectory(prefix="sluice-counts-")
+        web = environment | {"PROMETHEUS_MULTIPROC_DIR": self._counts.name}
+        self._web = Kept("web server", web_command(place), web, settings.BASE_DIR)
         cluster = [sys.executable, "-m", "config.cluster"]
         self._cluster = Kept("workers", cluster, environment, settings.BASE_DIR)
         self._alive_at = self._watched_at = self._pulse_at = self._used_seconds = 0.0
@@ -75,6 +79,7 @@ class Supervisor:
             time.sleep(0.1)
         for kept in both:
             kept.kill()
+        self._counts.cleanup()
 
     def look(self) -> None:
         """Start what has ended; every few seconds, see whether the workers live and whether work waits unheard."""

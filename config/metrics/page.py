@@ -14,6 +14,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from config.metrics import requests
 from config.metrics.reading import families
 
 # Through a proxy everybody comes from the proxy's address.
@@ -22,7 +23,8 @@ FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_V
 
 class _House(Collector):
     def collect(self) -> Iterable[Metric]:
-        return families(timezone.now())
+        yield from families(timezone.now())
+        yield from requests.families()
 
 
 @require_safe

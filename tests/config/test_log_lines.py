@@ -14,7 +14,7 @@ from django.test import Client
 from django_q.tasks import async_task
 from knox.models import AuthToken
 
-from config.logging import logging_settings
+from config.logging import formatter
 from ingestion.models import UsageImport
 from mediation.models import UdrBatch
 from tests.ingestion.factories import event, feed_of
@@ -25,10 +25,9 @@ pytestmark = pytest.mark.django_db
 @contextmanager
 def lines():
     """What a process of production would write meanwhile, line by line."""
-    said = logging_settings("INFO", is_for_eyes=False)
     stream, told = io.StringIO(), []
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(DictConfigurator(said).configure_formatter(said["formatters"]["line"]))
+    handler.setFormatter(DictConfigurator({}).configure_formatter(formatter(is_for_eyes=False)))
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)

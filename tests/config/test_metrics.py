@@ -1,12 +1,18 @@
 """The numbers for a monitor: what they tell, who may read them, and that they cost the same with any usage."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, timedelta
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.dashboard import figures
@@ -109,3 +115,74 @@ def test_no_empty_token_is_a_token(client):
     with override_settings(METRICS_TOKEN=""):
         answer = client.get("/metrics", REMOTE_ADDR="203.0.113.9", HTTP_AUTHORIZATION="Bearer ")
     assert answer.status_code == 401
+
+
+SENDING = "api/v1/feeds/<str:feed>/usage"
+
+
+def test_requests_are_counted_and_timed_by_the_pattern_of_their_address(client):
+    def counted(route, method="GET", status="200"):
+        labels = (("method", method), ("route", route), ("status", status))
+        return read(client).get(("sluice_http_requests_total", *labels), 0)
+
+    before = counted("healthz"), counted("none", status="404"), counted(SENDING, "POST", "401")
+    client.get("/healthz")
+    client.get("/nowhere/at/all")
+    client.post("/api/v1/feeds/x/usage")
+    client.generic("BREW", "/healthz")
+    after = counted("healthz"), counted("none", status="404"), counted(SENDING, "POST", "401")
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 1]
+    assert counted("healthz", "other", "405") >= 1
+    told = read(client)
+    assert told[("sluice_http_request_seconds_count", ("route", "healthz"))] >= 2
+    assert told[("sluice_http_request_seconds_bucket", ("le", "+Inf"), ("route", "healthz"))] >= 2
+
+
+def test_all_of_the_admin_is_one_route_and_crashes_are_counted_too(client, admin_client, monkeypatch):
+    admin_client.get("/admin/")
+    admin_client.get("/admin/mediation/udr/")
+    admin_client.raise_request_exception = False
+    monkeypatch.setattr("ingestion.api.imports.ImportList.get_queryset", None)
+    assert admin_client.get("/api/v1/imports").status_code == 500
+    routes = {dict(key[1:])["route"]: key for key in read(client) if key[0] == "sluice_http_requests_total"}
+    assert "admin" in routes
+    assert not [route for route in routes if route.startswith("admin/")]
+
+
+COUNTING = """
+from config.metrics import requests
+requests.REQUESTS.labels("api:usage", "POST", "202").inc()
+requests.SECONDS.labels("api:usage").observe(0.2)
+if {ends}:
+    raise SystemExit
+print("ready", flush=True)
+input()
+"""
+
+
+def test_what_several_processes_counted_is_added_up_and_outlives_them(tmp_path):
+    """Two at once have two seats; whoever comes later takes one over, with its counts."""
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+
+    def start(*, ends):
+        command = [sys.executable, "-c", COUNTING.format(ends=ends)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, **pipes)
+
+    waiting = [start(ends=False) for _ in range(2)]
+    assert [process.stdout.readline() for process in waiting] == ["ready\n"] * 2
+    waiting[0].kill()
+    waiting[0].wait()
+    for _ in range(3):
+        assert start(ends=True).wait() == 0
+    waiting[1].communicate("\n")
+    (total,) = [
+        sample.value
+        for family in MultiProcessCollector(CollectorRegistry(), path=str(tmp_path)).collect()
+        for sample in family.samples
+        if sample.name == "sluice_http_requests_total"
+    ]
+    assert total == 5
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == [
+        *("counter_1.db", "counter_2.db", "histogram_1.db", "histogram_2.db")
+    ]

@@ -18,6 +18,7 @@ GROUPS = {
         "ingestion.LeftOutRecord",
         "ingestion.WaitingPart",
         "ingestion.UsageVoid",
+        "ingestion.Backfill",
         "ingestion.IdempotencyKey",
     ),
     "Mediation": (

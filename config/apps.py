@@ -36,6 +36,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from config.admin import put_on_site
         from config.approving.hooks import tie_in
         from config.auditing import screens
+        from config.backfilling import charged_in_window, is_billed
         from config.dashboard.benches import IMPORT_VALUES, RATING_VALUES
         from config.exporting.screens import send_to_background
         from config.filters import pages as filter_pages
@@ -46,7 +47,7 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         from config.tracing.afterwards import billed_steps, charged_of_batches
         from ingestion.api import gates
         from ingestion.selectors import granted_feeds, origins_of
-        from ingestion.services import attempts, steps
+        from ingestion.services import attempts, backfilling, steps
         from mediation.admin import export, kit, previews, workbench
         from mediation.services import origins, seeing
         from rating.services import billing, explaining
@@ -65,6 +66,8 @@ class SluiceAdminConfig(admin_apps.AdminConfig):
         workbench.IMPORT_BENCH.actions.insert(0, record_pages.actions)
         workbench.RATING_BENCH.actions.insert(0, usage_pages.actions)
         explaining.TRACERS[:] = [trace_udr]
+        backfilling.CHARGED[:] = [charged_in_window]
+        backfilling.BILLED[:] = [is_billed]
         attempts.CHARGED[:] = [charged_of_batches]
         steps.AFTERWARDS[:] = [billed_steps]
         if settings.TAX_ENGINE:

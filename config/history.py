@@ -62,8 +62,10 @@ def work_once() -> bool:
         or ingestion_services.mediate_next_chunks(now=now)
         or ingestion_services.void_next(now=now)
         or ingestion_services.retry_next_exceptions(now=now)
+        or ingestion_services.backfill_next(now=now)
         or bool(rating_services.rate_batches(now=now))
         or bool(rating_services.reverse_voided(now=now))
+        or bool(rating_services.charge_restored(now=now))
         or bool(rating_services.settle_waiting(now=now))
         or bool(rating_services.rerate_asked(now=now))
         or bool(rating_services.close_asked(now=now))
@@ -78,8 +80,10 @@ def is_work_waiting() -> bool:
         ingestion_selectors.imports_to_plan(now),
         ingestion_selectors.chunks_waiting(now),
         ingestion_selectors.exceptions_to_retry(),
+        ingestion_selectors.backfills_to_work(now=now),
         rating_selectors.batches_waiting(now=now),
         rating_selectors.voids_waiting(now=now),
+        rating_selectors.restored_waiting(now=now),
         rating_selectors.periods_unsettled(),
         rating_selectors.repricings_unfinished(),
         rating_selectors.exception_rerates_waiting(),

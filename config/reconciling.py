@@ -44,7 +44,32 @@ RULES = (
         LEFT JOIN (SELECT u.import_id, count(*) AS n FROM mediation_udr u
                    JOIN mediation_udrbatch b ON b.id = u.id >> 17 AND b.status IN ('mediated', 'rated', 'errored')
                    GROUP BY u.import_id) u ON u.import_id = i.id
-        WHERE i.status = 'completed' AND i.imported_count <> coalesce(u.n, 0)""",
+        WHERE i.status = 'completed' AND i.imported_count <> coalesce(u.n, 0)
+          AND NOT EXISTS (SELECT 1 FROM ingestion_backfill f WHERE f.id = i.backfill_id
+                          AND f.status NOT IN ('closed', 'reverting'))""",
+    ),
+    Rule(
+        "held_are_apart",
+        "what came by a backfill that is not closed is imported and held, and counts nowhere",
+        """SELECT i.id AS import_id, f.status, i.imported_count, coalesce(u.held, 0) AS held,
+               coalesce(u.counting, 0) AS counting
+        FROM ingestion_usageimport i
+        JOIN ingestion_backfill f ON f.id = i.backfill_id AND f.status NOT IN ('closed', 'reverting')
+        LEFT JOIN (SELECT u.import_id, count(*) FILTER (WHERE b.status = 'held') AS held,
+                          count(*) FILTER (WHERE b.status IN ('mediated', 'rated', 'errored')
+                                           AND b.finished_at IS NULL) AS counting
+                   FROM mediation_udr u JOIN mediation_udrbatch b ON b.id = u.id >> 17 AND b.backfill_id IS NOT NULL
+                   GROUP BY u.import_id) u ON u.import_id = i.id
+        WHERE coalesce(u.counting, 0) <> 0
+           OR (f.status IN ('open', 'closing') AND i.status = 'completed' AND i.imported_count <> coalesce(u.held, 0))
+           OR (f.status IN ('abandoned', 'reverted') AND coalesce(u.held, 0) <> 0)""",
+    ),
+    Rule(
+        "replaced_by_backfills",
+        "what a closed backfill replaced is voided by it, as many UDRs as it says",
+        """SELECT f.id AS backfill_id, f.replaced_count + f.left_out_count AS told, count(v.udr_id) AS voided
+        FROM ingestion_backfill f LEFT JOIN mediation_voidedudr v ON v.backfill_id = f.id
+        WHERE f.status = 'closed' GROUP BY f.id HAVING count(v.udr_id) <> f.replaced_count + f.left_out_count""",
     ),
     Rule(
         "repaired_are_udrs",
@@ -54,7 +79,9 @@ RULES = (
         LEFT JOIN (SELECT u.import_id, count(*) AS n FROM mediation_udr u
                    JOIN mediation_udrbatch b ON b.id = u.id >> 17 AND b.status IN ('mediated', 'rated', 'errored')
                    WHERE u.repairs IS NOT NULL GROUP BY u.import_id) u ON u.import_id = i.id
-        WHERE i.status = 'completed' AND i.repaired_count <> coalesce(u.n, 0)""",
+        WHERE i.status = 'completed' AND i.repaired_count <> coalesce(u.n, 0)
+          AND NOT EXISTS (SELECT 1 FROM ingestion_backfill f WHERE f.id = i.backfill_id
+                          AND f.status NOT IN ('closed', 'reverting'))""",
     ),
     Rule(
         "exceptions_are_rows",
@@ -97,9 +124,12 @@ RULES = (
         "the key of every duplicate is held by a UDR, or by one that was voided since",
         """SELECT l.import_id, l.record_number, l.reason AS key FROM ingestion_leftoutrecord l
         JOIN ingestion_usageimport i ON i.id = l.import_id AND i.attempt = l.attempt AND i.status = 'completed'
-        LEFT JOIN mediation_udrkey k ON k.feed_id = i.feed_id AND k.key = l.reason
+        LEFT JOIN ingestion_backfill f ON f.id = i.backfill_id
+        LEFT JOIN mediation_udrkey k ON k.key = l.reason AND k.feed_id IN
+            (i.feed_id, CASE WHEN f.status IN ('open', 'closing', 'abandoning') THEN -f.id END)
         WHERE l.outcome = 'duplicate' AND l.udr_id IS NOT NULL AND k.key IS NULL
-          AND NOT EXISTS (SELECT 1 FROM mediation_voidedudr v WHERE v.feed_id = i.feed_id AND v.key = l.reason)""",
+          AND NOT EXISTS (SELECT 1 FROM mediation_voidedudr v WHERE v.feed_id = i.feed_id AND v.key = l.reason)
+          AND (f.id IS NULL OR f.status NOT IN ('reverted', 'abandoned'))""",
     ),
     Rule(
         "batches_are_whole",
@@ -111,13 +141,14 @@ RULES = (
     ),
     Rule(
         "counted_once",
-        "every counting UDR holds exactly one key, and every key is held by a counting UDR",
+        "every counting UDR holds exactly one key, and every key is held by a counting UDR; what is held, apart",
         """SELECT u.id AS udr_id, k.key FROM
             (SELECT u.id FROM mediation_udr u JOIN mediation_udrbatch b ON b.id = u.id >> 17
-             AND b.status IN ('mediated', 'rated', 'errored')
+             AND b.status IN ('mediated', 'rated', 'errored', 'held')
              WHERE NOT EXISTS (SELECT 1 FROM mediation_voidedudr v WHERE v.udr_id = u.id)) u
         FULL JOIN mediation_udrkey k ON k.udr_id = u.id
-        WHERE (u.id IS NULL OR k.udr_id IS NULL)
+        LEFT JOIN mediation_udrbatch of_key ON of_key.id = k.udr_id >> 17
+        WHERE (u.id IS NULL OR k.udr_id IS NULL OR (k.feed_id < 0) <> (of_key.status = 'held'))
           AND NOT EXISTS (SELECT 1 FROM mediation_udrbatch s WHERE s.status = 'staged')""",
     ),
     Rule(
@@ -134,7 +165,9 @@ RULES = (
         LEFT JOIN (SELECT udr_id, count(*) AS n FROM rating_ratingexception
                    WHERE status IN ('open', 'written_off') GROUP BY udr_id) e ON e.udr_id = u.id
         LEFT JOIN mediation_voidedudr v ON v.udr_id = u.id
-        WHERE CASE WHEN v.udr_id IS NOT NULL
+        LEFT JOIN mediation_restoredudr again ON again.udr_id = u.id
+        WHERE CASE WHEN again.udr_id IS NOT NULL THEN coalesce(c.standing, 0) <> 0
+              WHEN v.udr_id IS NOT NULL
               THEN v.settled_at IS NOT NULL
                    AND (coalesce(c.standing, 0) <> 0 OR coalesce(c.quantity, 0) <> 0 OR coalesce(e.n, 0) <> 0)
               WHEN coalesce(c.standing, 0) = 0 THEN coalesce(e.n, 0) <> 1

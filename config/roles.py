@@ -31,7 +31,7 @@ _USAGE = (
 )
 _MEDIATED = "mediation.udr mediation.udrbatch"
 _RATED = "rating.charge rating.ratingexception"
-_VOIDED = "ingestion.usagevoid mediation.voidedudr"
+_VOIDED = "ingestion.usagevoid ingestion.backfill mediation.voidedudr"
 _INSIDE = "ingestion.idempotencykey mediation.udrkey mediation.bell rating.counter rating.bucketgrant rating.bucketdraw"
 _BILLED = "rating.billingperiod rating.statement rating.statementline rating.statementtax rating.repricing"
 # What people set up.
@@ -65,6 +65,7 @@ ROLES: dict[str, frozenset[str]] = {
             "ingestion.every_feed",
             *_may("view", " ".join((_USAGE, _MEDIATED, _RATED, _VOIDED, _INSIDE, _BILLED))),
             "ingestion.void_usage",
+            "ingestion.backfill_usage",
             *_may("view add change delete", _SET_UP),
             *_USAGE_TAKEN,
             *_EXCEPTIONS_CLEARED,

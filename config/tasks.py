@@ -46,11 +46,13 @@ def work_ready(now: datetime) -> dict[str, list[QuerySet[Any]]]:
             ingestion_selectors.exceptions_due(now=now),
             ingestion_selectors.corrections_to_work(now=now),
             ingestion_selectors.voids_to_work(now=now),
+            ingestion_selectors.backfills_to_work(now=now),
             ingestion_selectors.corrections_to_undo(now=now),
         ],
         "rate": [
             rating_selectors.batches_waiting(now=now),
             rating_selectors.voids_waiting(now=now),
+            rating_selectors.restored_waiting(now=now),
             rating_selectors.periods_unsettled(),
             rating_selectors.periods_to_close(),
             rating_selectors.repricings_unfinished(),

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import (
     BigIntegerField,
+    Case,
     Count,
     Exists,
     F,
@@ -21,12 +22,14 @@ from django.db.models import (
     Subquery,
     Sum,
     Value,
+    When,
     Window,
 )
 from django.db.models.functions import Coalesce, Greatest
 
 from ingestion.core.fixing import Corrected
 from ingestion.models import (
+    Backfill,
     ExceptionComment,
     ExceptionRevision,
     Feed,
@@ -140,6 +143,34 @@ def is_put_off(now: datetime) -> bool:
         UsageVoid.objects.filter(status=UsageVoid.Status.WAITING, attempts=0, received_at__gt=since).exists()
         or chunks.filter(usage_import__received_at__gt=since).exists()
     )
+
+
+def backfills_to_work(now: datetime) -> QuerySet[Backfill]:
+    """Backfills that a worker is to close, revert or abandon, and that nobody works on."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    at_work = (Backfill.Status.CLOSING, Backfill.Status.REVERTING, Backfill.Status.ABANDONING)
+    return Backfill.objects.filter(is_free, status__in=at_work, attempts__lt=MAX_ATTEMPTS)
+
+
+def sums_of_backfill(backfill: Backfill) -> dict[str, int]:
+    """How many imports and records came by a backfill, and what became of them."""
+    names = ("record", "imported", "exception", "skipped", "duplicate", "waiting")
+    sums = {f"{name}_count": Coalesce(Sum(f"{name}_count"), 0) for name in names}
+    return UsageImport.objects.filter(backfill=backfill).aggregate(import_count=Count("pk"), **sums)
+
+
+def imports_left_out(reason: str, feed_id: int, since: datetime | None) -> list[int]:
+    """Completed imports of a feed, mediated since a moment, with records that were left out for this reason."""
+    rows = LeftOutRecord.objects.filter(
+        outcome=LeftOutRecord.Outcome.SKIPPED,
+        reason=reason,
+        attempt=F("usage_import__attempt"),
+        usage_import__feed_id=feed_id,
+        usage_import__status=UsageImport.Status.COMPLETED,
+        usage_import__skipped_count__gt=0,
+    )
+    chunks = ImportChunk.objects.filter(usage_import=OuterRef("usage_import"), ended_at__gte=since)
+    return sorted(set(rows.filter(Exists(chunks)).values_list("usage_import_id", flat=True)))
 
 
 def under_way_before(feed_id: int, moment: datetime) -> QuerySet[UsageImport]:
@@ -322,8 +353,15 @@ def imports_to_mediate_again(
     within = Q(pk__in=())
     for batch_id in batch_ids:
         within |= Q(udr_id__gte=batch_id << UDR_ID_BITS, udr_id__lt=(batch_id + 1) << UDR_ID_BITS)
-    held = UdrKey.objects.filter(feed_id=OuterRef("usage_import__feed_id"), key=OuterRef("reason"))
-    repeats = LeftOutRecord.objects.filter(
+    # Until a backfill is closed its keys are apart, under its negative number.
+    apart = (Backfill.Status.OPEN, Backfill.Status.CLOSING, Backfill.Status.ABANDONING)
+    space = Case(
+        When(usage_import__backfill__status__in=apart, then=-F("usage_import__backfill_id")),
+        default=F("usage_import__feed_id"),
+        output_field=BigIntegerField(),
+    )
+    held = UdrKey.objects.filter(feed_id=OuterRef("space"), key=OuterRef("reason"))
+    repeats = LeftOutRecord.objects.annotate(space=space).filter(
         within,
         ~Exists(held) if are_gone else Q(),
         outcome=LeftOutRecord.Outcome.DUPLICATE,

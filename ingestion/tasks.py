@@ -46,6 +46,7 @@ def _work_behind(now: datetime, turn: int) -> bool:
         services.retry_next_exceptions,
         services.correct_next_portion,
         services.undo_next_correction,
+        services.backfill_next,
     )
     first = turn // TURN % len(steps)
     return any(step(now=now) for step in (*steps[first:], *steps[:first]))

@@ -104,10 +104,12 @@ class UdrBatch(models.Model):
     """The UDRs of one import that one transaction wrote, and how far they have come.
 
     staged (written by a reprocess that is not finished) -> mediated -> rated; a reprocess supersedes the batches of the
-    attempt before, and rating reverses what it charged for those.
+    attempt before, and rating reverses what it charged for those. held: of a backfill that is not closed; it counts
+    nowhere until it is.
     """
 
     class Status(models.TextChoices):
+        HELD = "held", "held"
         STAGED = "staged", "staged"
         MEDIATED = "mediated", "mediated"
         RATED = "rated", "rated"
@@ -123,6 +125,7 @@ class UdrBatch(models.Model):
         default=0, help_text="Of a rated batch: UDRs with a rating exception."
     )
     voided_count = models.PositiveIntegerField(default=0, db_default=0, help_text="UDRs that were voided since.")
+    backfill_id = models.BigIntegerField(null=True, help_text="The backfill that it came by.")
     mediated_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, help_text="When it was rated, or its charges were reversed.")
     claimed_until = models.DateTimeField(null=True)
@@ -138,7 +141,8 @@ class UdrBatch(models.Model):
                 fields=["id"],
                 condition=Q(status__in=["staged", "mediated", "superseded", "errored"]),
                 name="udr_batch_unfinished",
-            )
+            ),
+            models.Index(fields=["backfill_id"], condition=Q(backfill_id__isnull=False), name="udr_batch_of_backfill"),
         ]
 
     def __str__(self) -> str:
@@ -226,6 +230,10 @@ class VoidedUdr(models.Model):
     voided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.TextField()
     replaced_by = models.BigIntegerField(null=True, help_text="The UDR that amends it.")
+    backfill_id = models.BigIntegerField(
+        null=True, help_text="The backfill that took it back, whose window it lies in."
+    )
+    content_hash = models.UUIDField(null=True, help_text="Of the key that a backfill freed, so that it can come back.")
     settled_at = models.DateTimeField(null=True, help_text="When nothing that it was charged stood any more.")
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Of workers to take its charges back.")
     next_try_at = models.DateTimeField(null=True)
@@ -236,7 +244,13 @@ class VoidedUdr(models.Model):
         constraints = [models.CheckConstraint(name="voided_udr_needs_a_reason", condition=~Q(reason=""))]
         indexes = [
             models.Index(fields=["feed_id", "key"], name="voided_udr_key"),
-            models.Index(fields=["feed_id", "requested_at"], name="voided_udr_requested"),
+            # Whoever mediates asks for these; a backfill takes back a million at once, and tells them by its window.
+            models.Index(
+                fields=["feed_id", "requested_at"],
+                condition=Q(backfill_id__isnull=True),
+                name="voided_udr_requested",
+            ),
+            models.Index(fields=["backfill_id"], condition=Q(backfill_id__isnull=False), name="voided_udr_by_backfill"),
             models.Index(fields=["request_id"], name="voided_udr_request"),
             models.Index(fields=["import_id"], name="voided_udr_import"),
             models.Index(fields=["id"], condition=Q(settled_at__isnull=True), name="voided_udr_unsettled"),
@@ -244,6 +258,46 @@ class VoidedUdr(models.Model):
 
     def __str__(self) -> str:
         return f"voided UDR {self.pk}"
+
+
+class BackfillWindow(models.Model):
+    """The stretch of time that a backfill replaces in a feed, as mediation heeds it. Its number is the backfill's.
+
+    held: its UDRs count nowhere and their keys are apart (under the number of the backfill, negative, in place of the
+    feed's); counting: they took the place of what came before `counts_since`; gone: it was given up or taken back.
+    """
+
+    class Status(models.TextChoices):
+        HELD = "held", "held"
+        COUNTING = "counting", "counting"
+        GONE = "gone", "gone"
+
+    id = models.BigIntegerField(primary_key=True)
+    feed_id = models.BigIntegerField()
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    status = models.CharField(max_length=8, choices=Status, default=Status.HELD)
+    counts_since = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["feed_id"], condition=Q(status="counting"), name="backfill_window_counting")]
+
+    def __str__(self) -> str:
+        return f"window of backfill {self.pk}"
+
+
+class RestoredUdr(models.Model):
+    """A UDR that counts again after the backfill which took it back was reverted, and is to be charged again."""
+
+    id = models.BigIntegerField(primary_key=True, db_column="udr_id", help_text="The UDR.")
+    udr_date = models.DateTimeField()
+    restored_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"restored UDR {self.pk}"
 
 
 class Bell(models.Model):

@@ -5,7 +5,16 @@ from django.db import connection
 from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, QuerySet
 
 from mediation.core.frames import Catalogue
-from mediation.models import UDR_ID_BITS, IdentifierType, ProfileVersion, Udr, UdrBatch, UsageClass, VoidedUdr
+from mediation.models import (
+    UDR_ID_BITS,
+    IdentifierType,
+    ProfileVersion,
+    RestoredUdr,
+    Udr,
+    UdrBatch,
+    UsageClass,
+    VoidedUdr,
+)
 
 # Batches whose UDRs count: neither staged nor replaced.
 COUNTING = (UdrBatch.Status.MEDIATED, UdrBatch.Status.RATED, UdrBatch.Status.ERRORED)
@@ -43,6 +52,21 @@ def counting_udrs(udrs: QuerySet[Udr]) -> QuerySet[Udr]:
 def voids_unsettled() -> QuerySet[VoidedUdr]:
     """Voided UDRs whose charges may still stand."""
     return VoidedUdr.objects.filter(settled_at=None)
+
+
+def restored_uncharged() -> QuerySet[RestoredUdr]:
+    """UDRs that count again and are to be charged again."""
+    return RestoredUdr.objects.all()
+
+
+def batches_of_backfill(backfill_id: int) -> list[int]:
+    """The batches of what came by a backfill, whether they count or not."""
+    return list(UdrBatch.objects.filter(backfill_id=backfill_id).order_by("pk").values_list("pk", flat=True))
+
+
+def unsettled_of_backfill(backfill_id: int) -> int:
+    """How many UDRs that a backfill replaced have charges that may still stand."""
+    return voids_unsettled().filter(backfill_id=backfill_id).count()
 
 
 def batch_ids_of_import(import_id: int) -> list[int]:

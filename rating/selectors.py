@@ -25,8 +25,8 @@ from django.db.models import (
     Window,
 )
 
-from mediation.models import UDR_ID_BITS, UdrBatch, UsageClass, VoidedUdr
-from mediation.selectors import voids_unsettled
+from mediation.models import UDR_ID_BITS, RestoredUdr, UdrBatch, UsageClass, VoidedUdr
+from mediation.selectors import restored_uncharged, voids_unsettled
 from mediation.services import feeds_seen
 from mediation.store import RowsByBatch
 from rating.core.frames import ENTRY_BITS
@@ -72,6 +72,11 @@ def voids_waiting(now: datetime) -> QuerySet[VoidedUdr]:
     return voids_unsettled().filter(Q(next_try_at=None) | Q(next_try_at__lte=now))
 
 
+def restored_waiting(now: datetime) -> QuerySet[RestoredUdr]:
+    """UDRs that count again and are to be charged now."""
+    return restored_uncharged().filter(Q(next_try_at=None) | Q(next_try_at__lte=now))
+
+
 def periods_to_count(now: datetime) -> QuerySet[CountedPeriod]:
     """Busy periods that are not counted, or not far enough: the one first that has waited longest.
 
@@ -111,11 +116,15 @@ def periods_asked() -> QuerySet[BillingPeriod]:
 
 
 def periods_to_close() -> QuerySet[BillingPeriod]:
-    """Open periods that somebody asked to close, once the batches and voids are done that were there by then."""
+    """Open periods that somebody asked to close, once the work is done that was there by then.
+
+    That is batches to rate or reverse, voids to settle, and what is to be charged again.
+    """
     batch = batches_unfinished().order_by("mediated_at").values_list("mediated_at", flat=True).first()
     void = voids_unsettled().order_by("voided_at").values_list("voided_at", flat=True).first()
+    restored = restored_uncharged().order_by("restored_at").values_list("restored_at", flat=True).first()
     asked = periods_asked().filter(work_attempts__lt=MAX_ATTEMPTS)
-    oldest = min(filter(None, (batch, void)), default=None)
+    oldest = min(filter(None, (batch, void, restored)), default=None)
     return asked.filter(close_asked_at__lt=oldest) if oldest else asked
 
 

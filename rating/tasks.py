@@ -22,7 +22,8 @@ def rate_waiting() -> None:
     mediation.answer(name="rate", now=started_at)
     for turn in count(1):
         now = timezone.now()
-        rated = services.reverse_voided(now=now) + services.rate_batches(now=now)
+        taken_back = services.reverse_voided(now=now) + services.charge_restored(now=now)
+        rated = taken_back + services.rate_batches(now=now)
         if not (rated and turn % TURN) and not (_work_behind(now) or rated):
             return
         if now - started_at > LONGEST:

@@ -15,7 +15,14 @@ VERBS = {
     "send": Verb("Send usage", frozenset({"ingestion.add_usageimport"})),
     "read_imports": Verb(
         "Read imports and exceptions",
-        frozenset({"ingestion.view_usageimport", "ingestion.view_importexception", "ingestion.view_usagevoid"}),
+        frozenset(
+            {
+                "ingestion.view_usageimport",
+                "ingestion.view_importexception",
+                "ingestion.view_usagevoid",
+                "ingestion.view_backfill",
+            }
+        ),
     ),
     "correct": Verb(
         "Correct and write off exceptions",
@@ -33,6 +40,11 @@ VERBS = {
     ),
     # Amending is sending too: a token needs both verbs for it.
     "void": Verb("Void usage; with “Send usage”, amend it", frozenset({"ingestion.void_usage"})),
+    # So is sending into a backfill.
+    "backfill": Verb(
+        "Open, close, revert and abandon backfills",
+        frozenset({"ingestion.backfill_usage"}),
+    ),
     "read_udrs": Verb("Read UDRs", frozenset({"mediation.view_udr"})),
     "read_charges": Verb("Read charges and usage", frozenset({"rating.view_charge", "rating.view_bucketgrant"})),
     "rerate": Verb(

@@ -58,7 +58,7 @@ def rated(udr_ids: Sequence[int]) -> dict[int, Rated]:
         status = statuses.get(udr_id >> UDR_ID_BITS)
         if udr_id in voided:
             return Rating.VOIDED
-        if status not in (*COUNTING, UdrBatch.Status.STAGED):
+        if status not in (*COUNTING, UdrBatch.Status.STAGED, UdrBatch.Status.HELD):
             return Rating.REPLACED
         if udr_id in charges:
             return Rating.CHARGED

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from config.approving import records
 from ingestion import services as ingestion
-from ingestion.models import Feed, ImportException, UsageImport
+from ingestion.models import Backfill, Feed, ImportException, UsageImport
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.models import ProfileVersion, UdrKey
@@ -165,6 +165,25 @@ def _amend_usage(arguments: Arguments, by: User, now: datetime) -> str:
     return f"The records are being mediated as import {received.usage_import.tracking_id}."
 
 
+def _backfill(arguments: Arguments) -> Backfill:
+    return Backfill.objects.get(pk=arguments["backfill"])
+
+
+def _close_backfill(arguments: Arguments, by: User, now: datetime) -> str:
+    return f"The {ingestion.ask_close(backfill=_backfill(arguments), by=by, now=now)} is being closed."
+
+
+def _revert_backfill(arguments: Arguments, by: User, now: datetime) -> str:
+    return f"The {ingestion.ask_revert(backfill=_backfill(arguments), by=by, now=now)} is being reverted."
+
+
+def _backfill_state(arguments: Arguments) -> Any:
+    """What came by it: more may be sent while it waits for a decision."""
+    backfill = _backfill(arguments)
+    imports = backfill.imports.order_by("pk").values_list("pk", "status", "attempt", "imported_count")
+    return [backfill.status, list(imports)]
+
+
 ACTS = {
     "activate_profile": Act(
         title="Activate a version of a Data Profile",
@@ -232,6 +251,22 @@ ACTS = {
         permission="ingestion.void_usage",
         run=_void_usage,
         state=_usage_to_void,
+        feeds=lambda arguments: (arguments["feed"],),
+    ),
+    "close_backfill": Act(
+        title="Close a backfill, which takes back the charges of what it replaces",
+        kind="void",
+        permission="ingestion.backfill_usage",
+        run=_close_backfill,
+        state=_backfill_state,
+        feeds=lambda arguments: (arguments["feed"],),
+    ),
+    "revert_backfill": Act(
+        title="Revert a backfill, which takes its charges back",
+        kind="void",
+        permission="ingestion.backfill_usage",
+        run=_revert_backfill,
+        state=_backfill_state,
         feeds=lambda arguments: (arguments["feed"],),
     ),
     "amend_usage": Act(

@@ -31,6 +31,7 @@ REFUSALS = (
     ingestion.UnableToRetryLater,
     ingestion.UnableToUndo,
     ingestion.UnableToVoid,
+    ingestion.UnableToBackfill,
     ingestion.UnableToWriteOff,
     mediation.UnableToActivate,
     rating.UnableToActivatePlan,

@@ -75,6 +75,10 @@ AUDITED = (
     ),
     Audited("ingestion.ExceptionComment", part_of="exception"),
     Audited("ingestion.UsageVoid", operations=frozenset({"insert"}), silent=("content_hash",)),
+    Audited(
+        "ingestion.Backfill",
+        silent=("claimed_until", "attempts", "error", "difference", "udr_count", "left_out_count"),
+    ),
     # What records mean
     Audited("mediation.DataProfile"),
     Audited("mediation.ProfileVersion", part_of="profile"),
@@ -166,6 +170,8 @@ NOT_AUDITED = {
     "mediation.Udr": "facts that mediation writes, by new batches alone",
     "mediation.UdrKey": "facts that mediation writes",
     "mediation.VoidedUdr": "written once; says itself who, when and why",
+    "mediation.BackfillWindow": "how mediation heeds a backfill, which is audited",
+    "mediation.RestoredUdr": "work, gone once it is done",
     "mediation.Bell": "how workers are woken",
     "rating.Rate": "names of rates, made from the document of a plan version, which is audited",
     "rating.Bucket": "names of buckets, made from the document of a plan version, which is audited",

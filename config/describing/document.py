@@ -22,6 +22,8 @@ TAGS = {
     "/api/v1/voids": ("Corrections", "Usage taken back or replaced by its key."),
     "/api/v1/feeds/{feed}/usage/void": ("Corrections", ""),
     "/api/v1/feeds/{feed}/usage/amend": ("Corrections", ""),
+    "/api/v1/feeds/{feed}/backfills": ("Corrections", ""),
+    "/api/v1/backfills": ("Corrections", ""),
     "/api/v1/udrs": ("UDRs", "Usage data records: what mediation made of records."),
     "/api/v1/charges": ("Charges", "What usage costs, and why."),
     "/api/v1/usage-summary": ("Charges", ""),

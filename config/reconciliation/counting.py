@@ -26,7 +26,10 @@ MONTH = """
 WITH import AS MATERIALIZED (
     SELECT id, feed_id, (received_at AT TIME ZONE 'UTC')::date AS day, attempt, record_count, waiting_count,
         attempt = 1 OR status = 'completed' AS is_whole
-    FROM ingestion_usageimport WHERE received_at >= %(start)s AND received_at < %(end)s
+    FROM ingestion_usageimport i WHERE received_at >= %(start)s AND received_at < %(end)s
+        -- What was sent into a backfill that is not closed was never usage.
+        AND NOT EXISTS (SELECT FROM ingestion_backfill f
+            WHERE f.id = i.backfill_id AND f.status NOT IN ('closed', 'reverting'))
 ), told AS (
     SELECT b.id, i.feed_id, i.day, i.is_whole, b.status, b.udr_count, b.voided_count,
         -- One that crashed while its charges were reversed had been finished before; it counts no more.

@@ -236,6 +236,9 @@ def _udrs(record: Record) -> Iterator[Step]:
         yield Step("udr" if is_counting else "old_udr", title, batch.mediated_at, "imported", UDR, tuple(facts))
         if void is not None:
             yield _voided(void)
+        elif batch.status == UdrBatch.Status.HELD:
+            held = (Fact("held", "It came by a backfill that is not closed: it counts nowhere until that is."),)
+            yield Step("held", "Held", batch.mediated_at, "held", UDR, held)
         elif not is_counting and batch.status != UdrBatch.Status.STAGED:
             text = f"UDR {udr.pk} counts no more: a later attempt took its place. What it was charged is taken back."
             at = batch.finished_at if batch.status == UdrBatch.Status.REVERSED else None
@@ -245,8 +248,9 @@ def _udrs(record: Record) -> Iterator[Step]:
 
 def _voided(void: VoidedUdr) -> Step:
     who = f" by {void.voided_by}" if void.voided_by else ""
+    how = "replaced by a backfill" if void.backfill_id else "voided"
     facts = [
-        Fact("voided", f"UDR {void.pk} counts no more: it was voided{who}. {void.reason}", about=About("udr", void.pk))
+        Fact("voided", f"UDR {void.pk} counts no more: it was {how}{who}. {void.reason}", about=About("udr", void.pk))
     ]
     if void.replaced_by is not None:
         text = f"UDR {void.replaced_by} amends it: it came later with the same key."

@@ -1,5 +1,6 @@
 """Screens of feeds, and the upload of a usage file into one."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -13,6 +14,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from ingestion import services
+from ingestion.admin.backfills import MAY as MAY_BACKFILL
+from ingestion.admin.backfills import open_ones, said_of
 from ingestion.models import Feed, FeedGrant, ImportException, UsageImport
 from mediation.admin import filters, kit, marks, versions
 from mediation.models import ProfileVersion
@@ -40,6 +43,19 @@ class UploadForm(forms.Form):
     allow_repeat = forms.BooleanField(
         required=False, label="Take it even if this feed has had the same file before", initial=False
     )
+
+    def into(self, backfills: Any, chosen: str | None) -> None:
+        """Ask which open backfill the file goes into, where there are some."""
+        self.fields["backfill"] = BackfillChoice(
+            queryset=backfills, required=False, empty_label="none: it is new usage", initial=chosen
+        )
+
+
+class BackfillChoice(forms.ModelChoiceField):
+    """An open backfill, by its window."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return said_of(obj)
 
 
 class GrantInline(kit.EditInline):
@@ -121,6 +137,8 @@ class FeedAdmin(kit.ModelAdmin):
         ]
         if self.has_upload_permission(request):
             links.insert(0, ("Upload usage file", reverse("admin:ingestion_feed_upload", args=[target.pk])))
+        if kit.person(request).has_perm(MAY_BACKFILL):
+            links.append(("Open a backfill…", reverse("admin:ingestion_feed_backfill", args=[target.pk])))
         return links
 
     def upload_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -128,11 +146,16 @@ class FeedAdmin(kit.ModelAdmin):
             raise PermissionDenied
         feed = get_object_or_404(self.get_queryset(request), pk=pk)
         form = UploadForm(request.POST or None, request.FILES or None)
+        backfills = open_ones(feed)
+        if kit.person(request).has_perm(MAY_BACKFILL) and backfills.exists():
+            form.into(backfills, request.GET.get("backfill"))
         if request.method == "POST" and form.is_valid():
             try:
                 usage_import = self._receive(request, feed, form.cleaned_data)
             except services.UnableToReceive as refusal:
                 form.add_error(None, _with_earlier(refusal))
+            except services.UnableToBackfill as refusal:
+                form.add_error("backfill", str(refusal))
             else:
                 self.message_user(request, f"The file {usage_import.file_name} is received.")
                 return redirect("admin:ingestion_usageimport_change", usage_import.pk)
@@ -140,7 +163,9 @@ class FeedAdmin(kit.ModelAdmin):
         return kit.form_page(self, request, form, title="Upload usage file", button="Upload", lead=lead, target=feed)
 
     def _receive(self, request: HttpRequest, feed: Feed, answers: dict[str, Any]) -> UsageImport:
-        return services.receive_file(
+        backfill = answers.get("backfill")
+        receive = partial(services.receive_file_into, backfill=backfill) if backfill else services.receive_file
+        return receive(
             feed=feed,
             stream=answers["file"],
             file_name=answers["file"].name,

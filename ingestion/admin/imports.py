@@ -110,6 +110,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         ("tracking_id", "idempotency_key"),
         "file_name",
         "amend_reason",
+        "backfill",
         ("byte_size_text", "content_hash"),
         (kit.moment("received_at"), kit.moment("started_at"), kit.moment("ended_at")),
         ("attempt", "plan_attempts"),
@@ -131,7 +132,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Without what only some imports have, where this one has none."""
-        some = ("header", "file_fields", "file_name", "amend_reason")
+        some = ("header", "file_fields", "file_name", "amend_reason", "backfill")
         empty = [name for name in some if obj is not None and not getattr(obj, name)]
         return [field for field in self.fields if str(field).removesuffix("_text") not in empty]
 

@@ -19,12 +19,12 @@ from rest_framework.views import APIView
 from structlog.contextvars import bind_contextvars
 
 from ingestion import selectors, services
-from ingestion.api import bodies, gates, regulars, waiting
+from ingestion.api import backfills, bodies, gates, regulars, waiting
 from ingestion.api.gates import BACKLOG
 from ingestion.api.imports import UsageImportSerializer
 from ingestion.api.schemas import ACCEPTED, BODIES, SENDING_CODES, WAIT
 from ingestion.core.bodies import Shape
-from ingestion.models import UsageImport
+from ingestion.models import Feed, UsageImport
 from mediation import services as mediation
 from mediation.api import Problem
 from mediation.api.describing import FEED, IDEMPOTENCY_KEY, describe
@@ -90,10 +90,10 @@ class SubmitUsage(APIView):
 
     @describe(
         "Send usage",
-        parameters=[FEED, IDEMPOTENCY_KEY, WAIT],
+        parameters=[FEED, IDEMPOTENCY_KEY, WAIT, backfills.INTO],
         request=BODIES,
         responses={202: ACCEPTED, 200: UsageImportSerializer},
-        refuses=(*SENDING_CODES, "bad_wait"),
+        refuses=(*SENDING_CODES, *backfills.INTO_CODES, "bad_wait"),
     )
     def post(self, request: Request, feed: str) -> Response:
         """Have 1 to 1,000 records taken, in a body that may be packed: `Content-Encoding: gzip` or `zstd`."""
@@ -119,6 +119,12 @@ class SubmitUsage(APIView):
         """Why the records take the place of others; empty: they are new usage."""
         return ""
 
+    def receive(self, request: Request, *, feed: Feed, **said: Any) -> services.Received:
+        """Into the backfill that the address names, if it does."""
+        if backfill := backfills.asked_for(request, feed):
+            return services.receive_usage_into(backfill=backfill, feed=feed, **said)
+        return services.receive_usage(feed=feed, **said)
+
     def _accept(self, request: Request, feed: str) -> Response:
         if not request.user.has_perm("ingestion.add_usageimport"):
             self.permission_denied(request)
@@ -137,7 +143,8 @@ class SubmitUsage(APIView):
         BACKLOG.require_low(timezone.now())
         try:
             # The body as it came: parsing it into Python numbers first would send them through a float.
-            received = services.receive_usage(
+            received = self.receive(
+                request,
                 feed=found,
                 body=self._body(request),
                 shape=shape,
@@ -150,6 +157,8 @@ class SubmitUsage(APIView):
             )
         except services.Overtaken:
             raise
+        except services.UnableToBackfill as refusal:
+            raise backfills.problem_of(refusal) from None
         except services.UnableToReceive as refusal:
             if refusal.code == "unsupported_media_type":
                 raise bodies.unsupported(str(refusal), found, self.shapes) from None

@@ -1,5 +1,6 @@
 """The tables of ingestion: feeds, the import history, its chunks, and what did not become a UDR."""
 
+from .backfills import Backfill
 from .exceptions import ExceptionComment, ExceptionRevision, GroupCorrection, ImportException
 from .feeds import Feed, FeedGrant
 from .imports import IdempotencyKey, ImportBody, ImportChunk, UsageImport
@@ -8,6 +9,7 @@ from .uploads import FileUpload, UploadPart
 from .voids import KeyToVoid, UsageVoid
 
 __all__ = [
+    "Backfill",
     "ExceptionComment",
     "ExceptionRevision",
     "Feed",

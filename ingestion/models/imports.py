@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from ingestion.core.bodies import Body, Shape
+from ingestion.models.backfills import Backfill
 from ingestion.models.feeds import Feed
 from mediation.models import ProfileVersion
 
@@ -52,6 +53,14 @@ class UsageImport(models.Model):
         default="",
         db_default="",
         help_text="Why its records take the place of what their keys stand for; empty: they are new usage.",
+    )
+    backfill = models.ForeignKey(
+        Backfill,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="imports",
+        db_index=False,
+        help_text="The backfill that it was sent into; its UDRs count once that is closed.",
     )
     request_id = models.CharField(
         "request",
@@ -108,6 +117,7 @@ class UsageImport(models.Model):
             models.Index(fields=["received_at"], name="usage_import_received"),
             models.Index(fields=["id"], condition=Q(status="received"), name="usage_import_to_plan"),
             models.Index(fields=["file_name"], condition=~Q(file_name=""), name="usage_import_by_file"),
+            models.Index(fields=["backfill"], condition=Q(backfill__isnull=False), name="usage_import_of_backfill"),
         ]
 
     def __str__(self) -> str:
@@ -178,6 +188,7 @@ class ImportChunk(models.Model):
     ended_at = models.DateTimeField(null=True)
     correction_id = models.BigIntegerField(null=True, help_text="The group correction that entered it.")
     amends = models.BooleanField(default=False, db_default=False, help_text="Its import has a reason to amend.")
+    backfill_id = models.BigIntegerField(null=True, help_text="The backfill that its import was sent into.")
 
     class Meta:
         constraints = [

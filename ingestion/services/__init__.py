@@ -12,10 +12,23 @@ exceptions ─► correct · write off · reopen · reprocess ─► retry_next_
 exceptions ─► retry_later ─► retry_due, after gaps that grow                           later
 a group of exceptions ─► one rule ─► ask_correction ─► correct_next_portion · undo     fixing
 usage taken back by its key ─► ask_void ─► void_next, each key with its outcome        voiding
+a past window again ─► open_backfill ─► ask_close ─► backfill_next: swapped in at once   backfilling
 a whole import ─► reprocess_imports: a new attempt, swapped in when it is complete     reprocessing
 """
 
 from ingestion.core.fixing import FaultyRuleError
+from ingestion.services.backfilling import (
+    Figures,
+    UnableToBackfill,
+    ask_abandon,
+    ask_close,
+    ask_revert,
+    backfill_next,
+    figures_of,
+    open_backfill,
+    receive_file_into,
+    receive_usage_into,
+)
 from ingestion.services.exceptions import (
     UnableToCorrect,
     UnableToReopen,
@@ -53,6 +66,7 @@ from ingestion.services.pickups import poll_pickup_locations
 from ingestion.services.planning import plan_next_import
 from ingestion.services.receiving import (
     Overtaken,
+    Received,
     Terms,
     UnableToReceive,
     body_told,
@@ -77,11 +91,14 @@ from ingestion.services.voiding import UnableToVoid, ask_void, retry_voids, void
 __all__ = [
     "CorrectionPreview",
     "FaultyRuleError",
+    "Figures",
     "Overtaken",
     "Reading",
+    "Received",
     "RulePreview",
     "Sampled",
     "Terms",
+    "UnableToBackfill",
     "UnableToCorrect",
     "UnableToFix",
     "UnableToPreviewRule",
@@ -93,8 +110,12 @@ __all__ = [
     "UnableToUpload",
     "UnableToVoid",
     "UnableToWriteOff",
+    "ask_abandon",
+    "ask_close",
     "ask_correction",
+    "ask_revert",
     "ask_void",
+    "backfill_next",
     "body_told",
     "can_undo",
     "correct_exception",
@@ -102,6 +123,7 @@ __all__ = [
     "drop_bytes",
     "expire_uploads",
     "expire_waiting_parts",
+    "figures_of",
     "finish_upload",
     "give_up_upload",
     "hold_upload",
@@ -109,6 +131,7 @@ __all__ = [
     "let_go",
     "media_types_read",
     "mediate_next_chunks",
+    "open_backfill",
     "parse_rule",
     "plan_next_import",
     "poll_pickup_locations",
@@ -116,8 +139,10 @@ __all__ = [
     "preview_rule",
     "read_of",
     "receive_file",
+    "receive_file_into",
     "receive_more_usage",
     "receive_usage",
+    "receive_usage_into",
     "reopen_exceptions",
     "reprocess_exceptions",
     "reprocess_imports",

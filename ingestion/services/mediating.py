@@ -64,6 +64,7 @@ def _claim_chunks(now: datetime) -> list[int]:
     envelope = selectors.envelope_of(first.profile_version_id)
     claimed = [first]
     is_new = first.byte_start is None and first.attempts == 0 and first.attempt == 1 and not first.amends
+    is_new = is_new and first.backfill_id is None
     if envelope == "record" and is_new and not selectors.is_corrected_now(first.feed_id):
         alike = waiting.filter(
             feed_id=first.feed_id,
@@ -72,6 +73,7 @@ def _claim_chunks(now: datetime) -> list[int]:
             attempts=0,
             attempt=1,
             amends=False,
+            backfill_id=None,
             pk__gt=first.pk,
         )
         for chunk in alike.order_by("pk")[: MAX_GROUP - 1]:
@@ -133,6 +135,7 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
             replaced_ids=selectors.replaced_batch_ids(imports[0]) if is_again else (),
             arrivals={one.pk: one.received_at for one in imports},
             amending=orders_of(imports),
+            backfill_id=chunks[0].backfill_id,
         )
         if envelope == "chunk" and not outcome.rejected.is_empty():
             transaction.set_rollback(True)
@@ -149,9 +152,15 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
 
 
 def windows_of(feed: Feed, imports: Sequence[UsageImport]) -> pl.DataFrame:
-    """WINDOWS: how old and how far ahead usage of each import may be, counted from its arrival."""
+    """WINDOWS: how old and how far ahead usage of each import may be, counted from its arrival.
+
+    What is sent into a backfill is as old as its window.
+    """
     latest = timedelta(minutes=feed.max_future_minutes)
-    rows = [(one.pk, _earliest(feed, one.received_at), one.received_at + latest) for one in imports]
+    rows = [
+        (one.pk, None if one.backfill_id else _earliest(feed, one.received_at), one.received_at + latest)
+        for one in imports
+    ]
     return pl.DataFrame(rows, schema=WINDOWS, orient="row")
 
 

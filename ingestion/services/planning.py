@@ -112,6 +112,7 @@ def _chunks(usage_import: UsageImport) -> list[ImportChunk]:
             byte_start=span.start,
             byte_end=span.end,
             first_record_number=span.first_number,
+            backfill_id=usage_import.backfill_id,
         )
         for number, span in enumerate(spans, start=1)
     ]

@@ -120,6 +120,7 @@ def open_attempt(usage_import: UsageImport, version: ProfileVersion) -> None:
             profile_version_id=version.pk,
             waiting_count=record_count,
             amends=bool(usage_import.amend_reason),
+            backfill_id=usage_import.backfill_id,
         )
 
 

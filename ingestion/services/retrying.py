@@ -62,6 +62,10 @@ def mediate_again(
         return Retried(frozenset(), frozenset(), passed)
     concerned = {one.usage_import_id for one in taken}
     kept = [one for one in imports if one.pk in concerned]
+    if len({one.backfill_id for one in kept}) > 1:
+        return _apart(taken, kept, feed, version, corrections, now, correction_id).and_(
+            Retried(frozenset(), frozenset(), passed)
+        )
     records, parts = combine_rows(
         records=read_exceptions(exceptions=taken, imports=kept, version=version, corrections=corrections),
         version=version,
@@ -78,6 +82,7 @@ def mediate_again(
         now=now,
         arrivals={one.pk: one.received_at for one in kept},
         amending=orders_of(kept),
+        backfill_id=kept[0].backfill_id,
     )
     still = _renew(taken, outcome, added_revisions=int(correction_id is not None), now=now)
     store.copy_in_left_out(outcome.left_out, attempts=store.attempts_frame(kept))
@@ -85,6 +90,34 @@ def mediate_again(
     write_parts(parts=parts, rejected=outcome.rejected, feed_id=feed.pk)
     mediation.ring("rate", now)
     return Retried(frozenset(one.pk for one in taken) - still, still, passed)
+
+
+def _apart(
+    exceptions: Sequence[ImportException],
+    imports: Sequence[UsageImport],
+    feed: Feed,
+    version: ProfileVersion,
+    corrections: Mapping[Place, Corrected],
+    now: datetime,
+    correction_id: int | None,
+) -> Retried:
+    """Exceptions of backfills, and those of none, each by themselves: their keys are apart."""
+    found = Retried(frozenset(), frozenset(), frozenset())
+    for backfill_id in {one.backfill_id for one in imports}:
+        alike = [one for one in imports if one.backfill_id == backfill_id]
+        ids = {one.pk for one in alike}
+        found = found.and_(
+            mediate_again(
+                exceptions=[one for one in exceptions if one.usage_import_id in ids],
+                imports=alike,
+                feed=feed,
+                version=version,
+                corrections=corrections,
+                now=now,
+                correction_id=correction_id,
+            )
+        )
+    return found
 
 
 def read_exceptions(

@@ -25,11 +25,15 @@ TONES = {
         "reprocessing",
         "rerating",
         "mediated",
+        "held",
         "staged",
+        "closing",
+        "reverting",
+        "abandoning",
         "draft",
         "counting",
     ),
-    "warn": ("open", "exception", "superseded", "voided", "not_found"),
+    "warn": ("open", "exception", "superseded", "voided", "not_found", "reverted", "abandoned"),
     "bad": ("failed", "errored", "refused"),
 }
 TONE_OF = {status: tone for tone, statuses in TONES.items() for status in statuses}

@@ -58,6 +58,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "was sent to amend usage, and none was ever known by its key",
         "Correct its key, or write it off and send it as usage.",
     ),
+    Code.OUTSIDE_BACKFILL: (
+        "was sent into a backfill, and lies outside of its window",
+        "Correct its date, or write it off and send it as usual.",
+    ),
 }
 
 

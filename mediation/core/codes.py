@@ -48,3 +48,4 @@ class Code(StrEnum):
     MISSING_UNIQUENESS = "missing_uniqueness"
     CONFLICT = "conflict"
     NOTHING_TO_AMEND = "nothing_to_amend"
+    OUTSIDE_BACKFILL = "outside_backfill"

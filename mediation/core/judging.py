@@ -1,6 +1,6 @@
 """Sorting records into kept, skipped and rejected; every record ends in exactly one of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import and_, or_
 
@@ -16,7 +16,7 @@ from mediation.core.spec import EXTENSION_PREFIX, IDENTIFIER_FIELDS, REQUIRED_FI
 from mediation.core.structure.aggregating import RECORD_SEPARATOR
 from mediation.core.transforms import Tables
 from mediation.core.validations import Rule, validate
-from mediation.core.voiding import Voids, leave_out
+from mediation.core.voiding import Voids, Window, leave_out, leave_out_replaced, outside_of
 from mediation.core.wording import quoted
 
 MAX_KEY_CHARS = 200
@@ -42,11 +42,15 @@ def mediate(
     windows: pl.DataFrame,
     tables: Tables = NO_TABLES,
     voids: Voids | None = None,
+    window: Window | None = None,
+    replaced: Sequence[Window] = (),
 ) -> Verdict:
     """Sort RECORDS into UDRs, skipped and rejected ones.
 
     records: RAW and the source columns that the spec reads, as `reading` gives them. windows: WINDOWS, a row an import.
     tables: what the profile's transforms look things up in. voids: what was taken back and does not come again.
+    window: of the backfill that the records came by. replaced: windows whose usage from before a backfill took the
+    place of; `voids` says when the records came.
     """
     records, aside = _set_aside(records.join(windows, on="import_id", how="left", maintain_order="left"))
     readable, faulty = _apart(records, pl.col("fault").is_null())
@@ -59,7 +63,12 @@ def mediate(
     rejected.append(refused)
     kept, without_key = _refuse(_add_keys(kept, spec), [_key_rule(spec)], spec)
     rejected.append(without_key)
+    kept, outside = outside_of(kept, window)
+    rejected.append(outside)
     kept, voided = leave_out(kept, voids)
+    if voids is not None:
+        kept, by_backfill = leave_out_replaced(kept, replaced, voids.arrivals)
+        voided = pl.concat([voided, by_backfill])
     # A key's records lie in their order, so that the first of them is the one that counts.
     firsts, repeated = _apart(_in_order_of_records(kept), pl.col("key").is_first_distinct())
     udrs = firsts.select(*_udr_columns(spec), *KEYS, "raw")

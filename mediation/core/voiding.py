@@ -1,6 +1,8 @@
 """Usage that is taken back or amended: what was received before a void does not come to life by being read again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -17,6 +19,21 @@ VOIDED: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 ARRIVALS: dict[str, pl.DataType | type[pl.DataType]] = {"import_id": pl.Int64, "received_at": MOMENT}
 REASON = "voided"
+BY_BACKFILL = "replaced by backfill "  # and its number
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open stretch of time that a backfill replaces. counts_since: when it did; None: it does not yet."""
+
+    backfill_id: int
+    starts_at: datetime
+    ends_at: datetime
+    counts_since: datetime | None = None
+
+    def holds(self, date: pl.Expr) -> pl.Expr:
+        """Whether a moment lies in it."""
+        return (date >= self.starts_at) & (date < self.ends_at)
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,56 @@ def leave_out(kept: pl.DataFrame, voids: Voids | None) -> tuple[pl.DataFrame, pl
     )
     # In one piece: `format` of polars 2.1.0 panics at a column whose first piece is empty.
     return kept.filter(~mark).rechunk(), gone.cast(LEFT_OUT)  # type: ignore[arg-type]
+
+
+def leave_out_replaced(
+    kept: pl.DataFrame, windows: Sequence[Window], arrivals: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records that still count, and LEFT_OUT rows of those that came before a backfill replaced what lay in its window.
+
+    kept: import_id, record_number, typed:Date and more. arrivals: ARRIVALS.
+    """
+    if not windows or kept.is_empty():
+        return kept, pl.DataFrame(schema=LEFT_OUT)
+    asked = kept.select("import_id", "record_number", date="typed:Date").join(
+        arrivals, on="import_id", how="left", maintain_order="left"
+    )
+    by = pl.coalesce(
+        pl.when(window.holds(pl.col("date")) & (pl.col("received_at") <= window.counts_since)).then(
+            pl.lit(f"{BY_BACKFILL}{window.backfill_id}")
+        )
+        for window in windows
+    )
+    asked = asked.with_columns(reason=by)
+    mark = asked["reason"].is_not_null()
+    if not mark.any():
+        return kept, pl.DataFrame(schema=LEFT_OUT)
+    gone = asked.filter(mark).select(
+        "import_id", "record_number", "reason", outcome=pl.lit("skipped"), udr_id=pl.lit(None, pl.Int64)
+    )
+    return kept.filter(~mark).rechunk(), gone.select(list(LEFT_OUT)).cast(LEFT_OUT)  # type: ignore[arg-type]
+
+
+def outside_of(kept: pl.DataFrame, window: Window | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records inside the window of the backfill that they came by, and REJECTED rows of the others."""
+    if window is None or kept.is_empty():
+        return kept, pl.DataFrame(schema=REJECTED)
+    mark = kept.select(window.holds(pl.col("typed:Date"))).to_series()
+    if mark.all():
+        return kept, pl.DataFrame(schema=REJECTED)
+    date = pl.col("typed:Date").dt.to_string("%Y-%m-%d %H:%M:%S UTC")
+    until = f"{window.starts_at:%Y-%m-%d %H:%M:%S} to {window.ends_at:%Y-%m-%d %H:%M:%S} UTC"
+    outside = kept.filter(~mark).rechunk()
+    rejected = outside.select(
+        "import_id",
+        "record_number",
+        "raw",
+        code=pl.lit(str(Code.OUTSIDE_BACKFILL)),
+        field=pl.lit("Date"),
+        value=date,
+        message=pl.format("{} lies outside of the backfill's window, {}; send it as usual", date, pl.lit(until)),
+    )
+    return kept.filter(mark).rechunk(), rejected.cast(REJECTED)  # type: ignore[arg-type]
 
 
 def nothing_to_amend(unknown: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,7 @@ RECORDS ─► mediate                             mediating     kept · skipped
 a group's correction undone ─► take_back_batches batches   as long as nothing of it is rated
 an import read again ─► swap_batches           batches       the new attempt's UDRs count, the old are superseded
 usage taken back by its key ─► void_keys       voiding       the UDR counts no more, its key is free
+usage of a backfill ─► close_window            backfilling   held apart, then in place of all else in its window
 a refused envelope ─► withdraw_batches         batches       what was staged is gone as if it had never been written
 work is ready ─► ring ─► answer                bells         wakes a worker, once however many ring
 """
@@ -16,6 +17,18 @@ work is ready ─► ring ─► answer                bells         wakes a wor
 from mediation.core.reading import UnreadableError
 from mediation.services.acting import acting, acts, coming_by, note_reason, request_at_hand, tell_database, teller
 from mediation.services.approving import NeedsSecondPerson, asks_for_second_person, require_second_person, value_of
+from mediation.services.backfilling import (
+    BusyError,
+    ClassDifference,
+    SwapOrder,
+    Swapped,
+    close_window,
+    difference_of,
+    drop_window,
+    lock_window,
+    open_window,
+    reopen_window,
+)
 from mediation.services.batches import (
     NEVER_RATED,
     are_charged,
@@ -37,11 +50,15 @@ from mediation.services.voiding import KeyOutcome, VoidOrder, void_keys
 
 __all__ = [
     "NEVER_RATED",
+    "BusyError",
+    "ClassDifference",
     "Combination",
     "KeyOutcome",
     "LineFault",
     "NeedsSecondPerson",
     "Outcome",
+    "SwapOrder",
+    "Swapped",
     "UnableToActivate",
     "UnableToLoad",
     "UnreadableError",
@@ -52,19 +69,25 @@ __all__ = [
     "answer",
     "are_charged",
     "asks_for_second_person",
+    "close_window",
     "combine_parts",
     "coming_by",
     "create_draft",
     "cut",
+    "difference_of",
+    "drop_window",
     "feeds_seen",
     "load_lookup_rows",
+    "lock_window",
     "make_partitions_ahead",
     "mark_rows",
     "mediate",
     "narrow",
     "note_reason",
+    "open_window",
     "read_part",
     "read_rows",
+    "reopen_window",
     "request_at_hand",
     "require_feeds",
     "require_permission",

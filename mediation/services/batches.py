@@ -7,14 +7,14 @@ import polars as pl
 from django.db import transaction
 from django.db.models import Case, Q, Sum, Value, When
 
-from mediation.models import Udr, UdrBatch
+from mediation.models import BackfillWindow, Udr, UdrBatch
 from mediation.store import delete_keys_of, delete_udrs_of, ensure_month_partitions, months_around
 
 # An errored batch that was finished before was parked while its charges were being reversed.
 WAS_RATED = Q(status=UdrBatch.Status.RATED) | Q(status=UdrBatch.Status.ERRORED, finished_at__isnull=False)
 
 # What rating has not touched: an errored one crashed before it was ever rated.
-NEVER_RATED = Q(status__in=(UdrBatch.Status.MEDIATED, UdrBatch.Status.REVERSED)) | Q(
+NEVER_RATED = Q(status__in=(UdrBatch.Status.HELD, UdrBatch.Status.MEDIATED, UdrBatch.Status.REVERSED)) | Q(
     status=UdrBatch.Status.ERRORED, finished_at=None
 )
 
@@ -36,8 +36,12 @@ def swap_batches(*, import_id: int, replaced_ids: Sequence[int]) -> None:
 
     Keys that the new attempt did not take over are forgotten: their records did not become UDRs this time. What was
     never rated has nothing to take back and is reversed at once: parked, it would pass for what is still to be rated.
+    Those of a backfill that is not closed are held on.
     """
-    UdrBatch.objects.filter(import_id=import_id, status=UdrBatch.Status.STAGED).update(status=UdrBatch.Status.MEDIATED)
+    staged = UdrBatch.objects.filter(import_id=import_id, status=UdrBatch.Status.STAGED)
+    held = BackfillWindow.objects.filter(status=BackfillWindow.Status.HELD).values("pk")
+    staged.filter(backfill_id__in=held).update(status=UdrBatch.Status.HELD)
+    staged.update(status=UdrBatch.Status.MEDIATED)
     gone = (UdrBatch.Status.SUPERSEDED, UdrBatch.Status.REVERSED)
     replaced = UdrBatch.objects.filter(pk__in=replaced_ids).exclude(status__in=gone)
     # A worker that is rating one right now is waited for, and the row looked at anew.

@@ -14,10 +14,12 @@ from mediation.core.frames import REPEATED
 from mediation.core.judging import mediate as sort_records
 from mediation.core.judging import sort_repeats
 from mediation.core.spec import ProfileSpec
-from mediation.core.voiding import ARRIVALS, Voids, nothing_to_amend
+from mediation.core.voiding import ARRIVALS, Voids, Window, nothing_to_amend
 from mediation.models import UDR_ID_BITS, ProfileVersion, UdrBatch
+from mediation.services.backfilling import NEVER, Hold, hold_of, replaced_windows
 from mediation.services.specs import spec_of
 from mediation.services.voiding import VoidOrder, void_udrs
+from mediation.store import backfills
 
 
 @dataclass(frozen=True)
@@ -121,32 +123,37 @@ def mediate(
     replaced_ids: Sequence[int] = (),
     arrivals: Mapping[int, datetime] | None = None,
     amending: Mapping[int, VoidOrder] | None = None,
+    backfill_id: int | None = None,
 ) -> Outcome:
     """Turn RECORDS of one feed into UDRs; what cannot become one comes back with its reason.
 
     windows: WINDOWS. is_staged: the batches do not count until `swap_batches`. replaced_ids: the batches that these
     records replace; a key that one of them holds is taken over, not a duplicate. arrivals: when each import was
     received; what was voided by a later request is left out. amending: the imports whose records take the place of what
-    holds their keys.
+    holds their keys. backfill_id: of the backfill that all the records came by; until it is closed their batches are
+    held, and their keys are apart from those of the feed.
     """
     spec: ProfileSpec = spec_of(version)
     store.lock_voids(feed_id, is_alone=bool(amending))
+    hold = hold_of(backfill_id, feed_id)
+    since = min(arrivals.values()) if arrivals else now
+    replaced = replaced_windows(feed_id, since=since, besides=hold)
     verdict = sort_records(
         records,
         spec=spec,
         catalogue=selectors.catalogue(),
         windows=windows,
         tables=store.tables_of(spec),
-        voids=_voids(feed_id, arrivals or {}),
+        voids=_voids(feed_id, arrivals or {}, replaced, hold),
+        window=hold.window if hold else None,
+        replaced=replaced,
     )
-    batches = _open_batches(verdict.kept, feed_id=feed_id, is_staged=is_staged, now=now)
+    batches = _open_batches(verdict.kept, feed_id=feed_id, is_staged=is_staged, hold=hold, now=now)
     numbered = _number(verdict.kept, batches)
     unknown = numbered.clear()
     if amending:
         numbered, unknown = _amend(numbered, feed_id, amending, replaced_ids, now)
-    held = store.claim_keys(
-        numbered.select("key", "content_hash", "udr_id"), feed_id=feed_id, replaced_ids=replaced_ids
-    )
+    held = _claim(numbered.select("key", "content_hash", "udr_id"), feed_id, replaced_ids, hold)
     fresh = numbered.join(held, on="key", how="anti", maintain_order="left")
     store.copy_in_udrs(fresh, feed_id=feed_id)
     late = numbered.join(held, on="key", how="semi", maintain_order="left")
@@ -157,12 +164,30 @@ def mediate(
     return Outcome(_close_batches(batches, fresh), left_out, rejected)
 
 
-def _voids(feed_id: int, arrivals: Mapping[int, datetime]) -> Voids | None:
-    """What was taken back in the feed since the first of these imports came; None where nothing was."""
+def _claim(keys: pl.DataFrame, feed_id: int, replaced_ids: Sequence[int], hold: Hold | None) -> pl.DataFrame:
+    """Claim the keys that are free; returns HELD_KEYS. A backfill holds its own apart, and heeds what it keeps.
+
+    Whether a key outside of its window is taken until it is closed is looked at again then.
+    """
+    if hold is None or not hold.is_held:
+        return store.claim_keys(keys, feed_id=feed_id, replaced_ids=replaced_ids)
+    outside = backfills.held_outside(keys["key"], feed_id=feed_id, window=hold.window)
+    free = keys.join(outside, on="key", how="anti", maintain_order="left").rechunk()
+    return pl.concat([outside, store.claim_keys(free, feed_id=hold.key_space, replaced_ids=replaced_ids)])
+
+
+def _voids(
+    feed_id: int, arrivals: Mapping[int, datetime], replaced: Sequence[Window], hold: Hold | None
+) -> Voids | None:
+    """What was taken back in the feed since the first of these imports came; None where nothing was.
+
+    What was amended while a backfill was open is replaced by it, and takes nothing of it back.
+    """
     if not arrivals:
         return None
-    voided = store.voided_since(feed_id, min(arrivals.values()))
-    if voided.is_empty():
+    amended_since = (hold.window.counts_since or NEVER) if hold else None
+    voided = store.voided_since(feed_id, min(arrivals.values()), amended_since=amended_since)
+    if voided.is_empty() and not replaced:
         return None
     return Voids(voided, pl.DataFrame(list(arrivals.items()), schema=ARRIVALS, orient="row"))
 
@@ -202,12 +227,18 @@ def _holders(fresh: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([new, held.select(new.columns)])
 
 
-def _open_batches(kept: pl.DataFrame, *, feed_id: int, is_staged: bool, now: datetime) -> pl.DataFrame:
+def _open_batches(
+    kept: pl.DataFrame, *, feed_id: int, is_staged: bool, hold: Hold | None, now: datetime
+) -> pl.DataFrame:
     """A batch for each import that has something to keep: import_id, batch_id."""
-    status = UdrBatch.Status.STAGED if is_staged else UdrBatch.Status.MEDIATED
+    status = UdrBatch.Status.HELD if hold and hold.is_held else UdrBatch.Status.MEDIATED
+    status = UdrBatch.Status.STAGED if is_staged else status
+    backfill_id = hold.window.backfill_id if hold else None
     import_ids = kept["import_id"].unique().sort().to_list()
     batches = UdrBatch.objects.bulk_create(
-        UdrBatch(import_id=import_id, feed_id=feed_id, status=status, udr_count=0, mediated_at=now)
+        UdrBatch(
+            import_id=import_id, feed_id=feed_id, status=status, udr_count=0, mediated_at=now, backfill_id=backfill_id
+        )
         for import_id in import_ids
     )
     ids = [batch.pk for batch in batches]

@@ -31,11 +31,20 @@ def lock_voids(feed_id: int, *, is_alone: bool) -> None:
         cursor.execute(f"SELECT {lock}(hashtextextended('mediation_void', %s))", [feed_id])
 
 
-def voided_since(feed_id: int, moment: datetime) -> pl.DataFrame:
-    """What was taken back in a feed by requests after a moment, schema VOIDED."""
+def voided_since(feed_id: int, moment: datetime, *, amended_since: datetime | None = None) -> pl.DataFrame:
+    """What was taken back in a feed by its keys, by requests after a moment, schema VOIDED.
+
+    amended_since: only amendments after this moment are among it, where it is given; what backfills replace never is.
+    """
     query = sql.SQL(
         "SELECT key, import_id, record_number, requested_at FROM {} WHERE feed_id = {} AND requested_at > {}"
-    ).format(sql.Identifier(VoidedUdr._meta.db_table), sql.Literal(feed_id), sql.Literal(moment))
+        " AND backfill_id IS NULL AND (replaced_by IS NULL OR requested_at > {})"
+    ).format(
+        sql.Identifier(VoidedUdr._meta.db_table),
+        sql.Literal(feed_id),
+        sql.Literal(moment),
+        sql.Literal(amended_since or moment),
+    )
     return copy_out(query, VOIDED)
 
 

@@ -6,6 +6,7 @@ batches of UDRs ─► rate_batches                claiming     a short transact
                      ─► charges · exceptions   batches      by COPY, counted, and the batch is rated
 superseded batches ─► rate_batches             reversing    their charges are taken back, their exceptions closed
 voided UDRs ─► reverse_voided                  voiding      the same, one by one
+     they count again ─► charge_restored       restoring    charged again, since a backfill was reverted
 something was taken back ─► settle_waiting     closing      what periods counted is put in order of date again
 an exception's cause is mended ─► rerate       exceptions   or it is written off, with a reason
      many of them ─► ask_rerate                retrying     workers do it in portions; or by themselves, with gaps
@@ -43,6 +44,7 @@ from rating.services.rerating import (
     reprice_waiting,
     retry_repricing,
 )
+from rating.services.restoring import charge_restored
 from rating.services.retrying import ask_rerate, rerate_asked, rerate_due, retry_rerate
 from rating.services.reviewing import (
     UnableToRetryLater,
@@ -77,6 +79,7 @@ __all__ = [
     "ask_to_close",
     "ask_what_if",
     "assign_exceptions",
+    "charge_restored",
     "close_asked",
     "close_period",
     "comment_exception",

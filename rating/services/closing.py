@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 
 from mediation import services as mediation
 from mediation.models import UdrBatch
-from mediation.selectors import voids_unsettled
+from mediation.selectors import restored_uncharged, voids_unsettled
 from mediation.services import acts, require_permission
 from rating import selectors, store
 from rating.core.settling import Bill
@@ -267,4 +267,9 @@ def _require_closable(period: BillingPeriod, now: datetime) -> None:
         raise UnableToClosePeriod(
             f"{where} may still get reversals: {voided} voided UDRs wait for theirs. Wait until workers have taken"
             " their charges back."
+        )
+    if restored := restored_uncharged().count():
+        raise UnableToClosePeriod(
+            f"{where} may still get charges: {restored} UDRs wait for theirs, since a backfill was reverted. Wait until"
+            " workers have charged them."
         )

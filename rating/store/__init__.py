@@ -1,5 +1,6 @@
 """Where rating's frames meet PostgreSQL: price lists, payers, periods under lock, counters and grants, charges."""
 
+from .backfills import is_billed, standing_in_window
 from .billing import accounts_due, billed_charges, subscriptions_of
 from .charges import (
     charge_counts,
@@ -75,6 +76,7 @@ __all__ = [
     "find_busy_periods",
     "grants_of",
     "is_alone",
+    "is_billed",
     "is_deserted",
     "lock_accounts",
     "lock_open_periods",
@@ -97,6 +99,7 @@ __all__ = [
     "refused_usage_of",
     "replace_standing",
     "require_total",
+    "standing_in_window",
     "standing_of",
     "subscriptions_of",
     "take_off_counters",

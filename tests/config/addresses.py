@@ -15,7 +15,7 @@ from knox.models import AuthToken
 
 from config.models import SavedFilter
 from ingestion.admin import groups as import_groups
-from ingestion.models import Feed, ImportException, UsageImport, UsageVoid
+from ingestion.models import Backfill, Feed, ImportException, UsageImport, UsageVoid
 from rating.admin import groups as rating_groups
 from rating.models import Account, Charge, RatingException, Repricing
 
@@ -86,7 +86,7 @@ def fill(address: Address) -> str:
 def _value(name: str, part: str) -> Any:
     known: dict[str, Any] = {
         "feed": lambda: Feed.objects.earliest("pk").api_name,
-        "tracking_id": lambda: (UsageVoid if "void" in name else UsageImport).objects.earliest("pk").tracking_id,
+        "tracking_id": lambda: _tracked(name).objects.earliest("pk").tracking_id,
         "import_id": lambda: UsageImport.objects.earliest("pk").pk,
         "account": lambda: Account.objects.earliest("pk").number,
         "reference": lambda: UsageImport.objects.earliest("pk").pk,
@@ -100,6 +100,10 @@ def _value(name: str, part: str) -> Any:
     if name.startswith("api:what-if"):
         return Repricing.objects.filter(kind="what_if").earliest("pk").pk
     return known[part]() if part in known else _model(name)._default_manager.order_by("pk").first().pk
+
+
+def _tracked(name: str) -> Any:
+    return UsageVoid if "void" in name else Backfill if "backfill" in name else UsageImport
 
 
 def _model(name: str) -> Any:

@@ -22,6 +22,7 @@ from config.models import (
     WebhookEvent,
 )
 from ingestion.models import (
+    Backfill,
     ExceptionRevision,
     Feed,
     FeedGrant,
@@ -40,6 +41,7 @@ from ingestion.models import (
 )
 from mediation.models import (
     UDR_ID_BITS,
+    BackfillWindow,
     Bell,
     DataProfile,
     GoldenSample,
@@ -48,6 +50,7 @@ from mediation.models import (
     LookupRow,
     LookupTable,
     ProfileVersion,
+    RestoredUdr,
     Udr,
     UdrBatch,
     UdrKey,
@@ -195,6 +198,16 @@ def arrive(number: int, owner: User) -> UsageImport:
         reason=void.reason,
         settled_at=MAY,
     )
+    backfill = Backfill.objects.create(
+        feed=feed,
+        reason=f"lost calls {number}",
+        starts_at=MAY,
+        ends_at=JUNE,
+        opened_at=JUNE,
+        opened_by=owner,
+    )
+    BackfillWindow.objects.create(id=backfill.pk, feed_id=feed.pk, starts_at=MAY, ends_at=JUNE)
+    RestoredUdr.objects.create(id=udr_id + 2, udr_date=MAY, restored_at=JUNE)
     Notice.objects.create(
         kind="silence", feed_id=feed.pk, text="Nothing came.", numbers={}, opened_at=MAY, last_seen_at=MAY
     )

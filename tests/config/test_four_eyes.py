@@ -23,7 +23,7 @@ from config.approving.deciding import (
 from config.approving.policy import KINDS, needs_two, read_policy
 from config.models import Approval, AuditEntry, ChargeEstimate
 from ingestion import services as ingestion
-from ingestion.models import Feed, ImportException, UsageImport, UsageVoid
+from ingestion.models import Backfill, Feed, ImportException, UsageImport, UsageVoid
 from mediation import services as mediation
 from mediation.models import ProfileVersion, UdrKey
 from mediation.services.approving import NeedsSecondPerson
@@ -247,6 +247,39 @@ class AmendUsage(VoidUsage):
         Feed.objects.update(is_enabled=False)
 
 
+class CloseBackfill(Case):
+    permission, kind, act = "ingestion.backfill_usage", "void", "close_backfill"
+
+    def setup(self):
+        feed = usage.feed_of()
+        window = {"starts_at": NOW - timedelta(days=9), "ends_at": NOW, "reason": "a test"}
+        self.backfill = ingestion.open_backfill(feed=feed, by=None, now=NOW, **window)
+
+    def do(self, by):
+        ingestion.ask_close(backfill=self.backfill, by=by, now=NOW)
+
+    def is_done(self):
+        return Backfill.objects.filter(status="closing").exists()
+
+    def disturb(self):
+        Backfill.objects.update(status="abandoned")
+
+
+class RevertBackfill(CloseBackfill):
+    act = "revert_backfill"
+
+    def setup(self):
+        super().setup()
+        ingestion.ask_close(backfill=self.backfill, by=None, now=NOW)
+        ingestion.backfill_next(now=NOW)
+
+    def do(self, by):
+        ingestion.ask_revert(backfill=self.backfill, by=by, now=NOW)
+
+    def is_done(self):
+        return Backfill.objects.filter(status="reverting").exists()
+
+
 CASES = [
     ActivateProfile,
     ActivatePlan,
@@ -258,6 +291,8 @@ CASES = [
     ReprocessImports,
     VoidUsage,
     AmendUsage,
+    CloseBackfill,
+    RevertBackfill,
 ]
 
 

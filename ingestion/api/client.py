@@ -233,7 +233,7 @@ class Server:
                 if answer.status < 300 and answer.document is not None:
                     return answer.document
                 trouble = refusal_in(answer)
-                if answer.status not in AGAIN:
+                if answer.status not in AGAIN and not answer.retry_after:
                     raise Trouble(trouble)
             self._pause(tries, answer.retry_after if answer else 0.0, give_up_at, trouble)
         raise AssertionError  # count() does not end

@@ -66,6 +66,7 @@ BODY_CODES = (
 SENDING_CODES = (
     *BODY_CODES,
     *("unknown_feed", "bad_idempotency_key", "idempotency_key_reused", "feed_disabled", "profile_not_active"),
+    "twin_in_flight",
     *("profile_needs_header", "structure_not_kept", "backlogged", "overtaken"),
     "unsupported_media_type",
 )
@@ -140,5 +141,5 @@ VOID_ACCEPTED = record_of(
 VOIDING_CODES = (
     *("shape_not_read", "unknown_member", "not_a_list", "bad_key", "repeated_key", "no_keys", "too_many_keys"),
     *("not_text", "too_long", "missing_reason", "unknown_feed", "bad_idempotency_key", "idempotency_key_reused"),
-    "needs_second_person",
+    *("needs_second_person", "twin_in_flight"),
 )

@@ -37,7 +37,10 @@ STATUS_OF = {
     "structure_not_kept": http.HTTP_422_UNPROCESSABLE_ENTITY,
     "not_amendable": http.HTTP_409_CONFLICT,
     "overtaken": http.HTTP_503_SERVICE_UNAVAILABLE,
+    "twin_in_flight": http.HTTP_409_CONFLICT,
 }
+# Of refusals that a moment mends: the seconds to wait.
+COME_AGAIN = {"overtaken": "1", "twin_in_flight": "1"}
 MAX_KEY_CHARS = 255
 # Of a submission that a change overtakes: changes come one by one and the way to the insert takes milliseconds.
 TRIES = 10
@@ -106,8 +109,7 @@ class SubmitUsage(APIView):
         try:
             return self._accept(request, feed)
         except services.Overtaken as refusal:
-            self.headers["Retry-After"] = "1"
-            raise _problem(refusal) from None
+            raise problem_of(refusal) from None
 
     def _body(self, request: Request) -> bytes:
         """The body; a second try finds nothing more to read."""
@@ -162,7 +164,7 @@ class SubmitUsage(APIView):
         except services.UnableToReceive as refusal:
             if refusal.code == "unsupported_media_type":
                 raise bodies.unsupported(str(refusal), found, self.shapes) from None
-            raise _problem(refusal) from None
+            raise problem_of(refusal) from None
         _remember(request, feed, received.terms)
         usage_import = received.usage_import
         if not received.is_repeat:
@@ -200,9 +202,11 @@ def is_idempotency_key(key: str | None) -> bool:
     return key is None or (1 <= len(key) <= MAX_KEY_CHARS and "\0" not in key)
 
 
-def _problem(refusal: services.UnableToReceive) -> Problem:
+def problem_of(refusal: services.UnableToReceive | services.UnableToVoid) -> Problem:
+    """A refusal as machines are told it."""
     status = STATUS_OF.get(refusal.code, http.HTTP_400_BAD_REQUEST)
-    return Problem(status, refusal.code, str(refusal), faults=refusal.faults)
+    headers = {"Retry-After": COME_AGAIN[refusal.code]} if refusal.code in COME_AGAIN else {}
+    return Problem(status, refusal.code, str(refusal), faults=refusal.faults, headers=headers)
 
 
 def _answer(request: HttpRequest, feed: str, tracking_id: UUID, record_count: int) -> dict[str, object]:

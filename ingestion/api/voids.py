@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from ingestion import selectors, services
 from ingestion.api.imports import UsageImportSerializer
 from ingestion.api.schemas import ACCEPTED, BODIES, SENDING_CODES, VOID_ACCEPTED, VOIDING, VOIDING_CODES, WAIT
-from ingestion.api.usage import MAX_KEY_CHARS, SubmitUsage, is_idempotency_key
+from ingestion.api.usage import MAX_KEY_CHARS, SubmitUsage, is_idempotency_key, problem_of
 from ingestion.core.requests import RequestFault
 from ingestion.models import Feed, KeyToVoid, UsageVoid
 from mediation import services as mediation
@@ -91,9 +91,7 @@ class VoidUsage(APIView):
                 idempotency_key=idempotency_key,
             )
         except services.UnableToVoid as refusal:
-            is_reused = refusal.code == "idempotency_key_reused"
-            status = http.HTTP_422_UNPROCESSABLE_ENTITY if is_reused else http.HTTP_400_BAD_REQUEST
-            raise Problem(status, refusal.code, str(refusal), faults=refusal.faults) from None
+            raise problem_of(refusal) from None
         document = {
             "tracking_id": str(void.tracking_id),
             "feed": found.api_name,

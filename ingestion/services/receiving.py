@@ -136,7 +136,10 @@ def receive_usage(
         file_fields=_json_or_none(file_fields),
         amend_reason=amend_reason,
     )
-    import_id = store.put_submission(submission, stamp=stamp)
+    try:
+        import_id = store.put_submission(submission, stamp=stamp)
+    except store.TwinInFlight as twin:
+        raise UnableToReceive("twin_in_flight", str(twin)) from None
     if import_id is not None:
         mediation.ring("mediate", now)
         kept = UsageImport.objects.get(pk=import_id)
@@ -159,7 +162,11 @@ def receive_more_usage(*, terms: Terms, body: bytes, idempotency_key: str | None
     except FaultyRequestError:
         return None
     submission = _submission(terms, body, record_count, idempotency_key, now)
-    if store.put_submission(submission, stamp=terms.stamp) is None:
+    try:
+        import_id = store.put_submission(submission, stamp=terms.stamp)
+    except store.TwinInFlight:
+        return None
+    if import_id is None:
         return None
     mediation.ring("mediate", now)
     return Accepted(submission.tracking_id, record_count)

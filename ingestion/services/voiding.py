@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, QuerySet
 
-from ingestion import selectors
+from ingestion import selectors, store
 from ingestion.core.requests import RequestFault
 from ingestion.models import Feed, ImportChunk, KeyToVoid, UsageImport, UsageVoid
 from mediation import services as mediation
@@ -64,7 +64,9 @@ def ask_void(
         return known
     _require_second_person(feed, keys, reason, by)
     try:
-        with transaction.atomic():
+        with transaction.atomic(), store.waiting_for_a_twin():
+            if idempotency_key is not None:
+                store.limit_wait()
             void = UsageVoid.objects.create(
                 feed=feed,
                 reason=reason,
@@ -83,6 +85,8 @@ def ask_void(
         if idempotency_key is not None and (known := _known(feed, idempotency_key, content_hash)):
             return known
         raise
+    except store.TwinInFlight as twin:
+        raise UnableToVoid("twin_in_flight", str(twin)) from None
     return void
 
 

@@ -44,6 +44,7 @@ from ingestion.store.payloads import (
     payload_start,
 )
 from ingestion.store.submissions import Submission, put_submission
+from ingestion.store.twins import TwinInFlight, limit_wait, waiting_for_a_twin
 from ingestion.store.uploaded import Joined, delete_stored, delete_upload_folder, keep_upload_part, upload_tokens
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "STORED_PARTS",
     "Joined",
     "Submission",
+    "TwinInFlight",
     "attempts_frame",
     "blocks_of",
     "close_earlier_exceptions",
@@ -67,6 +69,7 @@ __all__ = [
     "hash_of",
     "keep_file",
     "keep_upload_part",
+    "limit_wait",
     "lock_feed",
     "lock_part_keys",
     "lock_same_content",
@@ -88,5 +91,6 @@ __all__ = [
     "stored_parts",
     "take_back_corrections",
     "upload_tokens",
+    "waiting_for_a_twin",
     "write_ledger",
 ]

@@ -17,6 +17,7 @@ from ingestion.models import (
     ImportChunk,
     UsageImport,
 )
+from ingestion.store.twins import LIMIT, waiting_for_a_twin
 
 # A session that answered so lately is not asked whether it lives: the question takes as long as the statement.
 ALIVE_SECONDS = 1.0
@@ -61,11 +62,11 @@ def put_submission(submission: Submission, *, stamp: UUID) -> int | None:
     """Write a submission as an import, its body, its chunk and its Idempotency-Key, in one statement.
 
     None, and nothing written, where the acceptance stamp is another one by now or the feed had the key before.
-    Outside of a transaction it is committed when this returns.
+    Outside of a transaction it is committed when this returns. TwinInFlight: another one with this key is not.
     """
     given = submission._asdict() | {"byte_size": len(submission.body), "stamp": stamp}
     connection.health_check_done |= monotonic() - _session.answered_at < ALIVE_SECONDS
-    with connection.cursor() as cursor, connection.wrap_database_errors:
+    with waiting_for_a_twin(), connection.cursor() as cursor, connection.wrap_database_errors:
         # Django's own cursors write parameters into the text: the body would be sent, and read, as hex.
         row = psycopg.Cursor(cursor.connection).execute(_put_submission(), given).fetchone()
     _session.answered_at = monotonic()
@@ -114,6 +115,7 @@ def _put_submission() -> bytes:
             usage_import=_insert(UsageImport, usage_import | both),
             body=_insert(ImportBody, body),
             chunk=_insert(ImportChunk, chunk | both),
+            limit=sql.SQL(LIMIT),
         )
         .as_bytes()
     )
@@ -138,6 +140,7 @@ PUT_SUBMISSION = """
 WITH permitted AS (
     SELECT nextval(pg_get_serial_sequence('ingestion_usageimport', 'id')) AS id
     WHERE EXISTS (SELECT FROM ingestion_acceptance_stamp WHERE stamp = %(stamp)s)
+        AND (%(idempotency_key)s::text IS NULL OR {limit} IS NOT NULL)
 ), keyed AS (
     {key} FROM permitted WHERE %(idempotency_key)s::text IS NOT NULL
     ON CONFLICT (feed_id, key) DO NOTHING RETURNING usage_import_id

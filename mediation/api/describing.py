@@ -33,6 +33,7 @@ EVERYWHERE = (
 REFUSES = "x-refuses"
 HEADERS = {
     401: {"WWW-Authenticate": "How to sign in."},
+    409: {"Retry-After": "Seconds to wait, where a moment mends it."},
     412: {"ETag": "Of what is there now."},
     429: {"Retry-After": "Seconds to wait."},
     503: {"Retry-After": "Seconds to wait."},
@@ -187,8 +188,8 @@ class Described(AutoSchema):
             codes.add("not_found")
         if ("If-Match", "header") in parameters:
             codes.add("changed_meanwhile")
-        if ("spreadsheet", "query") in parameters:
-            codes.add("bad_spreadsheet")
+        if ("format", "query") in parameters:
+            codes |= {"bad_format", "bad_spreadsheet"}
         if self._is_list_view():
             codes |= {"invalid", "bad_cursor", "bad_page_size"}
         if body := self._get_request_body():
@@ -203,7 +204,8 @@ class Described(AutoSchema):
         form: Refusals = getattr(self.view, "refusals", PROBLEMS)
         component = ResolvedComponent(form.name, ResolvedComponent.SCHEMA, form.schema, form.name)
         self.registry.register_on_missing(component)
-        told = {
+        told: Schema = {
+            "x-codes": list(codes),
             "description": " ".join(f"`{code}`: {CODES[code].meaning}" for code in codes),
             "content": {form.media_type: {"schema": {"allOf": [component.ref], **form.narrowed(status, codes)}}},
         }

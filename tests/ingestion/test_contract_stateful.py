@@ -291,6 +291,29 @@ def test_a_twin_waits_for_the_first_and_is_answered_by_how_that_ends(ends, is_sa
     work(now=timezone.now())
 
 
+def test_a_twin_that_waits_too_long_is_told_to_come_again():
+    """The first stands still between effect and answer; its twin is not held for as long, and nothing is doubled."""
+    sender = Sender()
+    before = UsageImport.objects.count()
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            first = sender.post(body([("a", "1")]), **{"Idempotency-Key": "k"})
+            status, headers, document = pool.submit(twin_of, sender).result(timeout=20)
+        assert (status, document["code"], headers["Retry-After"]) == (409, "twin_in_flight", "1")
+        status, _, document = pool.submit(twin_of, sender).result(timeout=20)
+    assert (status, document["tracking_id"]) == (202, first.json()["tracking_id"])
+    assert UsageImport.objects.count() == before + 1
+    work(now=timezone.now())
+
+
+def twin_of(sender):
+    try:
+        answer = sender.post(body([("a", "1")]), **{"Idempotency-Key": "k"})
+        return answer.status_code, answer.headers, answer.json()
+    finally:
+        connection.close()
+
+
 def post_apart(sender, records):
     try:
         answer = sender.post(body(records), **{"Idempotency-Key": "k"})

@@ -99,7 +99,7 @@ def test_what_is_stored_for_who_is_known_is_what_is_stored_for_a_stranger():
         found = list(model.objects.order_by("pk").values())
         return [{name: value for name, value in row.items() if name not in but} for row in found]
 
-    first, second = rows(UsageImport, "id", "tracking_id", "received_at")
+    first, second = rows(UsageImport, "id", "tracking_id", "received_at", "request_id")
     assert first == second
     assert (first["received_by_id"], first["waiting_count"], first["source"]) == (sender.user.pk, 1, "api")
     for model, but in ((ImportBody, "usage_import_id"), (ImportChunk, "usage_import_id"), (IdempotencyKey, "key")):

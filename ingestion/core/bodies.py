@@ -52,6 +52,11 @@ MEDIA_TYPES = {
 }
 
 
+def media_type_of(shape: str) -> str:
+    """What a body of this shape is called."""
+    return next(name for name, known in MEDIA_TYPES.items() if known == shape)
+
+
 class Body(NamedTuple):
     """A body as it is kept. header_lines: how many of its first lines name its columns, and hold no record."""
 

@@ -13,7 +13,17 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from ingestion import selectors, store
-from ingestion.core.bodies import MEDIA_TYPES, Body, Shape, fits_charset, header_of, look_at, rows_of, shapes_of
+from ingestion.core.bodies import (
+    MEDIA_TYPES,
+    Body,
+    Shape,
+    fits_charset,
+    header_of,
+    look_at,
+    media_type_of,
+    rows_of,
+    shapes_of,
+)
 from ingestion.core.requests import FaultyRequestError, RequestFault, count_records
 from ingestion.models import Feed, IdempotencyKey, UsageImport
 from mediation import selectors as mediation_selectors
@@ -183,8 +193,8 @@ def _require_readable(version: ProfileVersion, shape: str, charset: str | None) 
     """Raise UnableToReceive where a body is sent as what the profile does not read."""
     spec = mediation.spec_of(version)
     if shape not in shapes_of(spec):
-        media_type = next(name for name, known in MEDIA_TYPES.items() if known == shape)
-        raise UnableToReceive("unsupported_media_type", f"The profile {version.profile} does not read {media_type}.")
+        message = f"The profile {version.profile} does not read {media_type_of(shape)}."
+        raise UnableToReceive("unsupported_media_type", message)
     if charset is not None and shape != Shape.JSON and not fits_charset(charset, shape, spec):
         encoding = spec.format.encoding if shape == Shape.CSV and isinstance(spec.format, Delimited) else "utf-8"
         message = f"The profile {version.profile} reads {encoding}, and the body is said to be {charset}."

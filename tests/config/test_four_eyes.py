@@ -280,6 +280,14 @@ class RevertBackfill(CloseBackfill):
         return Backfill.objects.filter(status="reverting").exists()
 
 
+class AmendUsageByLines(AmendUsage):
+    def do(self, by):
+        options = {"idempotency_key": None, "amend_reason": "a test", "now": NOW}
+        ingestion.receive_usage(
+            feed=self.feed, body=usage.event("a", value="7").encode(), shape="csv", by=by, **options
+        )
+
+
 CASES = [
     ActivateProfile,
     ActivatePlan,
@@ -293,6 +301,7 @@ CASES = [
     AmendUsage,
     CloseBackfill,
     RevertBackfill,
+    AmendUsageByLines,
 ]
 
 

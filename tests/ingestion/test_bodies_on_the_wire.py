@@ -23,8 +23,8 @@ BODY = b'{"Date": "2026-05-01T10:00:00Z", "Id": "e1", "Value": 1.50}\n'
 SECONDS = 20
 
 
-@pytest.fixture
-def place():
+@pytest.fixture(scope="module")
+def place(django_db_setup):
     """Where a web server listens that `up` would start."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -3,10 +3,14 @@
 import gzip
 import io
 import json
+import re
+import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 from backports import zstd
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -118,6 +122,17 @@ def test_submissions_of_several_shapes_and_headers_are_mediated_together(client)
     assert values() == ["1.000000", "2.000000", "3.000000", "4.000000"]
 
 
+def test_the_example_of_the_readme(client):
+    readme = Path(settings.BASE_DIR, "ingestion", "README.md").read_text()
+    head, _, body = re.search(r"```http lines\n(.*?)```", readme, re.DOTALL)[1].partition("\n\n")
+    request, media_type = head.splitlines()
+    feed_of(BY_EVENT, api_name="calls")
+    address = request.removeprefix("POST ")
+    answer = client.generic("POST", address, body, media_type.removeprefix("Content-Type: "))
+    assert counts(taken(answer, 2)) == ("completed", 2, 0, 0, 0)
+    assert values() == ["12.500000", "90.000001"]
+
+
 # Repeats
 
 
@@ -207,8 +222,13 @@ def test_what_is_not_packed_as_it_says(client, coding, body):
 def test_a_bomb_is_refused_without_being_unpacked(client, packing):
     bomb = PACKINGS[packing](b" " * (200 << 20))
     assert len(bomb) < 1 << 20
-    answer = send(client, feed_of(EVENTS), bomb, "application/json", **{"Content-Encoding": packing})
+    feed = feed_of(EVENTS)
+    tracemalloc.start()
+    answer = send(client, feed, bomb, "application/json", **{"Content-Encoding": packing})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     refused(answer, 413, "too_large")
+    assert peak < 32 << 20
     assert UsageImport.objects.count() == 0
 
 
@@ -327,6 +347,14 @@ def test_the_original_is_handed_out_as_what_it_is(client, admin_client, spec, co
     answer = admin_client.get(reverse("admin:ingestion_usageimport_payload", args=[usage_import.pk]))
     assert answer["Content-Disposition"] == f'attachment; filename="{usage_import.tracking_id}{name}"'
     assert b"".join(answer.streaming_content) == content.encode()
+
+
+def test_the_page_of_an_import_shows_how_its_body_began(client, admin_client):
+    for spec, content, media_type in BODIES:
+        usage_import = taken(send(client, feed_of(spec), content, media_type), 2)
+        page = admin_client.get(reverse("admin:ingestion_usageimport_change", args=[usage_import.pk])).content.decode()
+        assert f"Sent as {media_type.partition(';')[0].lower()}." in page
+        assert BIG in page
 
 
 # Amendments

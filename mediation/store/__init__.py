@@ -2,7 +2,15 @@
 
 from mediation.store.by_batch import RowsByBatch
 from mediation.store.copying import CopyMismatchError, copy_in, copy_out, in_array
-from mediation.store.exporting import NameOf, csv_pieces, number_headers, one_moment, rows_of_cells, totals
+from mediation.store.exporting import (
+    NameOf,
+    csv_pieces,
+    number_headers,
+    one_moment,
+    query_as_csv,
+    rows_of_cells,
+    totals,
+)
 from mediation.store.lookups import lookup_rows, tables, tables_of
 from mediation.store.partitions import ensure_month_partitions, months_around
 from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, count_udrs, delete_keys_of, delete_udrs_of
@@ -32,6 +40,7 @@ __all__ = [
     "number_headers",
     "one_moment",
     "places_of",
+    "query_as_csv",
     "rows_of_cells",
     "tables",
     "tables_of",

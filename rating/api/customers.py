@@ -10,22 +10,24 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
+from django.http import StreamingHttpResponse
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework import status as http
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from mediation import services as mediation
-from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
+from mediation.api import CsvRows, Listed, ModelPermissions, NewestFirst, Problem
 from mediation.api.describing import describe
 from rating import selectors, store
 from rating.api.granting import BucketGrantSerializer
 from rating.api.schemas import DAYS_OF_USAGE, USAGE
 from rating.models import Account, BillingPeriod, BucketGrant
-from rating.store.account_usage import UsageAsked, as_texts, totals_by_class, usage_of_account
+from rating.store.account_usage import UsageAsked, as_texts, totals_by_class, usage_as_csv, usage_of_account
 from rating.store.usage_dimensions import DIMENSIONS, MOST_EXTENSIONS, extensions_kept, is_extension, is_key
 
 MOST_DAYS = 366
@@ -33,7 +35,12 @@ USUAL_SIZE, MOST = 100, 1_000
 
 
 class AccountUsage(APIView):
-    """Usage and charges from one day to another, both included, in the account's zone; parted by what `by` names."""
+    """Usage and charges from one day to another, both included, in the account's zone; parted by what `by` names.
+
+    As CSV all rows at once.
+    """
+
+    renderer_classes = (JSONRenderer, CsvRows)
 
     @describe(
         "Get an account's usage",
@@ -41,7 +48,7 @@ class AccountUsage(APIView):
         responses={200: USAGE},
         refuses=("unknown_account", "bad_day", "bad_days", "unknown_dimension", "bad_page_size", "bad_cursor"),
     )
-    def get(self, request: Request, account: str) -> Response:
+    def get(self, request: Request, account: str) -> Response | StreamingHttpResponse:
         if not request.user.has_perm("rating.view_charge"):
             self.permission_denied(request)
         found = account_of(account)
@@ -49,6 +56,12 @@ class AccountUsage(APIView):
         by = _dimensions(request)
         size = _size(request)
         asked = _asked(found, first, last, cast(User, request.user))
+        if request.accepted_renderer.format == CsvRows.format:
+            return StreamingHttpResponse(
+                usage_as_csv(asked, by, spreadsheet="spreadsheet" in request.query_params),
+                content_type="text/csv; charset=utf-8",
+                headers={"Content-Disposition": 'attachment; filename="usage.csv"'},
+            )
         after = _cursor(request, by)
         rows = usage_of_account(asked, by, after=after, most=size + 1)
         is_whole = "class" in by and after is None and len(rows) <= size

@@ -1,15 +1,16 @@
 """An account's charges added up by day and other dimensions, with running totals, a page at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection
+from psycopg import sql
 
 from mediation.models import UDR_ID_BITS
-from mediation.store import one_moment
+from mediation.store import one_moment, query_as_csv
 from rating.store.counted_usage import SUMS, counted_of
 from rating.store.usage_dimensions import EXTENSIONS_OF_CHARGE, Dimension, dimensions_of
 
@@ -65,25 +66,49 @@ def usage_of_account(
     by: names of dimensions, `day` first if at all; each row has its `key`. after: the key of the last row before. Where
     days are told apart, running_quantity and running_amount are what came together since the first day.
     """
+    with one_moment(), connection.cursor() as cursor:
+        query, parameters, headers = _page(asked, by, after, most)
+        # Of many months PostgreSQL would compile the query for longer than it takes.
+        cursor.execute("SET LOCAL jit = off")
+        cursor.execute(query, parameters)
+        rows = [dict(zip(headers, row, strict=True)) for row in cursor.fetchall()]
+        cursor.execute("SET LOCAL jit TO DEFAULT")
+        return rows
+
+
+def usage_as_csv(asked: UsageAsked, by: Sequence[str], *, spreadsheet: bool) -> Iterator[bytes]:
+    """The same, all of it, as CSV with a header. spreadsheet: texts that one would run get an apostrophe."""
+    with one_moment(), connection.cursor() as cursor:
+        query, parameters, headers = _page(asked, by, None, None)
+        bound = sql.SQL(cursor.mogrify(query, parameters))
+        texts = set(headers[: headers.index("currency")]) - {"day", "service_id"} if spreadsheet else ()
+        for piece in query_as_csv(bound, headers, left_out=("key",), defused=texts):
+            yield piece.content
+
+
+def _page(
+    asked: UsageAsked, by: Sequence[str], after: Sequence[str] | None, most: int | None
+) -> tuple[str, dict[str, Any], list[str]]:
+    """The query, its parameters, and what its columns are called: by any text, as extensions are."""
     dimensions = dimensions_of(by)
     order = [*(each.column for each in dimensions), "by_currency"]
     told = {name: source for each in dimensions for name, source in each.told.items()}
     running = RUNNING if by[0] == "day" else ()
     window = f"OVER (PARTITION BY {', '.join(order[1:])} ORDER BY by_day)"
-    with one_moment():
-        charges, parameters = _charges(asked, dimensions)
-        query = PAGE.format(
-            charges=charges,
-            running="".join(f", sum({name}) {window} AS running_{name}" for name in running),
-            told=", ".join(told.values()),
-            shown=", ".join([*SUMS, *(f"running_{name}" for name in running)]),
-            keys_as_texts=", ".join(f"{column}::text" for column in order),
-            joins=" ".join(each.join for each in dimensions),
-            after=_after(order, [*(each.kind for each in dimensions), "text"]) if after else "",
-            order=", ".join(order),
-        )
-        parameters |= {"most": most, **{f"after_{place}": value for place, value in enumerate(after or ())}}
-        return _rows(query, parameters, [*told, "currency"])
+    shown = [*SUMS, *(f"running_{name}" for name in running)]
+    charges, parameters = _charges(asked, dimensions)
+    query = PAGE.format(
+        charges=charges,
+        running="".join(f", sum({name}) {window} AS running_{name}" for name in running),
+        told=", ".join(told.values()),
+        shown=", ".join(shown),
+        keys_as_texts=", ".join(f"{column}::text" for column in order),
+        joins=" ".join(each.join for each in dimensions),
+        after=_after(order, [*(each.kind for each in dimensions), "text"]) if after else "",
+        order=", ".join(order),
+    )
+    parameters |= {"most": most, **{f"after_{place}": value for place, value in enumerate(after or ())}}
+    return query, parameters, [*told, "currency", "record_count", *shown, "key"]
 
 
 def _charges(asked: UsageAsked, dimensions: Sequence[Dimension]) -> tuple[str, dict[str, Any]]:
@@ -139,18 +164,6 @@ def _parameters(asked: UsageAsked, dimensions: Sequence[Dimension]) -> dict[str,
     for each in dimensions:
         parameters |= each.parameters
     return parameters
-
-
-def _rows(query: str, parameters: dict[str, Any], told: Sequence[str]) -> list[dict[str, Any]]:
-    with connection.cursor() as cursor:
-        # Of many months PostgreSQL would compile the query for longer than it takes.
-        cursor.execute("SET LOCAL jit = off")
-        cursor.execute(query, parameters)
-        # What is told first may be called by any text, which is no name for a column.
-        names = [*told, *(column[0] for column in (cursor.description or ())[len(told) :])]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        cursor.execute("SET LOCAL jit TO DEFAULT")
-        return rows
 
 
 def totals_by_class(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

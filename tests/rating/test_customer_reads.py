@@ -1,5 +1,7 @@
 """A customer's own page: an account's usage and charges by day and class, running totals, and what buckets hold."""
 
+import csv
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -144,6 +146,32 @@ def test_usage_is_parted_by_what_the_profile_keeps_beside_the_fields(rate, owner
         pages += [(row["Extensions.region"], row["Extensions.cell"]) for row in page["results"]]
         address = page["next"]
     assert pages == [(None, None), ("EU", "7"), ("EU", "8"), ("US", None)]
+
+
+@pytest.mark.parametrize("by", ["class", "day,class", "day,Extensions.region", "service,plan,rate,identifier"])
+def test_all_of_it_can_be_had_as_csv(rate, owner, kept, by):
+    waiting(*[used(rate, owner, day, date=at(day), extensions={"region": 'a "b", c'}) for day in (1, 2, 3)])
+    rate_all()
+    address = f"/api/v1/accounts/100041/usage?{MAY_DAYS}&by={by}&page_size=1"
+    told = client_of().get(f"{address}&format=csv")
+    assert (told.status_code, told["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    rows = list(csv.DictReader(io.StringIO(b"".join(told.streaming_content).decode())))
+    expected = usage(owner, f"{MAY_DAYS}&by={by}")["results"]
+    assert rows == [{name: str(value) for name, value in row.items()} for row in expected]
+    again = client_of().get(address, headers={"Accept": "text/csv"})
+    assert list(csv.DictReader(io.StringIO(b"".join(again.streaming_content).decode()))) == rows
+
+
+def test_a_csv_for_a_spreadsheet_runs_nothing_and_a_refusal_is_a_problem(rate, owner, kept):
+    waiting(used(rate, owner, date=at(1), extensions={"region": "=1+1"}))
+    rate_all()
+    address = f"/api/v1/accounts/100041/usage?{MAY_DAYS}&format=csv&by=Extensions.region"
+    for query, region in (("", "=1+1"), ("&spreadsheet=1", "'=1+1")):
+        told = client_of().get(address + query)
+        (row,) = csv.DictReader(io.StringIO(b"".join(told.streaming_content).decode()))
+        assert (row["Extensions.region"], row["amount"]) == (region, "0.10000000000")
+    refused = client_of("mediation.view_udr").get(address)
+    assert (refused.status_code, refused["Content-Type"]) == (403, "application/problem+json")
 
 
 def test_values_of_an_extension_are_told_apart_by_their_first_200_characters(rate, owner, kept):

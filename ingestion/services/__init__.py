@@ -26,8 +26,6 @@ from ingestion.services.backfilling import (
     backfill_next,
     figures_of,
     open_backfill,
-    receive_file_into,
-    receive_usage_into,
 )
 from ingestion.services.exceptions import (
     UnableToCorrect,
@@ -75,6 +73,7 @@ from ingestion.services.receiving import (
     receive_more_usage,
     receive_usage,
 )
+from ingestion.services.receiving_again import receive_file_into, receive_usage_into
 from ingestion.services.reprocessing import UnableToReprocess, reprocess_imports, retry_errored
 from ingestion.services.uploads import (
     UnableToUpload,

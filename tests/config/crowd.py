@@ -60,6 +60,7 @@ from mediation.models import (
     VoidedUdr,
 )
 from tests.config.charged_crowd import JUNE, MAY, rate
+from tests.mediation.profiles import document
 
 
 def crowd(first: int, last: int) -> None:
@@ -76,7 +77,9 @@ def arrive(number: int, owner: User) -> UsageImport:
     usage_class = UsageClass.objects.create(name=f"class-{number}", usage_class_type=kind)
     identifier_type = IdentifierType.objects.create(name=f"identifier-{number}")
     profile = DataProfile.objects.create(name=f"profile-{number}")
-    version = ProfileVersion.objects.create(profile=profile, number=1, status="active", spec={}, created_by=owner)
+    version = ProfileVersion.objects.create(
+        profile=profile, number=1, status="active", spec=document(), created_by=owner
+    )
     guarded = {"profile": profile, "name": f"sample-{number}", "content": "a", "expected": []}
     GoldenSample.objects.create(created_at=MAY, created_by=owner, **guarded)
     GoldenSampleChange.objects.create(changed_at=MAY, changed_by=owner, reason="on purpose", **guarded)

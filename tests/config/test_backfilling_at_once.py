@@ -1,0 +1,122 @@
+"""Backfills while others read, send, rate and void: all of the old or all of the new, and each key counts once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from ingestion import services as ingestion
+from ingestion.models import Backfill
+from mediation.models import UsageClass
+from rating import services as rating
+from tests.config.test_backfilling import APRIL, counting, sent, work_all
+from tests.config.test_voiding import KEYED, PRICE, assert_reconciled, call, standing, voided
+from tests.ingestion.factories import feed_of, in_threads, posted
+from tests.rating.factories import RateFactory, subscriber
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+@pytest.fixture
+def feed():
+    return feed_of(KEYED)
+
+
+@pytest.fixture
+def who(feed):
+    return subscriber(RateFactory(usage_class=UsageClass.objects.get(name="calls"), price=str(PRICE)).plan).identifier
+
+
+def opened(feed, days=(0, 30), hours=2):
+    """Some hours ago, as the machine's own clock goes on for those who mediate meanwhile."""
+    return ingestion.open_backfill(
+        feed=feed,
+        starts_at=APRIL + timedelta(days=days[0]),
+        ends_at=APRIL + timedelta(days=days[1]),
+        reason="lost calls",
+        by=None,
+        now=timezone.now() - timedelta(hours=hours),
+    )
+
+
+def test_a_reader_sees_all_of_the_old_or_all_of_the_new(feed, who):
+    for one in range(5):
+        posted(feed, *(call(f"{one}-{place}", 2, who) for place in range(20)), now=timezone.now())
+    work_all(timezone.now())
+    backfill = opened(feed)
+    sent(backfill, *(call(f"{one}-0", 3, who) for one in range(5)), now=timezone.now())
+    work_all(timezone.now())
+    old, new = counting(feed), {f"{one}-0": 3 for one in range(5)}
+
+    def watch():
+        seen = []
+        try:
+            while Backfill.objects.get().status != "reverted":
+                seen.append(counting(feed))
+        finally:
+            connection.close()
+        return seen
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        for ask in (ingestion.ask_close, ingestion.ask_revert):
+            ask(backfill=backfill, by=None, now=timezone.now())
+            work_all(timezone.now())
+        seen = watching.result(timeout=60)
+    assert all(one in (old, new) for one in seen)
+    assert counting(feed) == old
+    assert_reconciled()
+
+
+def work_some():
+    """A worker that takes whatever comes, of every kind, several times over."""
+    for _ in range(40):
+        now = timezone.now()
+        _ = (
+            ingestion.backfill_next(now=now)
+            or ingestion.void_next(now=now)
+            or ingestion.mediate_next_chunks(now=now)
+            or rating.reverse_voided(now=now)
+            or rating.charge_restored(now=now)
+            or rating.rate_batches(now=now)
+            or rating.settle_waiting(now=now)
+        )
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_many_workers_at_once_swap_and_swap_back_and_count_each_key_once(feed, who, turn):
+    start = timezone.now() - timedelta(hours=3)
+    for one in range(6):
+        at = f"2026-04-{one + 1:02}T10:00:00Z"
+        rows = (call(f"{one}-{place}", 2, who, at=at) for place in range(5))
+        posted(feed, *rows, now=start + timedelta(seconds=one))
+    work_all(timezone.now())
+    first, second = opened(feed, (0, 3)), opened(feed, (3, 6))
+    for place, backfill in enumerate((first, second)):
+        at = f"2026-04-{place * 3 + 1:02}T10:00:00Z"
+        sent(backfill, *(call(f"{place * 3}-{key}", 4, who, at=at) for key in range(3)), now=timezone.now())
+    work_all(timezone.now())
+    ingestion.ask_close(backfill=first, by=None, now=timezone.now())
+    ingestion.ask_close(backfill=second, by=None, now=timezone.now())
+    voided(feed, "5-0", "2-1", now=timezone.now())
+    posted(feed, call("9-0", 7, who, at="2026-05-01T10:00:00Z"), now=timezone.now())
+    assert in_threads(work_some, 4) == []
+    work_all(timezone.now() + timedelta(minutes=1))
+    wanted = {f"{place}-{key}": 4 for place in (0, 3) for key in range(3)} | {"9-0": 7}
+    assert counting(feed) == wanted
+    assert standing() == sum(wanted.values()) * PRICE
+    assert_reconciled()
+    ingestion.ask_revert(backfill=first, by=None, now=timezone.now())
+    posted(feed, call("9-1", 7, who, at="2026-05-01T10:00:00Z"), now=timezone.now())
+    assert in_threads(work_some, 4) == []
+    work_all(timezone.now() + timedelta(minutes=2))
+    back = {f"{one}-{key}": 2 for one in range(3) for key in range(5)}
+    wanted = {f"3-{key}": 4 for key in range(3)} | back | {"9-0": 7, "9-1": 7}
+    found = counting(feed)
+    assert {key: value for key, value in found.items() if key != "2-1"} == {
+        key: value for key, value in wanted.items() if key != "2-1"
+    }
+    assert standing() == sum(found.values()) * PRICE
+    assert_reconciled()

@@ -38,6 +38,8 @@ def _lines(case: dict[str, Any]) -> list[str]:
     elif "held" in case:
         lines.append(f"empty     {case['empty_seconds']:.2f} s; this with {case['held']:,} UDRs there already")
         lines += [f"page      {taken:6.0f} ms  {name}" for name, taken in list(case["page_milliseconds"].items())[:12]]
+        for name, shares in case["usage_milliseconds"].items():
+            lines.append(f"usage     p50 {shares['p50']:.0f} ms, p95 {shares['p95']:.0f} ms  {name}")
     elif "plain_seconds" in case:
         lines += _beside_plain(case)
     else:

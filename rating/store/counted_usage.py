@@ -13,7 +13,7 @@ from mediation.models import UDR_ID_BITS
 from mediation.store import copy_out
 from rating.core.frames import MOMENT
 
-BUSY = 2_000  # charges of a period, from which on it is counted
+BUSY = 1_000  # charges of a period, from which on it is counted
 NO_END = datetime(9999, 1, 1, tzinfo=UTC)
 SUMS = ("quantity", "rated_quantity", "free_quantity", "bucket_quantity", "credit", "amount")
 SHARED = ("usage_class_id", "plan_id", "rate_id", "currency")

@@ -188,6 +188,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "mediation.api.describing.Described",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.describing.negotiating.Negotiation",
     "DEFAULT_METADATA_CLASS": None,  # what an address takes is in the document, and nowhere else
     "EXCEPTION_HANDLER": "mediation.api.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -201,8 +202,10 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
     "POSTPROCESSING_HOOKS": [
+        "config.describing.document.simplify",
         "config.describing.document.name_tags",
         "config.describing.document.tell_all_members",
+        "config.describing.links.tell_links",
     ],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # a test sees to it that nothing is guessed
 }

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -20,7 +20,7 @@ from config.answering.rated import Rated, Rating, rated
 from config.answering.schemas import RECORDS, WHICH_RECORDS
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_imports
 from ingestion.models import UsageImport
-from mediation.api import CsvRows, Problem, is_for_spreadsheet
+from mediation.api import Begun, CsvRows, Problem, is_for_spreadsheet
 from mediation.api.describing import describe
 from mediation.models import Udr
 
@@ -49,9 +49,9 @@ class ImportRecords(APIView):
     def get(self, request: Request, tracking_id: Any) -> HttpResponseBase:
         own = seen_imports(UsageImport.objects.select_related("profile_version"), request.user)
         usage_import = get_object_or_404(own, tracking_id=tracking_id)
-        teller = Teller(usage_import, request)
+        teller, is_safe = Teller(usage_import, request), is_for_spreadsheet(request)
         if request.accepted_renderer.format == CsvRows.format:
-            return _as_csv(teller, is_for_spreadsheet=is_for_spreadsheet(request))
+            return _as_csv(teller, is_for_spreadsheet=is_safe)
         size = _number(request, "page_size", USUAL_SIZE, 1, MOST)
         rows, last = teller.page(_number(request, "cursor", 0, 0, LARGEST), size)
         address = request.build_absolute_uri()
@@ -143,13 +143,13 @@ def _number(request: Request, name: str, usual: int, least: int, most: int) -> i
 
 def _as_csv(teller: Teller, *, is_for_spreadsheet: bool) -> StreamingHttpResponse:
     return StreamingHttpResponse(
-        _csv_pieces(teller, is_for_spreadsheet),
+        Begun(_csv_pieces(teller, is_for_spreadsheet)),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="records-{teller.usage_import.tracking_id}.csv"'},
     )
 
 
-def _csv_pieces(teller: Teller, is_for_spreadsheet: bool) -> Iterator[str]:
+def _csv_pieces(teller: Teller, is_for_spreadsheet: bool) -> Generator[str]:
     last: int | None = 0
     yield ",".join(COLUMNS) + "\n"
     while last is not None:

@@ -1,15 +1,20 @@
-"""The document as it is served: to everybody, since there is no secret in it."""
+"""The document as it is served, and the docs made of it: to everybody, since there is no secret in them."""
 
 import hashlib
 import json
 from functools import cache
 
 import yaml
+from csp.constants import SELF
+from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.http import parse_etags
 from django.views.decorators.http import require_safe
 
 from config.describing.document import document
+from config.describing.telling import chapters, paragraphs
+from mediation.api.codes import CODES, FAULTS
 
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/vnd.oai.openapi")
 
@@ -40,3 +45,18 @@ def _written(is_yaml: bool) -> tuple[bytes, str]:
         text = yaml.safe_dump(json.loads(text), allow_unicode=True, sort_keys=False, width=120)
     body = text.encode()
     return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+@require_safe
+def docs(request: HttpRequest) -> HttpResponse:
+    """Every operation to read; without a script."""
+    about = paragraphs(document()["info"]["description"])
+    told = {"about": about, "chapters": chapters(), "codes": CODES, "faults": FAULTS}
+    return render(request, "api/docs.html", told)
+
+
+@require_safe
+@csp_update({"img-src": [SELF, "data:"]})  # the signs of its style sheet
+def tryout(request: HttpRequest) -> HttpResponse:
+    """Every operation to try, with a token of one's own."""
+    return render(request, "api/try.html")

@@ -23,7 +23,7 @@ from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_impor
 from ingestion.models import ExceptionComment, ExceptionRevision, ImportException, UsageImport
 from ingestion.selectors import Group
 from mediation import services as mediation
-from mediation.api import Listed, NewestFirst, Problem, Strict, answer_with_etag, require_match
+from mediation.api import Listed, MomentRangeFilter, NewestFirst, Problem, Strict, answer_with_etag, require_match
 from mediation.api.describing import IF_MATCH, IF_NONE_MATCH, UNCHANGED, describe
 
 
@@ -113,7 +113,7 @@ class ExceptionFilter(django_filters.FilterSet):
     """By feed (API name), code, status, and when it was met."""
 
     feed = django_filters.CharFilter(field_name="feed__api_name")
-    created = django_filters.IsoDateTimeFromToRangeFilter(field_name="created_at")
+    created = MomentRangeFilter(field_name="created_at")
 
     class Meta:
         model = ImportException

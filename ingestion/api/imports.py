@@ -18,7 +18,7 @@ from ingestion.api.schemas import REPROCESSED
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_imports
 from ingestion.models import UsageImport
 from mediation import services as mediation
-from mediation.api import Listed, NewestFirst, Problem
+from mediation.api import Listed, MomentRangeFilter, NewestFirst, Problem
 from mediation.api.describing import describe
 
 
@@ -65,7 +65,7 @@ class UsageImportFilter(django_filters.FilterSet):
     """By feed (API name), status, source, and when it was received."""
 
     feed = django_filters.CharFilter(field_name="feed__api_name")
-    received = django_filters.IsoDateTimeFromToRangeFilter(field_name="received_at")
+    received = MomentRangeFilter(field_name="received_at")
 
     class Meta:
         model = UsageImport

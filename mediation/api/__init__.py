@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from mediation.api.listing import CsvRows, Listed, ModelPermissions, NewestFirst, is_for_spreadsheet
+from mediation.api.filtering import IdFilter, MomentRangeFilter
+from mediation.api.listing import Begun, CsvRows, Listed, ModelPermissions, NewestFirst, is_for_spreadsheet
 from mediation.api.matching import answer_with_etag, etag_of, require_match
 from mediation.api.problems import TYPE, Problem, problem
 from mediation.api.strictness import Strict
@@ -10,9 +11,12 @@ from mediation.api.udrs import UdrList
 
 __all__ = [
     "TYPE",
+    "Begun",
     "CsvRows",
+    "IdFilter",
     "Listed",
     "ModelPermissions",
+    "MomentRangeFilter",
     "NewestFirst",
     "Problem",
     "Strict",

@@ -1,6 +1,10 @@
 """Lists over HTTP: in pages by cursor, or all of it at once as CSV."""
 
+import base64
+from collections.abc import Generator, Iterator
+from itertools import islice
 from typing import Any
+from urllib.parse import parse_qs
 
 from django.http import StreamingHttpResponse
 from rest_framework import serializers
@@ -26,6 +30,8 @@ class NewestFirst(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """Where a page starts; a cursor that none of our pages gave out would be asked of the database as it is."""
+        if not _is_cursor(request.query_params.get(self.cursor_query_param)):
+            raise _bad_cursor()
         try:
             cursor: Cursor | None = super().decode_cursor(request)
         except NotFound:
@@ -50,6 +56,17 @@ class NewestFirst(CursorPagination):
         ]
 
 
+def _is_cursor(text: str | None) -> bool:
+    """Whether the framework wrote it, or there is none; it would read anything else as the first page."""
+    if text is None:
+        return True
+    try:
+        said = parse_qs(base64.b64decode(text, validate=True).decode("ascii"), strict_parsing=True)
+    except ValueError:
+        return False
+    return set(said) <= {"o", "r", "p"}
+
+
 def _bad_cursor() -> Problem:
     detail = "No page of ours gave this cursor out; take the address of “next” as it is."
     return Problem(http.HTTP_400_BAD_REQUEST, "bad_cursor", detail)
@@ -61,6 +78,23 @@ def is_for_spreadsheet(request: Request) -> bool:
     if asked not in (None, "1"):
         raise Problem(http.HTTP_400_BAD_REQUEST, "bad_spreadsheet", f"spreadsheet is 1, not {asked[:50]!r}.")
     return asked is not None
+
+
+class Begun(Iterator[Any]):
+    """Pieces whose first is there: what fails at once is told as a failure, and not as an answer that breaks off.
+
+    Whoever breaks off closes them, as the framework does with an answer that nobody reads to its end.
+    """
+
+    def __init__(self, pieces: Generator[Any]) -> None:
+        self._pieces = pieces
+        self._first = list(islice(pieces, 1))
+
+    def __next__(self) -> Any:
+        return self._first.pop() if self._first else next(self._pieces)
+
+    def close(self) -> None:
+        self._pieces.close()
 
 
 class CsvRows(BaseRenderer):
@@ -87,10 +121,14 @@ class Listed(ListAPIView[Any]):
         is_for_spreadsheet(request)
         if request.accepted_renderer.format != CsvRows.format:
             return super().list(request, *args, **kwargs)
+        # All of it at once has no pages, but what is asked of them must be sound.
+        self.paginator.get_page_size(request)
+        self.paginator.decode_cursor(request)
         rows = self.filter_queryset(self.get_queryset()).order_by(NewestFirst.ordering)
         kind = Kind.SPREADSHEET if is_for_spreadsheet(request) else Kind.CSV
+        pieces = (piece.content for piece in Export(rows, self._columns()).csv_pieces(kind))
         return StreamingHttpResponse(
-            (piece.content for piece in Export(rows, self._columns()).csv_pieces(kind)),
+            Begun(pieces),
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{rows.model._meta.model_name}.csv"'},
         )

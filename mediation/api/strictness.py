@@ -3,15 +3,34 @@
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
+
+TOLD_AS_TEXT = (serializers.CharField, serializers.SlugRelatedField, serializers.DecimalField)
 
 
 class Strict(serializers.Serializer[Any]):
-    """Refuses members that it does not read."""
+    """Refuses members that it does not read, and numbers for texts, beside every other fault."""
 
     def to_internal_value(self, data: Any) -> Any:
-        strangers = sorted(map(str, set(data) - set(self.fields))) if isinstance(data, dict) else []
-        if strangers:
-            known = ", ".join(sorted(self.fields))
-            said = [f"There is no such field. Known are {known}."]
-            raise serializers.ValidationError(dict.fromkeys(strangers[:100], said), code="unknown_member")
-        return super().to_internal_value(data)
+        faults = {**self._strangers(data), **self._no_texts(data)} if isinstance(data, dict) else {}
+        try:
+            value = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**error.detail, **faults}) from None  # type: ignore[dict-item]
+        if faults:
+            raise serializers.ValidationError(faults)
+        return value
+
+    def _strangers(self, data: dict[str, Any]) -> dict[str, list[ErrorDetail]]:
+        said = f"There is no such field. Known are {', '.join(sorted(self.fields))}."
+        names = sorted(map(str, set(data) - set(self.fields)))[:100]
+        return {name: [ErrorDetail(said, "unknown_member")] for name in names}
+
+    def _no_texts(self, data: dict[str, Any]) -> dict[str, list[ErrorDetail]]:
+        """The framework would make a text of a number, and a number with a point was a float before."""
+        said = ErrorDetail("Send text, in quotation marks.", "not_text")
+        return {
+            name: [said]
+            for name, field in self.fields.items()
+            if isinstance(field, TOLD_AS_TEXT) and not isinstance(data.get(name), str | None)
+        }

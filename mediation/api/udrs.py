@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from mediation import selectors, services
 from mediation.api.describing import describe
+from mediation.api.filtering import IdFilter, MomentRangeFilter
 from mediation.api.listing import Listed, ModelPermissions, NewestFirst
 from mediation.models import Udr
 
@@ -27,9 +28,9 @@ class UdrSerializer(serializers.ModelSerializer[Udr]):
 class UdrFilter(django_filters.FilterSet):
     """By feed (its number), usage class (its name) and date."""
 
-    feed = django_filters.NumberFilter(field_name="feed_id")
+    feed = IdFilter(field_name="feed_id")
     usage_class = django_filters.CharFilter(field_name="usage_class__name")
-    date = django_filters.IsoDateTimeFromToRangeFilter()
+    date = MomentRangeFilter()
 
 
 @describe("List UDRs")

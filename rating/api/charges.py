@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
+from mediation.api import IdFilter, Listed, ModelPermissions, MomentRangeFilter, NewestFirst, Problem
 from mediation.api.describing import ID, MOMENT, describe, query
 from rating import selectors
 from rating.api.schemas import NAME, SUMMARY
@@ -43,8 +43,8 @@ class ChargeFilter(django_filters.FilterSet):
 
     account = django_filters.CharFilter(method="of_account")
     usage_class = django_filters.CharFilter(field_name="usage_class__name")
-    period = django_filters.NumberFilter(field_name="period_id")
-    date = django_filters.IsoDateTimeFromToRangeFilter()
+    period = IdFilter(field_name="period_id")
+    date = MomentRangeFilter()
 
     def of_account(self, charges: QuerySet[Charge], name: str, number: str) -> QuerySet[Charge]:
         """Charges of an account, by the numbers of its periods.
@@ -105,6 +105,6 @@ class UsageSummary(APIView):
 
 def _lines(charges: Any) -> list[dict[str, Any]]:
     return [
-        {**line, "quantity": str(line["quantity"]), "amount": str(line["amount"])}
+        {**line, "quantity": f"{line['quantity']:f}", "amount": f"{line['amount']:f}"}
         for line in selectors.usage_by_class(charges)
     ]

@@ -9,7 +9,7 @@ from rest_framework import status as http
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mediation.api import Listed, ModelPermissions, NewestFirst, Problem
+from mediation.api import Listed, ModelPermissions, NewestFirst, Problem, Strict
 from mediation.api.describing import describe
 from rating import selectors, services
 from rating.api.repricings import NamedField
@@ -34,7 +34,7 @@ class BucketGrantSerializer(serializers.ModelSerializer[BucketGrant]):
         )
 
 
-class GrantSerializer(serializers.Serializer[Any]):
+class GrantSerializer(Strict):
     """What is given: `bucket` of `plan` by their names, `account` by its number, `service` by its name."""
 
     plan = NamedField(slug_field="name", queryset=RatePlan.objects.all())
@@ -47,10 +47,6 @@ class GrantSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=2_000, required=False, allow_blank=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if unknown := sorted(set(self.initial_data) - set(self.fields)):
-            raise serializers.ValidationError(
-                {name: [f"There is no such field. Known are {', '.join(sorted(self.fields))}."] for name in unknown}
-            )
         bucket = Bucket.objects.filter(plan=attrs["plan"], name=attrs["bucket"]).first()
         if bucket is None:
             raise serializers.ValidationError({"bucket": [f"Plan {attrs['plan']} has no bucket {attrs['bucket']}."]})

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from mediation.api import Listed, NewestFirst, Problem, answer_with_etag, require_match
+from mediation.api import Listed, NewestFirst, Problem, Strict, answer_with_etag, require_match
 from mediation.api.describing import IF_MATCH, IF_NONE_MATCH, UNCHANGED, describe
 from mediation.models import UsageClass
 from rating import selectors, services
@@ -42,7 +42,7 @@ class NamedField(serializers.SlugRelatedField[Any]):
         return super().to_internal_value(data)
 
 
-class AskedSerializer(serializers.Serializer[Any]):
+class AskedSerializer(Strict):
     """Which usage: `account` by its number, `from` and `until` as moments of the usage, `from` included."""
 
     account = NamedField(slug_field="number", queryset=Account.objects.all(), required=False, allow_null=True)
@@ -53,10 +53,6 @@ class AskedSerializer(serializers.Serializer[Any]):
         return {**super().get_fields(), "from": serializers.DateTimeField(required=False, allow_null=True)}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if unknown := sorted(set(self.initial_data) - set(self.fields)):
-            raise serializers.ValidationError(
-                {name: [f"There is no such field. Known are {', '.join(sorted(self.fields))}."] for name in unknown}
-            )
         if attrs.get("from") and attrs.get("until") and attrs["from"] >= attrs["until"]:
             raise serializers.ValidationError({"until": ["Not later than “from”."]})
         return attrs
@@ -127,7 +123,7 @@ def _total(one: Mapping[str, Any]) -> dict[str, Any]:
     """A total of one currency, amounts as texts."""
     amounts = {name: Decimal(one[name]) for name in ("before", "after")}
     amounts["difference"] = amounts["after"] - amounts["before"]
-    return {**one, **{name: str(amount) for name, amount in amounts.items()}}
+    return {**one, **{name: f"{amount:f}" for name, amount in amounts.items()}}
 
 
 class RepricedAccountSerializer(serializers.ModelSerializer[RepricedAccount]):
@@ -136,7 +132,7 @@ class RepricedAccountSerializer(serializers.ModelSerializer[RepricedAccount]):
     account = serializers.CharField(source="account.number")
     name = serializers.CharField(source="account.name")
     currency = serializers.CharField(source="account.currency")
-    difference = serializers.DecimalField(max_digits=38, decimal_places=11)
+    difference = serializers.DecimalField(max_digits=38, decimal_places=11, allow_null=True)
 
     class Meta:
         model = RepricedAccount

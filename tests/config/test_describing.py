@@ -13,6 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
 from config.describing.document import PART, document
+from config.describing.links import LINKS
 from mediation.api.codes import CODES, FAULTS
 from mediation.api.describing import describe
 
@@ -186,3 +187,43 @@ def test_a_crash_is_told_as_a_problem_without_a_word_of_what_crashed(admin_clien
     assert answer["Content-Type"] == "application/problem+json"
     assert answer.json()["code"] == "internal_error"
     assert b"secret" not in answer.content
+
+
+def test_every_link_leads_to_an_operation_of_the_document():
+    names = {operation["operationId"] for _, _, operation in operations()}
+    for (name, _), targets in LINKS.items():
+        assert name in names
+        assert {target for _, about in targets for target in about} <= names
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "address",
+    [
+        "imports?received_after=2026-05-01T00:00:00-23:24",
+        "imports?received_before=8049-12-02T15:49:23-23:24&format=csv",
+        "udrs?date_after=0001-01-01T00:00:00Z",
+    ],
+)
+def test_a_moment_of_any_zone_is_understood(admin_client, address):
+    answer = admin_client.get(f"/api/v1/{address}")
+    assert answer.status_code == 200
+    assert answer.getvalue()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("udrs?date_before=0001-01-01T00:00:00%2B14:00", "invalid"),
+        ("udrs?date_before=9999-12-31T23:59:59-10:00", "invalid"),
+        ("udrs?feed=0.5", "invalid"),
+        ("udrs?feed=99999999999999999999", "invalid"),
+        ("udrs?cursor=.exe", "bad_cursor"),
+        ("udrs?format=csv&page_size=-1", "bad_page_size"),
+        ("udrs?format=xml", "bad_format"),
+    ],
+)
+def test_what_a_list_cannot_use_is_refused_in_every_form(admin_client, address, code):
+    answer = admin_client.get(f"/api/v1/{address}")
+    assert (answer.status_code, answer.json()["code"]) == (400, code)

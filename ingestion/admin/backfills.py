@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -20,7 +21,7 @@ from mediation.admin import filters, kit, marks
 from mediation.services import seen
 
 MAY = "ingestion.backfill_usage"
-SHORT = 100
+SHORT = 60
 Status = Backfill.Status
 MOMENT = "%Y-%m-%dT%H:%M:%S"
 WHAT_IT_DOES = {
@@ -56,15 +57,12 @@ class OpeningForm(forms.Form):
 class BackfillAdmin(kit.ReadOnlyAdmin):
     feed_path = "feed_id"
     list_display = (
-        "tracking_id",
+        "window",
         "feed",
         kit.status_badge(),
-        kit.moment("starts_at", "from"),
-        kit.moment("ends_at", "before"),
-        "short_reason",
         kit.count("udr_count", "UDRs"),
         kit.count("replaced_count", "replaced"),
-        kit.moment("opened_at"),
+        "short_reason",
     )
     list_filter = (("feed", filters.FeedFilter), "status", ("opened_at", filters.DayRangeFilter))
     list_select_related = ("feed",)
@@ -76,6 +74,7 @@ class BackfillAdmin(kit.ReadOnlyAdmin):
     empty_text = "No backfill yet. Open one from the page of a feed, then upload or post what replaces its window."
     fields: ClassVar[Any] = (
         ("feed", "tracking_id"),
+        kit.status_badge(),
         (kit.moment("starts_at", "from"), kit.moment("ends_at", "before")),
         "reason",
         ("opened_by", kit.moment("opened_at")),
@@ -111,15 +110,15 @@ class BackfillAdmin(kit.ReadOnlyAdmin):
         }[action]
         return target.status == first or (target.status == at_work and is_worn)
 
-    @admin.action(description="Close…", permissions=["act"])
+    @admin.action(description="Close the backfill…", permissions=["act"])
     def close(self, request: HttpRequest, backfills: QuerySet[Backfill]) -> HttpResponse | None:
         return self._do(request, backfills, "close", services.ask_close, "being closed")
 
-    @admin.action(description="Revert…", permissions=["act"])
+    @admin.action(description="Revert the backfill…", permissions=["act"])
     def revert(self, request: HttpRequest, backfills: QuerySet[Backfill]) -> HttpResponse | None:
         return self._do(request, backfills, "revert", services.ask_revert, "being reverted")
 
-    @admin.action(description="Abandon…", permissions=["act"])
+    @admin.action(description="Abandon the backfill…", permissions=["act"])
     def abandon(self, request: HttpRequest, backfills: QuerySet[Backfill]) -> HttpResponse | None:
         return self._do(request, backfills, "abandon", services.ask_abandon, "being abandoned")
 
@@ -127,7 +126,7 @@ class BackfillAdmin(kit.ReadOnlyAdmin):
         self, request: HttpRequest, backfills: QuerySet[Backfill], action: str, ask: Callable[..., Any], done: str
     ) -> HttpResponse | None:
         if "is_confirmed" not in request.POST:
-            button = action.capitalize()
+            button = f"{action.capitalize()} the backfill"
             return kit.ask_first(self, request, backfills, action=action, lines=WHAT_IT_DOES[action], button=button)
         count = 0
         for backfill in backfills.order_by("-opened_at"):
@@ -140,6 +139,10 @@ class BackfillAdmin(kit.ReadOnlyAdmin):
         if count:
             kit.tell(self, request, count, "backfill", f"{'is' if count == 1 else 'are'} {done}")
         return None
+
+    @admin.display(description="window", ordering="starts_at")
+    def window(self, backfill: Backfill) -> str:
+        return f"{_short(backfill.starts_at)} to {_short(backfill.ends_at)}"
 
     @admin.display(description="reason")
     def short_reason(self, backfill: Backfill) -> str:
@@ -166,22 +169,24 @@ class BackfillAdmin(kit.ReadOnlyAdmin):
             return "Nothing: there is no usage in its window, neither sent into it nor before."
         rows = format_html_join(
             "",
-            '<tr><td>{}</td><td class="number">{}</td><td class="number">{}</td><td class="number">{}</td>'
-            '<td class="number">{}</td></tr>',
+            '<tr><th scope="row">{}</th><td class="figure">{}</td><td class="figure">{}</td><td class="figure">{}</td>'
+            '<td class="figure">{}</td></tr>',
             (
                 (
                     marks.clipped(one["usage_class"]),
                     marks.number(one["records"]),
-                    one["quantity"],
+                    marks.exact(Decimal(one["quantity"])),
                     marks.number(one["replaced_records"]),
-                    one["replaced_quantity"],
+                    marks.exact(Decimal(one["replaced_quantity"])),
                 )
                 for one in difference
             ),
         )
         return format_html(
-            "<table><thead><tr><th>class</th><th>UDRs sent into it</th><th>quantity</th><th>UDRs replaced</th>"
-            "<th>quantity</th></tr></thead><tbody>{}</tbody></table>",
+            '<div class="scroll"><table class="figures"><thead><tr><th>class</th>'
+            '<th class="figure">UDRs sent into it</th><th class="figure">quantity</th>'
+            '<th class="figure">UDRs replaced</th><th class="figure">quantity</th></tr>'
+            "</thead><tbody>{}</tbody></table></div>",
             rows,
         )
 

@@ -226,7 +226,7 @@ def test_the_screens_open_a_backfill_take_a_file_into_it_and_close_it(feed, admi
     assert counts(usage_import) == ("completed", 2, 0, 0, 0)
     seen = admin_client.get(reverse("admin:ingestion_backfill_change", args=[backfill.pk])).content.decode()
     assert "2 records in 1 import" in seen
-    assert "23.000000" in seen
+    assert ">23<" in seen
     assert (
         str(backfill.tracking_id)
         in admin_client.get(reverse("admin:ingestion_usageimport_change", args=[usage_import.pk])).content.decode()

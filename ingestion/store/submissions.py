@@ -65,7 +65,8 @@ def put_submission(submission: Submission, *, stamp: UUID) -> int | None:
     Outside of a transaction it is committed when this returns. TwinInFlight: another one with this key is not.
     """
     given = submission._asdict() | {"byte_size": len(submission.body), "stamp": stamp}
-    connection.health_check_done |= monotonic() - _session.answered_at < ALIVE_SECONDS
+    if monotonic() - _session.answered_at < ALIVE_SECONDS:
+        connection.health_check_done = True  # type: ignore[attr-defined]
     with waiting_for_a_twin(), connection.cursor() as cursor, connection.wrap_database_errors:
         # Django's own cursors write parameters into the text: the body would be sent, and read, as hex.
         row = psycopg.Cursor(cursor.connection).execute(_put_submission(), given).fetchone()

@@ -101,6 +101,17 @@ def chunks_waiting(now: datetime) -> QuerySet[ImportChunk]:
     return ImportChunk.objects.filter(Q(status=ImportChunk.Status.WAITING) | is_stale)
 
 
+def is_much_waiting(now: datetime, *, many: int) -> bool:
+    """Whether there is enough for several workers: two parts of files, or more than `many` submissions."""
+    waiting = chunks_waiting(now)
+    return waiting.filter(byte_start__isnull=False)[1:2].exists() or waiting[many : many + 1].exists()
+
+
+def is_usage_waiting(now: datetime) -> bool:
+    """Whether a worker could take up something that came in."""
+    return chunks_waiting(now).exists() or imports_to_plan(now).exists()
+
+
 def submitted_records_waiting() -> int:
     """How many records of API submissions wait to be mediated; counted up to a million submissions.
 

@@ -75,7 +75,22 @@ def batch_ids_of_import(import_id: int) -> list[int]:
 
 
 def is_ringing(name: str) -> bool:
-    """Whether a bell rings. Asked for every submission: as a queryset it took 0.5 ms, in plain SQL it takes 0.05."""
+    """Whether a bell rings, or a worker waits for what it is rung for and will hear of it.
+
+    Asked for every submission: as a queryset it took 0.5 ms, in plain SQL it takes 0.05.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM mediation_bell WHERE name = %s AND is_ringing", [name])
-        return cursor.fetchone() is not None
+        cursor.execute(IS_RINGING, [name, lingering(name)])
+        return bool(cursor.fetchone()[0])
+
+
+# Who waits has the lock alone.
+IS_RINGING = """
+SELECT EXISTS (SELECT FROM mediation_bell WHERE name = %s AND is_ringing)
+    OR NOT pg_try_advisory_xact_lock_shared(hashtextextended(%s, 0))
+"""
+
+
+def lingering(name: str) -> str:
+    """What a worker holds while he waits for a bell's work."""
+    return f"lingering for {name}"

@@ -6,7 +6,7 @@ from itertools import count
 from django.utils import timezone
 
 from mediation import services as mediation
-from rating import services
+from rating import selectors, services
 
 # Short enough that other tasks get their turn, and that a worker's memory is looked at.
 LONGEST = timedelta(seconds=20)
@@ -18,14 +18,19 @@ TURN = 5
 
 def rate_waiting() -> None:
     """Rate and take back what is ready, then put in order what was disturbed; the next bell goes on where much is."""
-    started_at = timezone.now()
+    started_at, has_lingered = timezone.now(), False
     mediation.answer(name="rate", now=started_at)
     for turn in count(1):
         now = timezone.now()
         taken_back = services.reverse_voided(now=now) + services.charge_restored(now=now)
         rated = taken_back + services.rate_batches(now=now)
-        if not (rated and turn % TURN) and not (_work_behind(now) or rated):
+        if (rated and turn % TURN) or _work_behind(now) or rated:
+            has_lingered = False
+        elif has_lingered:
             return
+        else:
+            mediation.linger("rate", lambda: selectors.batches_waiting(timezone.now()).exists())
+            has_lingered = True
         if now - started_at > LONGEST:
             mediation.ring(name="rate", now=now)
             return

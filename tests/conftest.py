@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from django.apps import apps
@@ -13,6 +14,7 @@ from django.db.models.signals import post_migrate
 from django.test.utils import override_settings
 
 from config.auditing.triggers import audited_tables
+from mediation.services import bells
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "admin_client", "admin_user", "live_server"}
 
@@ -75,8 +77,12 @@ def drop_left_databases():
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_and_apart(tmp_path_factory):
-    with override_settings(
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-        MEDIA_ROOT=str(tmp_path_factory.mktemp("payloads")),
+    # Tests call what a worker does; whether more comes they know.
+    with (
+        patch.object(bells, "LINGER_SECONDS", 0.0),
+        override_settings(
+            PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+            MEDIA_ROOT=str(tmp_path_factory.mktemp("payloads")),
+        ),
     ):
         yield

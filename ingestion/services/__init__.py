@@ -59,7 +59,7 @@ from ingestion.services.fixing import (
     undo_next_correction,
 )
 from ingestion.services.later import UnableToRetryLater, retry_due, retry_later, stop_retrying
-from ingestion.services.mediating import mediate_next_chunks
+from ingestion.services.mediating import MAX_GROUP, mediate_next_chunks
 from ingestion.services.pickups import poll_pickup_locations
 from ingestion.services.planning import plan_next_import
 from ingestion.services.receiving import (
@@ -88,6 +88,7 @@ from ingestion.services.uploads import (
 from ingestion.services.voiding import UnableToVoid, ask_void, retry_voids, void_next
 
 __all__ = [
+    "MAX_GROUP",
     "CorrectionPreview",
     "FaultyRuleError",
     "Figures",

@@ -37,7 +37,7 @@ from mediation.services.batches import (
     take_back_batches,
     withdraw_batches,
 )
-from mediation.services.bells import answer, ring, ring_now
+from mediation.services.bells import answer, linger, ring, ring_now, sole
 from mediation.services.combining import Combination, combine_parts, mark_rows, window_of
 from mediation.services.lookups import LineFault, UnableToLoad, load_lookup_rows
 from mediation.services.mediating import Outcome, cut, mediate, read_part, read_rows, scan_file, scan_rows, write_out
@@ -77,6 +77,7 @@ __all__ = [
     "difference_of",
     "drop_window",
     "feeds_seen",
+    "linger",
     "load_lookup_rows",
     "lock_window",
     "make_partitions_ahead",
@@ -97,6 +98,7 @@ __all__ = [
     "scan_file",
     "scan_rows",
     "seen",
+    "sole",
     "spec_of",
     "swap_batches",
     "take_back_batches",

@@ -1,8 +1,11 @@
 """Bells: how work that is ready wakes a worker, without one task for each of many small submissions."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django_q.tasks import async_task
 
 from mediation import selectors
@@ -18,6 +21,11 @@ TASKS = {
 }
 # Seconds that a task may take, where that is more than others have.
 TIMEOUTS = {"export": 1_800}
+
+# A worker who is through waits for more before he goes: whoever is called anew comes after a fifth of a second and
+# more, since the queue is looked at five times a second.
+LINGER_SECONDS = 1.0
+LOOK_SECONDS = 0.04
 
 
 def ring(name: str, now: datetime) -> None:
@@ -44,3 +52,29 @@ def ring_now(name: str, now: datetime) -> bool:
 def answer(name: str, now: datetime) -> None:
     """A worker came: whoever rings from now on wakes another. Call it before looking for work."""
     Bell.objects.update_or_create(name=name, defaults={"is_ringing": False, "answered_at": now})
+
+
+@contextmanager
+def sole(name: str) -> Iterator[bool]:
+    """Whether no other worker of any host is at this, for as long as it takes; one that dies is not at it any more."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
+        (is_sole,) = cursor.fetchone()
+    try:
+        yield is_sole
+    finally:
+        if is_sole:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+
+def linger(name: str, is_work_there: Callable[[], bool]) -> None:
+    """Wait until there is work, but not for long, and not beside another who waits for the same.
+
+    Nobody is called while somebody waits (see `selectors.is_ringing`). So look once more for everything that the bell
+    is rung for before you go: who rang in between was told that you would.
+    """
+    give_up_at = time.monotonic() + LINGER_SECONDS
+    with sole(selectors.lingering(name)) as is_sole:
+        while is_sole and time.monotonic() < give_up_at and not is_work_there():
+            time.sleep(LOOK_SECONDS)

@@ -113,7 +113,8 @@ def test_a_bell_rung_in_a_transaction_that_rolls_back_was_not_rung(django_captur
     assert (OrmQ.objects.count(), Bell.objects.count()) == (0, 0)
 
 
-def test_the_one_who_comes_does_all_that_waits_and_calls_for_help_while_there_is_more():
+def test_the_one_who_comes_does_all_that_waits_and_calls_for_help_while_there_is_more(monkeypatch):
+    monkeypatch.setattr(tasks, "MANY", 2)
     imports = [posted(feed_of(), event("a")) for _ in range(3)]
     Bell.objects.update_or_create(name="mediate", defaults={"is_ringing": True, "rung_at": NOW})
     tasks.mediate_waiting()

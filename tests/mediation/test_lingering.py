@@ -1,0 +1,85 @@
+"""A worker who is through waits a moment for more; nobody is called meanwhile, and nobody waits beside another."""
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+
+import psycopg
+import pytest
+from django.db import connection
+from django_q.models import OrmQ
+
+from ingestion import services as ingestion_services
+from ingestion import tasks
+from mediation import selectors, services
+from mediation.services import bells
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
+
+
+@contextmanager
+def another_worker_at(name):
+    """A session of somebody else's who is at this until he ends."""
+    parameters = connection.get_connection_params()
+    told = {key: parameters[key] for key in ("host", "port", "user", "password", "dbname") if parameters.get(key)}
+    with psycopg.connect(**told, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+        yield
+        other.execute("SELECT pg_advisory_unlock_all()")
+
+
+def test_while_somebody_waits_for_work_nobody_is_called():
+    with another_worker_at(selectors.lingering("mediate")):
+        assert not services.ring_now("mediate", NOW)
+        assert services.ring_now("rate", NOW)
+    # He died, or went: whoever rings is heard by somebody new.
+    assert services.ring_now("mediate", NOW)
+    assert OrmQ.objects.count() == 2
+
+
+def test_only_one_waits_and_only_until_there_is_work(monkeypatch):
+    monkeypatch.setattr(bells, "LINGER_SECONDS", 60.0)
+    looks = count()
+    services.linger("mediate", lambda: next(looks) == 3)
+    assert next(looks) == 4
+    with another_worker_at(selectors.lingering("mediate")):
+        services.linger("mediate", lambda: pytest.fail("somebody else waits"))
+
+
+def test_the_wait_has_an_end(monkeypatch):
+    monkeypatch.setattr(bells, "LINGER_SECONDS", 0.1)
+    services.linger("mediate", lambda: False)
+    assert services.ring_now("mediate", NOW)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Usage comes for ten steps."""
+    done = []
+    for name in ("plan_next_import", "void_next"):
+        monkeypatch.setattr(ingestion_services, name, lambda **now: False)
+    monkeypatch.setattr(ingestion_services, "mediate_next_chunks", lambda **now: len(done) < 10 and not done.append(1))
+    return done
+
+
+def test_who_is_not_the_first_goes_when_one_is_enough(steps, monkeypatch):
+    with another_worker_at("mediating"):
+        tasks.mediate_waiting()
+        assert len(steps) == 1
+        monkeypatch.setattr(tasks.selectors, "is_much_waiting", lambda now, many: len(steps) < 5)
+        tasks.mediate_waiting()
+        assert len(steps) == 5
+    tasks.mediate_waiting()
+    assert len(steps) == 10
+
+
+def test_after_waiting_in_vain_everything_is_looked_at_once_more(steps, monkeypatch):
+    told = []
+    monkeypatch.setattr(tasks.mediation, "linger", lambda name, is_work_there: told.append("waited"))
+    monkeypatch.setattr(
+        tasks, "_work_behind", lambda now, turn: told.append("looked") or told == ["looked", "waited", "looked"]
+    )
+    steps.extend([1] * 10)
+    tasks.mediate_waiting()
+    assert told == ["looked", "waited", "looked", "looked", "waited", "looked"]

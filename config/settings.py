@@ -70,6 +70,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.access.request_ids.RequestIdMiddleware",
     "config.metrics.requests.RequestsMiddleware",
+    "config.access.gate.TellLimits",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

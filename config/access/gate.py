@@ -1,9 +1,10 @@
 """The gate that requests with a token come through: who used it last, and whether it has sent too much."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from knox.models import AuthToken
 from rest_framework.request import Request
@@ -22,6 +23,7 @@ class TokenGate:
         note_use(digest=token.digest, address=address_of(request.META), now=now)
         is_let_in = QUOTAS.take_request(token, now) is None
         request.is_counted = is_let_in  # type: ignore[attr-defined]
+        request.limited_token = token  # type: ignore[attr-defined]
         return is_let_in
 
     def took(self, token: AuthToken, record_count: int) -> None:
@@ -38,8 +40,24 @@ class TokenThrottle(BaseThrottle):
         if not isinstance(request.auth, AuthToken) or getattr(request._request, "is_counted", False):
             return True
         self.seconds = QUOTAS.take_request(request.auth, timezone.now())
+        request._request.limited_token = request.auth  # type: ignore[attr-defined]
         request._request.is_counted = self.seconds is None  # type: ignore[attr-defined]
         return self.seconds is None
 
     def wait(self) -> float | None:
         return self.seconds
+
+
+class TellLimits:
+    """The middleware that tells senders with limits what is left of them."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        answer = self.get_response(request)
+        token = getattr(request, "limited_token", None)
+        if token is not None:
+            for name, value in QUOTAS.told_of(token, timezone.now()).items():
+                answer[name] = value
+        return answer

@@ -4,7 +4,7 @@ A request costs no statement but the one that takes a share; a process asks for 
 up. What is counted there is what was given out, so that all processes of all hosts together never take more.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 from typing import NamedTuple
@@ -39,13 +39,15 @@ class Spent(NamedTuple):
 class Share:
     """What a process may still let in within a minute. records: below zero where the last request held more.
 
-    wait_seconds: where it lets nothing in, from the beginning of its minute until something may be.
+    wait_seconds: where it lets nothing in, from the beginning of its minute until something may be. given: what was
+    given out to all processes when this one asked last.
     """
 
     minute: int
     requests: int
     records: int
     wait_seconds: int = 0
+    given: Spent | None = field(default=None, compare=False)
 
     def is_open(self, limits: Limits) -> bool:
         return (not limits.requests or self.requests > 0) and (not limits.records or self.records > 0)
@@ -66,6 +68,7 @@ def divide(spent: Spent, left: Share, limits: Limits) -> tuple[Spent, Share]:
     records = _portion(limits.records, spent.records + owed) if left.records <= 0 else 0
     share = Share(left.minute, max(0, left.requests) + requests, max(0, left.records) + records)
     now_spent = Spent(spent.minute, spent.requests + requests, spent.records + owed + records)
+    share = replace(share, given=now_spent)
     if share.is_open(limits):
         return now_spent, share
     over = now_spent.records - limits.records
@@ -115,6 +118,25 @@ class Quotas:
             share = self._shares.get(token.digest)
             if share is not None and limits_of(token).records:
                 self._shares[token.digest] = replace(share, records=share.records - count)
+
+    def told_of(self, token: AuthToken, now: datetime) -> dict[str, str]:
+        """The headers that tell a sender its limits and what is left of them, as far as this process knows."""
+        limits = limits_of(token)
+        seconds = int(now.timestamp())
+        minute, into_minute = divmod(seconds, MINUTE_SECONDS)
+        with self._lock:
+            share = self._shares.get(token.digest)
+        if share is None or share.minute != minute:
+            share = Share(minute, 0, 0)
+        given = share.given or Spent(minute, 0, 0)
+        rest = (share.wait_seconds or MINUTE_SECONDS) - into_minute
+        policy, left = [], []
+        for name, limit in limits._asdict().items():
+            if limit:
+                policy.append(f'"{name}";q={limit};w={MINUTE_SECONDS}')
+                unspent = limit - getattr(given, name) + getattr(share, name)
+                left.append(f'"{name}";r={min(limit, max(0, unspent))};t={rest}')
+        return {"RateLimit-Policy": ", ".join(policy), "RateLimit": ", ".join(left)} if policy else {}
 
     def _keep(self, digest: str, share: Share) -> None:
         if digest not in self._shares and len(self._shares) >= MOST:

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from config.access import gate, quota
 from config.access.quota import Limits, Quotas, Share, Spent, carry, divide
 from config.models import TokenQuota
-from ingestion.api import gates
+from ingestion.api import gates, regulars
 from ingestion.models import ImportBody, UsageImport
 from tests.config.test_tokens import source, token_of
 from tests.ingestion.factories import event, feed_of, work
@@ -120,6 +120,35 @@ def test_requests_above_the_limit_are_refused_until_the_next_minute(clock):
     assert client.get("/api/v1/imports").status_code == 200
     assert [send().status_code for _ in range(3)] == [202, 202, 429]
     work(now=timezone.now())
+
+
+@pytest.mark.django_db
+def test_answers_tell_the_limits_and_what_is_left_of_them(clock):
+    send, client, _ = sender(requests_per_minute=3, records_per_minute=50)
+    clock.pass_(20)
+    told = []
+    for answer in (send(), client.get("/api/v1/imports"), send(event("a"), event("b")), send()):
+        assert answer["RateLimit-Policy"] == '"requests";q=3;w=60, "records";q=50;w=60'
+        told.append(answer["RateLimit"])
+    assert answer.status_code == 429
+    assert told == [
+        '"requests";r=2;t=40, "records";r=49;t=40',
+        '"requests";r=1;t=40, "records";r=49;t=40',
+        '"requests";r=0;t=40, "records";r=47;t=40',
+        '"requests";r=0;t=40, "records";r=47;t=40',
+    ]
+    clock.pass_(40)
+    assert client.get("/api/v1/imports")["RateLimit"] == '"requests";r=2;t=60, "records";r=50;t=60'
+
+
+@pytest.mark.django_db
+def test_only_limits_that_there_are_are_told(clock):
+    send, _, token = sender(records_per_minute=5)
+    assert send()["RateLimit-Policy"] == '"records";q=5;w=60'
+    assert "RateLimit" not in APIClient().get("/api/v1/imports").headers
+    token.scope.__class__.objects.update(records_per_minute=None)
+    regulars._known.clear()
+    assert not {"RateLimit", "RateLimit-Policy"} & set(send().headers)
 
 
 @pytest.mark.django_db

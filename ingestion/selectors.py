@@ -107,6 +107,11 @@ def is_much_waiting(now: datetime, *, many: int) -> bool:
     return waiting.filter(byte_start__isnull=False)[1:2].exists() or waiting[many : many + 1].exists()
 
 
+def are_files_waiting(now: datetime) -> bool:
+    """Whether a file waits to be read, or a part of one, which takes a worker seconds."""
+    return chunks_waiting(now).filter(byte_start__isnull=False).exists() or imports_to_plan(now).exists()
+
+
 def is_usage_waiting(now: datetime) -> bool:
     """Whether a worker could take up something that came in."""
     return chunks_waiting(now).exists() or imports_to_plan(now).exists()

@@ -20,6 +20,7 @@ def mediate_waiting() -> None:
 
     While more waits than one worker has in hand, the bell rings on, so that others come. They go as soon as one is
     enough again: while single records come without end there is always something to do here, and nobody would rate.
+    A part of a file is enough for another.
     """
     mediation.answer("mediate", timezone.now())
     with mediation.sole("mediating") as is_first:
@@ -37,7 +38,7 @@ def _work_through(is_first: bool) -> bool:
         now = timezone.now()
         if selectors.is_much_waiting(now, many=MANY):
             mediation.ring_now("mediate", now)
-        elif turn > 1 and not is_first:
+        elif turn > 1 and not is_first and not selectors.are_files_waiting(now):
             return True
         worked = (
             services.plan_next_import(now=now) or services.void_next(now=now) or services.mediate_next_chunks(now=now)

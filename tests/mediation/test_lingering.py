@@ -70,6 +70,9 @@ def test_who_is_not_the_first_goes_when_one_is_enough(steps, monkeypatch):
         monkeypatch.setattr(tasks.selectors, "is_much_waiting", lambda now, many: len(steps) < 5)
         tasks.mediate_waiting()
         assert len(steps) == 5
+        monkeypatch.setattr(tasks.selectors, "are_files_waiting", lambda now: len(steps) < 7)
+        tasks.mediate_waiting()
+        assert len(steps) == 7
     tasks.mediate_waiting()
     assert len(steps) == 10
 

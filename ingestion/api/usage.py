@@ -189,6 +189,7 @@ def _is_plain(request: HttpRequest) -> bool:
         and request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", "application/json")
         and _is_json(request.META.get("CONTENT_TYPE", ""))
         and "HTTP_CONTENT_ENCODING" not in request.META
+        and "HTTP_TRANSFER_ENCODING" not in request.META
         and is_idempotency_key(request.headers.get("Idempotency-Key"))
     )
 

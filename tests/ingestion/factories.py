@@ -91,6 +91,13 @@ def posted(feed, *records, key=None, by=None, now=NOW):
     return services.receive_usage(feed=feed, body=body, idempotency_key=key, by=by, now=now).usage_import
 
 
+def lined(feed, *lines, now=NOW):
+    """A submission of lines of CSV."""
+    body = ("\n".join(lines) + "\n").encode()
+    options = {"idempotency_key": None, "by": None, "now": now, "shape": "csv"}
+    return services.receive_usage(feed=feed, body=body, **options).usage_import
+
+
 def filed(feed, *lines, name="usage.csv", now=NOW, **options):
     """A file of lines."""
     content = lines[0] if isinstance(lines[0], bytes) else ("\n".join(lines) + "\n").encode()

@@ -12,7 +12,7 @@ from mediation.models import Udr, UdrBatch
 from mediation.services.previewing import UnableToPreview, preview
 from tests.mediation.profiles import document
 
-from .factories import NOW, counts, feed_of, filed, in_threads, new_version, posted, work
+from .factories import NOW, counts, feed_of, filed, in_threads, lined, new_version, posted, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("reconciled")]
 CALLS = document(
@@ -77,7 +77,7 @@ def test_parts_of_one_file_make_one_record():
 
 
 @pytest.mark.parametrize("halves", [(start, stop), (stop, start)])
-@pytest.mark.parametrize("door", [filed, posted])
+@pytest.mark.parametrize("door", [filed, posted, lined])
 def test_halves_in_two_imports_are_one_record_of_the_second(door, halves):
     feed = feed_of(CALLS)
     first = door(feed, halves[0]("c1"), halves[0]("c9"))
@@ -354,7 +354,7 @@ BILLS = document(
 BATCH = ("H,2026-05-01", "D,x,a,1.5", "D,x,b,2")
 
 
-@pytest.mark.parametrize("door", [filed, posted])
+@pytest.mark.parametrize("door", [filed, posted, lined])
 def test_a_file_whose_totals_agree_is_imported_and_its_header_dates_the_records(door, monkeypatch):
     monkeypatch.setattr(delimited, "MAX_CHUNK_RECORDS", 1)
     usage_import = door(feed_of(BILLS), *BATCH, "T,2,3.5")
@@ -374,16 +374,18 @@ def test_a_file_whose_totals_disagree_fails_as_a_whole():
     assert not Udr.objects.exists()
 
 
-def test_a_request_whose_totals_disagree_is_refused():
+@pytest.mark.parametrize("door", [posted, lined])
+def test_a_request_whose_totals_disagree_is_refused(door):
     with pytest.raises(services.UnableToReceive, match=r"come to 3\.5: 0\.5 more") as refusal:
-        posted(feed_of(BILLS), *BATCH, "T,2,3")
+        door(feed_of(BILLS), *BATCH, "T,2,3")
     assert refusal.value.code == "structure_not_kept"
     assert not UsageImport.objects.exists()
 
 
-def test_a_request_is_not_mediated_again_with_a_profile_whose_totals_disagree():
+@pytest.mark.parametrize("door", [posted, lined])
+def test_a_request_is_not_mediated_again_with_a_profile_whose_totals_disagree(door):
     feed = feed_of(document(BILLS, structure={**BILLS["structure"], "controls": []}))
-    usage_import = posted(feed, *BATCH, "T,2,3")
+    usage_import = door(feed, *BATCH, "T,2,3")
     work()
     new_version(feed, BILLS)
     with pytest.raises(services.UnableToReprocess, match="more than it says"):

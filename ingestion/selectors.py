@@ -168,6 +168,13 @@ def backfills_to_work(now: datetime) -> QuerySet[Backfill]:
     return Backfill.objects.filter(is_free, status__in=at_work, attempts__lt=MAX_ATTEMPTS)
 
 
+def is_swapped_now(feed_id: int) -> bool:
+    """Whether a worker is at a backfill of a feed: whoever mediates its usage would stand and wait for him."""
+    at_work = (Backfill.Status.CLOSING, Backfill.Status.REVERTING, Backfill.Status.ABANDONING)
+    begun = Backfill.objects.filter(feed_id=feed_id, status__in=at_work, attempts__gt=0, attempts__lt=MAX_ATTEMPTS)
+    return begun.exists()
+
+
 def sums_of_backfill(backfill: Backfill) -> dict[str, int]:
     """How many imports and records came by a backfill, and what became of them."""
     names = ("record", "imported", "exception", "skipped", "duplicate", "waiting")

@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,8 +16,9 @@ from django.db.utils import OperationalError
 from ingestion import selectors
 from ingestion.core.requests import RequestFault
 from ingestion.models import Backfill, Feed, UsageImport
+from ingestion.services.mediating import mediate_imports_again
 from ingestion.services.receiving import version_to_use
-from ingestion.services.reprocessing import UnableToReprocess, open_attempt
+from ingestion.services.voiding import let_go_on
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.core.voiding import BY_BACKFILL
@@ -245,8 +245,9 @@ def _work(backfill_id: int, now: datetime) -> None:
         except mediation.BusyError:
             _put_off(backfill, now)
             return
-        backfill.attempts, backfill.error, backfill.claimed_until, backfill.refusal = 0, "", None, ""
+        backfill.attempts, backfill.error, backfill.claimed_until = 0, "", None
         backfill.save()
+        let_go_on(backfill.feed_id)
 
 
 def _put_off(backfill: Backfill, now: datetime) -> None:
@@ -308,15 +309,8 @@ def _mediate_again(backfill: Backfill, own_batches: Sequence[int], now: datetime
     again = set(selectors.imports_left_out(f"{BY_BACKFILL}{backfill.pk}", backfill.feed_id, backfill.closed_at))
     for first in range(0, len(own_batches), AT_ONCE):
         again.update(selectors.imports_to_mediate_again(own_batches[first : first + AT_ONCE], after=None))
-    completed = UsageImport.objects.filter(pk__in=again, status=UsageImport.Status.COMPLETED)
-    others = completed.exclude(backfill=backfill).order_by("pk")
-    for one in list(others.select_for_update(of=("self",))):
-        version = mediation_selectors.active_version(one.feed.profile_id)
-        if version is not None:
-            with suppress(UnableToReprocess):  # it stays as it is, and people can see to it
-                open_attempt(one, version)
-    if again:
-        mediation.ring("mediate", now)
+    own = UsageImport.objects.filter(backfill=backfill).values_list("pk", flat=True)
+    mediate_imports_again(again.difference(own), since=None, now=now)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -288,17 +288,22 @@ def _finish(imports: Sequence[UsageImport], envelope: str, *, began_at: datetime
 def mediate_repeats_again(batch_ids: Sequence[int], *, after: UsageImport | None, now: datetime) -> None:
     """Have imports, but for `after`, mediated again whose duplicates repeat records that count no more."""
     again = selectors.imports_to_mediate_again(batch_ids, after=after) if batch_ids else []
+    mediate_imports_again(again, since=after.pk if after else None, now=now)
+
+
+def mediate_imports_again(import_ids: Collection[int], *, since: int | None, now: datetime) -> None:
+    """Open another attempt at those of the imports that are completed. since: of what import, for the log."""
     # Whether they are completed is asked under the lock: another worker may have opened an attempt while we waited.
-    repeating = UsageImport.objects.filter(pk__in=again, status=UsageImport.Status.COMPLETED).order_by("pk")
-    for one in list(repeating.select_for_update()):
+    completed = UsageImport.objects.filter(pk__in=import_ids, status=UsageImport.Status.COMPLETED).order_by("pk")
+    for one in list(completed.select_for_update()):
         version = mediation_selectors.active_version(one.feed.profile_id)
         if version is not None:
             try:
                 open_attempt(one, version)
             except UnableToReprocess:
                 open_attempt(one, one.profile_version)  # it could read the request when it came
-            log.info("mediated_again", import_id=one.pk, since=after.pk if after else None)
-    if again:
+            log.info("mediated_again", import_id=one.pk, since=since)
+    if import_ids:
         mediation.ring("mediate", now)
 
 

@@ -262,8 +262,11 @@ def orders_of(imports: Sequence[UsageImport]) -> dict[int, mediation.VoidOrder]:
 def has_to_wait(chunk: ImportChunk) -> bool:
     """Whether a chunk came after a void or an amendment that is not done, or amends what may still be on its way.
 
-    What is sent again after a void must find its key free, however soon it comes.
+    What is sent again after a void must find its key free, however soon it comes. While a backfill of its feed is
+    swapped, a chunk waits too, and not its worker.
     """
+    if selectors.is_swapped_now(chunk.feed_id):
+        return True
     if not selectors.is_corrected_now(chunk.feed_id):
         return False
     own = chunk.usage_import

@@ -120,3 +120,17 @@ def test_many_workers_at_once_swap_and_swap_back_and_count_each_key_once(feed, w
     }
     assert standing() == sum(found.values()) * PRICE
     assert_reconciled()
+
+
+def test_usage_of_the_feed_waits_while_a_backfill_is_swapped_and_no_worker_waits_for_it(feed, who):
+    backfill = opened(feed)
+    ingestion.ask_close(backfill=backfill, by=None, now=timezone.now())
+    Backfill.objects.update(attempts=1)  # a worker is at it
+    other = feed_of(KEYED)
+    posted(feed, call("a", 2, who, at="2026-05-01T10:00:00Z"), now=timezone.now())
+    posted(other, call("b", 2, who), now=timezone.now())
+    while ingestion.mediate_next_chunks(now=timezone.now()):
+        pass
+    assert (counting(feed), counting(other)) == ({}, {"b": 2})
+    work_all(timezone.now() + timedelta(minutes=1))
+    assert counting(feed) == {"a": 2}

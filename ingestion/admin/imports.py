@@ -180,7 +180,7 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         key = IdempotencyKey.objects.filter(usage_import=usage_import).values_list("key", flat=True).first()
         return marks.NOTHING if key is None else marks.raw(key)
 
-    @admin.display(description="columns named by the file")
+    @admin.display(description="columns named by its header")
     def header_text(self, usage_import: UsageImport) -> Any:
         header = usage_import.header
         return ", ".join(map(str, header))[:MOST_CHARS] if isinstance(header, list) else marks.pretty_json(header)

@@ -369,6 +369,25 @@ def test_usage_is_amended_by_lines(client):
     refused(send(client, feed, json_record(), NDJSON, path="usage/amend?reason=x"), 415, "unsupported_media_type")
 
 
+def test_usage_is_sent_into_a_backfill_by_lines():
+    client = client_of(*EVERYTHING, "ingestion.backfill_usage", "ingestion.view_backfill")
+    feed = feed_of(BY_EVENT)
+    window = {"starts_at": "2026-04-01T00:00:00Z", "ends_at": "2026-05-01T00:00:00Z", "reason": "lost"}
+    backfill = client.post(f"/api/v1/feeds/{feed.pk}/backfills", window, format="json").json()["tracking_id"]
+    line = event("e1", "7", date="2026-04-02T10:00:00Z")
+    path, key = f"usage?backfill={backfill}", {"Idempotency-Key": "k"}
+    first = send(client, feed, f"{line}\n", CSV, path=path, **key)
+    packed = gzip.compress(f"{line}\n".encode())
+    assert first.json() == send(client, feed, packed, CSV, path=path, **key, **{"Content-Encoding": "gzip"}).json()
+    rows = json.dumps({"data": [line]})
+    refused(send(client, feed, rows, "application/json", path=path, **key), 422, "idempotency_key_reused")
+    taken(first, 1)
+    assert client.post(f"/api/v1/backfills/{backfill}/close").status_code == 202
+    while services.backfill_next(now=timezone.now()):
+        work(timezone.now())
+    assert values() == ["7.000000"]
+
+
 def test_lines_that_wait_for_a_second_person_come_back_as_they_were():
     for body, shape in ((b"\xe4,\0\r\n", "csv"), ('{"a": "ä"}'.encode(), "ndjson"), (b"{}", "json")):
         told = json.loads(json.dumps(told_body(body, shape)))

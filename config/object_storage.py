@@ -38,7 +38,7 @@ class ObjectStorage(S3Storage):
             return name
         upload = target.initiate_multipart_upload(**told)
         try:
-            parts = []
+            parts: list[dict[str, Any]] = []
             while part:
                 number = len(parts) + 1
                 answer = upload.Part(number).upload(Body=part)

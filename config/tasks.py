@@ -1,5 +1,6 @@
 """What workers do that belongs to no single room: answer the pulse, sweep up unheard work, keep house."""
 
+import os
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -84,7 +85,7 @@ def expire_uploads() -> None:
 
 def poll_pickups() -> None:
     """Take in what lies ready in the pick-up locations."""
-    ingestion_services.poll_pickup_locations(now=timezone.now())
+    ingestion_services.poll_pickup_locations(now=timezone.now(), environment=os.environ)
 
 
 def make_exports() -> None:

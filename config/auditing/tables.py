@@ -164,6 +164,7 @@ NOT_AUDITED = {
     "ingestion.FileUpload": "a file on its way; the import that it becomes tells who sent it",
     "ingestion.IdempotencyKey": "facts that acceptance writes",
     "ingestion.KeyToVoid": "a part of a void, which says who, when and why",
+    "ingestion.PickupState": "how looking at a location goes; written by workers",
     "ingestion.UploadPart": "bytes on their way",
     "ingestion.WaitingPart": "facts that mediation writes",
     "mediation.UdrBatch": "work; the imports' history tells it",

@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from ingestion import services
+from ingestion.admin import pickup
 from ingestion.admin.backfills import MAY as MAY_BACKFILL
 from ingestion.admin.backfills import open_ones, said_of
-from ingestion.models import Feed, FeedGrant, ImportException, UsageImport
+from ingestion.models import Feed, FeedGrant, ImportException, PickupState, UsageImport
 from mediation.admin import filters, kit, marks, versions
 from mediation.models import ProfileVersion
 from mediation.services import seeing
@@ -75,18 +76,24 @@ class FeedAdmin(kit.ModelAdmin):
     search_fields = ("name", "api_name")
     ordering = ("name",)
     autocomplete_fields = ("profile",)
+    readonly_fields = ("pickup_told",)
     export_also = {"profile": "profile__name"}
     inlines = (GrantInline,)
     empty_text = "No feed yet. Make a Data Profile with an active version first, then add a feed that uses it."
     fieldsets = (
         (None, {"fields": ("name", "api_name", "is_enabled", "profile", "description")}),
         ("How old and how early usage may be", {"fields": ("max_age_days", "max_future_minutes")}),
-        ("Pick-up", {"fields": ("pickup_location", "pickup_pattern")}),
+        ("Pick-up", {"fields": ("pickup_location", "pickup_credentials", "pickup_pattern", "pickup_told")}),
     )
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.upload_view)
-        return [path("<int:pk>/upload/", view, name="ingestion_feed_upload"), *super().get_urls()]
+        look = self.admin_site.admin_view(partial(pickup.try_page, self))
+        return [
+            path("<int:pk>/upload/", view, name="ingestion_feed_upload"),
+            path("<int:pk>/pick-up/", look, name="ingestion_feed_pickup"),
+            *super().get_urls(),
+        ]
 
     def get_list_display(self, request: HttpRequest) -> Any:
         columns = super().get_list_display(request)
@@ -105,14 +112,24 @@ class FeedAdmin(kit.ModelAdmin):
             .annotate(count=Count("pk"))
             .order_by()
         )
+        troubled = set(PickupState.objects.filter(feed__in=rows, failures__gt=0).values_list("feed", flat=True))
         for row in rows:
+            row.has_pickup_trouble = row.pk in troubled and bool(row.pickup_location)
             row.last_received_at, row.open_count = latest.get(row.pk), still_open.get(row.pk, 0)
 
     @admin.display(description="last import")
     def last_import(self, feed: Any) -> Any:
-        if feed.last_received_at is None:
-            return "none yet"
-        return marks.list_link(marks.moment(feed.last_received_at), "ingestion_usageimport", feed__id__exact=feed.pk)
+        told = "none yet"
+        if feed.last_received_at is not None:
+            moment = marks.moment(feed.last_received_at)
+            told = marks.list_link(moment, "ingestion_usageimport", feed__id__exact=feed.pk)
+        if not feed.has_pickup_trouble:
+            return told
+        return format_html('{}<br><span class="quiet">pick-up fails</span>', told)
+
+    @admin.display(description="how it goes")
+    def pickup_told(self, feed: Any) -> Any:
+        return pickup.told(feed)
 
     @admin.display(description="open exceptions")
     def open_exceptions(self, feed: Any) -> Any:
@@ -139,6 +156,8 @@ class FeedAdmin(kit.ModelAdmin):
             links.insert(0, ("Upload usage file", reverse("admin:ingestion_feed_upload", args=[target.pk])))
         if kit.person(request).has_perm(MAY_BACKFILL):
             links.append(("Open a backfill…", reverse("admin:ingestion_feed_backfill", args=[target.pk])))
+        if target.pickup_location and self.has_change_permission(request, target):
+            links.append(("Test the pick-up location", reverse("admin:ingestion_feed_pickup", args=[target.pk])))
         return links
 
     def upload_view(self, request: HttpRequest, pk: int) -> HttpResponse:

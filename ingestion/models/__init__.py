@@ -2,7 +2,7 @@
 
 from .backfills import Backfill
 from .exceptions import ExceptionComment, ExceptionRevision, GroupCorrection, ImportException
-from .feeds import Feed, FeedGrant
+from .feeds import Feed, FeedGrant, PickupState
 from .imports import IdempotencyKey, ImportBody, ImportChunk, UsageImport
 from .records import LeftOutRecord, WaitingPart
 from .uploads import FileUpload, UploadPart
@@ -22,6 +22,7 @@ __all__ = [
     "ImportException",
     "KeyToVoid",
     "LeftOutRecord",
+    "PickupState",
     "UploadPart",
     "UsageImport",
     "UsageVoid",

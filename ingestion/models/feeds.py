@@ -1,10 +1,20 @@
 """Feeds, and who sees and uses which."""
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from ingestion.core.locations import EXAMPLES, FaultyLocationError, location_of
 from mediation.models import DataProfile
+
+
+def readable_location(text: str) -> None:
+    """Raise ValidationError where nothing can be picked up from a location."""
+    try:
+        location_of(text)
+    except FaultyLocationError as error:
+        raise ValidationError(str(error)) from None
 
 
 class Feed(models.Model):
@@ -32,7 +42,21 @@ class Feed(models.Model):
     pickup_location = models.CharField(
         max_length=500,
         blank=True,
-        help_text="A folder (path or fsspec URL) that is looked at every minute; files go to done/ or failed/ in it.",
+        validators=[readable_location],
+        help_text=(
+            f"Looked at every minute; files go to done/ or failed/ in it. A folder, or one of a server: {EXAMPLES}."
+        ),
+    )
+    pickup_credentials = models.CharField(
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[RegexValidator(r"^[A-Z][A-Z0-9_]*$", "Capital letters, digits and _ only, as in a variable.")],
+        help_text=(
+            "Of a server, a name such as CARRIER: the workers' environment has them as SLUICE_PICKUP_CARRIER_USER,"
+            " …_KEY_FILE or …_PASSWORD for SFTP, …_ACCESS_KEY_ID, …_SECRET_ACCESS_KEY and …_ENDPOINT for S3."
+        ),
     )
     pickup_pattern = models.CharField(max_length=100, default="*", help_text="Which file names to take, such as *.csv.")
 
@@ -54,3 +78,17 @@ class FeedGrant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feed} for {self.user}"
+
+
+class PickupState(models.Model):
+    """How looking at a feed's pick-up location goes: apart from the feed, whose changes are a person's."""
+
+    feed = models.OneToOneField(Feed, on_delete=models.CASCADE, related_name="pickup_state")
+    looked_at = models.DateTimeField()
+    next_look_at = models.DateTimeField(null=True, help_text="A location that cannot be opened rests until then.")
+    failures = models.PositiveIntegerField(default=0, help_text="Looks without success, one after the other.")
+    error = models.TextField(blank=True, default="", help_text="The last trouble that there was.")
+    error_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"pick-up of {self.feed}"

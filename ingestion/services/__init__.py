@@ -3,7 +3,7 @@
 POST ─► receive_usage ┐  (the sender's next ones: receive_more_usage)
 file ─► receive_file  ┴─► a UsageImport and its bytes, durable before we answer        receiving
 parts of a file ─► hold_upload ─► keep_bytes … ─► finish_upload ─► receive_file        uploads
-folder ─► poll_pickup_locations ─► receive_file, then done/ or failed/                 pickups
+place ─► poll_pickup_locations ─► receive_file, then done/ or failed/                 pickups
 a stored file ─► plan_next_import ─► chunks of whole records                           planning
 chunks ─► mediate_next_chunks ─► one transaction each: UDRs · exceptions · left out    mediating
 rows of one record ─► combine_rows, write_parts; later expire_waiting_parts            parts, expiring
@@ -60,7 +60,7 @@ from ingestion.services.fixing import (
 )
 from ingestion.services.later import UnableToRetryLater, retry_due, retry_later, stop_retrying
 from ingestion.services.mediating import MAX_GROUP, mediate_next_chunks
-from ingestion.services.pickups import poll_pickup_locations
+from ingestion.services.pickups import UnableToPickUp, look_into_location, poll_pickup_locations
 from ingestion.services.planning import plan_next_import
 from ingestion.services.receiving import (
     Overtaken,
@@ -101,6 +101,7 @@ __all__ = [
     "UnableToBackfill",
     "UnableToCorrect",
     "UnableToFix",
+    "UnableToPickUp",
     "UnableToPreviewRule",
     "UnableToReceive",
     "UnableToReopen",
@@ -129,6 +130,7 @@ __all__ = [
     "hold_upload",
     "keep_bytes",
     "let_go",
+    "look_into_location",
     "media_types_read",
     "mediate_next_chunks",
     "open_backfill",

@@ -43,6 +43,7 @@ from ingestion.store.payloads import (
     payload_part,
     payload_start,
 )
+from ingestion.store.places import Steady, UnableToReach, alone, open_entry, opened, written_at
 from ingestion.store.submissions import Submission, put_submission
 from ingestion.store.twins import TwinInFlight, limit_wait, waiting_for_a_twin
 from ingestion.store.uploaded import Joined, delete_stored, delete_upload_folder, keep_upload_part, upload_tokens
@@ -52,8 +53,11 @@ __all__ = [
     "REVISIONS",
     "STORED_PARTS",
     "Joined",
+    "Steady",
     "Submission",
     "TwinInFlight",
+    "UnableToReach",
+    "alone",
     "attempts_frame",
     "blocks_of",
     "close_earlier_exceptions",
@@ -75,7 +79,9 @@ __all__ = [
     "lock_same_content",
     "move_to_exceptions",
     "open_again",
+    "open_entry",
     "open_original",
+    "opened",
     "parts_of",
     "parts_taken_by",
     "payload_blocks",
@@ -93,4 +99,5 @@ __all__ = [
     "upload_tokens",
     "waiting_for_a_twin",
     "write_ledger",
+    "written_at",
 ]

@@ -34,6 +34,7 @@ from ingestion.models import (
     ImportException,
     KeyToVoid,
     LeftOutRecord,
+    PickupState,
     UploadPart,
     UsageImport,
     UsageVoid,
@@ -142,6 +143,7 @@ def arrive(number: int, owner: User) -> UsageImport:
         created_by=owner,
         max_exception_id=refused.pk,
     )
+    PickupState.objects.create(feed=feed, looked_at=MAY, error="It does not answer.", error_at=MAY)
     upload = FileUpload.objects.create(
         feed=feed, file_name=f"june-{number}.csv", sent_by=owner, total_size=9, started_at=MAY, expires_at=JUNE
     )

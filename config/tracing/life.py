@@ -319,6 +319,9 @@ def _standing(record: Record) -> Iterator[tuple[str, str]]:
     if record.voids:
         yield "voided", "voided"
         return
+    if any(batch.status == UdrBatch.Status.HELD for batch in record.batches.values()):
+        yield "held", "held until its backfill is closed"
+        return
     current = record.usage_import.attempt
     for exception in record.exceptions:
         if exception.attempt == current:

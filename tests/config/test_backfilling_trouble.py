@@ -1,0 +1,162 @@
+"""Backfills that have to wait, are refused late, or are asked about while they are held."""
+
+from datetime import timedelta
+
+import pytest
+
+from config.tracing.finding import Place, record_at
+from config.tracing.life import life_of
+from ingestion import services as ingestion
+from ingestion.models import UsageImport
+from mediation.models import Udr, UdrBatch
+from rating import services as rating
+from rating.models import BillingPeriod
+from tests.config.test_backfilling import closed, counting, opened, sent, work_all
+from tests.config.test_tracing import SEES_ALL
+from tests.config.test_voiding import KEYED, NOW, PRICE, assert_reconciled, call, standing, who
+from tests.ingestion.factories import counts, feed_of, new_version, posted, user_with
+
+__all__ = ["who"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def feed():
+    return feed_of(KEYED)
+
+
+def test_closing_waits_for_an_import_that_is_mediated_again_and_gives_up_after_a_quarter_of_an_hour(feed, who):
+    before = posted(feed, call("a", 10, who))
+    work_all()
+    backfill = opened(feed)
+    sent(backfill, call("a", 11, who))
+    work_all()
+    staged = UdrBatch.objects.create(
+        feed_id=feed.pk, import_id=before.pk, status="staged", udr_count=0, mediated_at=NOW
+    )
+    ingestion.ask_close(backfill=backfill, by=None, now=NOW)
+    assert ingestion.backfill_next(now=NOW)
+    assert not ingestion.backfill_next(now=NOW + timedelta(seconds=2))
+    assert ingestion.backfill_next(now=NOW + timedelta(seconds=4))
+    backfill.refresh_from_db()
+    assert (backfill.status, backfill.attempts, counting(feed)) == ("closing", 0, {"a": 10})
+    ingestion.backfill_next(now=NOW + timedelta(minutes=15))
+    backfill.refresh_from_db()
+    assert backfill.status == "open"
+    assert "have not ended for 15 minutes" in backfill.refusal
+    staged.delete()
+    closed(backfill)
+    assert (backfill.refusal, counting(feed)) == ("", {"a": 11})
+    assert_reconciled()
+
+
+def test_closing_waits_for_its_own_imports_that_somebody_has_mediated_again_meanwhile(feed, who):
+    backfill = opened(feed)
+    sent(backfill, call("a", 11, who))
+    work_all()
+    ingestion.ask_close(backfill=backfill, by=None, now=NOW)
+    ingestion.reprocess_imports(imports=UsageImport.objects.all(), by=None, now=NOW)
+    ingestion.backfill_next(now=NOW)
+    assert counting(feed) == {}
+    work_all(NOW + timedelta(minutes=1))
+    backfill.refresh_from_db()
+    assert (backfill.status, counting(feed)) == ("closed", {"a": 11})
+    assert_reconciled()
+
+
+def test_what_is_billed_between_the_asking_and_the_doing_is_not_reverted(feed, who):
+    posted(feed, call("a", 10, who))
+    work_all()
+    backfill = opened(feed)
+    sent(backfill, call("a", 12, who))
+    work_all()
+    closed(backfill)
+    ingestion.ask_revert(backfill=backfill, by=None, now=NOW)
+    rating.close_period(period=BillingPeriod.objects.get(), by=None, now=NOW + timedelta(minutes=1))
+    work_all(NOW + timedelta(minutes=1))
+    backfill.refresh_from_db()
+    assert backfill.status == "closed"
+    assert "Correct it by another backfill" in backfill.refusal
+    assert (counting(feed), standing()) == ({"a": 12}, 12 * PRICE)
+    assert_reconciled()
+
+
+def test_another_backfill_of_a_billed_window_corrects_it_as_an_adjustment(feed, who):
+    for minutes, value in enumerate((10, 12, 15)):
+        now = NOW + timedelta(minutes=minutes)
+        backfill = opened(feed, now=now)
+        sent(backfill, call("a", value, who), now=now)
+        work_all(now)
+        closed(backfill, now)
+        assert (counting(feed), standing()) == ({"a": value}, value * PRICE)
+        if period := BillingPeriod.objects.filter(status="open", ends_at__lte=NOW).first():
+            rating.close_period(period=period, by=None, now=NOW)
+    assert_reconciled()
+
+
+def test_an_exception_of_a_backfill_is_corrected_before_it_is_closed_and_after(feed, who):
+    backfill = opened(feed)
+    taken = sent(backfill, call("a", "x", who), call("b", "x", who))
+    live = posted(feed, call("c", "x", who), call("a", 10, who))
+    work_all()
+
+    def correct(*keys):
+        for exception in taken.exceptions.filter(status="open") | live.exceptions.filter(status="open"):
+            key = exception.raw.split(",")[1]
+            if key in keys:
+                raw = call(key, 3, who)
+                ingestion.correct_exception(exception=exception, raw=raw, reason="x", by=None, now=NOW)
+                chosen = type(exception).objects.filter(pk=exception.pk)
+                ingestion.reprocess_exceptions(exceptions=chosen, by=None, now=NOW)
+        work_all()
+
+    correct("a", "c")
+    assert counts(taken) == ("completed", 1, 1, 0, 0)
+    assert counting(feed) == {"a": 10, "c": 3}
+    assert_reconciled()
+    closed(backfill)
+    assert counting(feed) == {"a": 3}
+    correct("b")
+    assert counting(feed) == {"a": 3, "b": 3}
+    assert standing() == 6 * PRICE
+    assert_reconciled()
+
+
+def test_a_record_that_becomes_nothing_when_it_is_mediated_again_gives_way_to_its_repeat_in_the_backfill(feed, who):
+    posted(feed, call("a", 10, who))
+    backfill = opened(feed)
+    first = sent(backfill, call("a", 11, who))
+    second = sent(backfill, call("a", 11, who))
+    work_all()
+    assert counts(second) == ("completed", 0, 0, 0, 1)
+    skipping = KEYED | {"skip": [{"name": "none", "source": "id", "operator": "equals", "values": ["a"]}]}
+    new_version(feed, skipping)
+    ingestion.reprocess_imports(imports=UsageImport.objects.filter(pk=first.pk), by=None, now=NOW)
+    work_all()
+    assert counts(first) == ("completed", 0, 0, 1, 0)
+    assert counts(second) == ("completed", 0, 0, 1, 0)
+    assert counting(feed) == {"a": 10}
+    assert_reconciled()
+
+
+def test_traces_tell_what_is_held_and_what_replaced_it(feed, who):
+    before = posted(feed, call("a", 10, who))
+    work_all()
+    backfill = opened(feed)
+    taken = sent(backfill, call("a", 11, who))
+    work_all()
+    assert "counts nowhere until" in told(taken)
+    assert ("held", "held until its backfill is closed") in life(taken).standing
+    closed(backfill)
+    assert "replaced by a backfill" in told(before)
+    assert "counts nowhere until" not in told(taken)
+    assert Udr.objects.count() == 2
+
+
+def told(usage_import):
+    """All that is told of the first record of an import."""
+    return " ".join(fact.text for step in life(usage_import).steps for fact in step.facts)
+
+
+def life(usage_import):
+    return life_of(record_at(Place(usage_import.pk, 1)), user_with(*SEES_ALL))

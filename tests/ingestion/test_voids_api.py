@@ -220,10 +220,12 @@ def test_json_records_are_amended_by_what_their_feed_reads(client):
     assert VoidedUdr.objects.count() == 1
 
 
-@pytest.mark.parametrize("reason", ["", "%20", "x" * 1001])
-def test_an_amendment_needs_a_reason(feed, client, reason):
+@pytest.mark.parametrize(
+    ("reason", "code"), [("", "empty_parameter"), ("%20", "empty_parameter"), ("x" * 1001, "missing_reason")]
+)
+def test_an_amendment_needs_a_reason(feed, client, reason, code):
     answer = amend(client, event(), reason=reason)
-    assert (answer.status_code, codes(answer)) == (400, [("", "missing_reason")])
+    assert (answer.status_code, codes(answer)) == (400, [("", code)])
     assert not UsageImport.objects.exists()
 
 

@@ -57,7 +57,7 @@ class Supervisor:
         }
         self._place = (host, port)
         # Where the web server's processes keep what they count, for /metrics to add up.
-        self._counts = tempfile.TemporaryDirectory(prefix="sluice-counts-")
+        self._counts = tempfile.TemporaryDirectory(prefix="sluice-counts-", ignore_cleanup_errors=True)
         web = environment | {"PROMETHEUS_MULTIPROC_DIR": self._counts.name}
         self._web = Kept("web server", web_command(place), web, settings.BASE_DIR)
         cluster = [sys.executable, "-m", "config.cluster"]
@@ -134,7 +134,7 @@ def web_command(place: str) -> list[str]:
     """gunicorn with threads: a request mostly waits for the database."""
     options = {
         "bind": place,
-        "worker-class": "gthread",
+        "worker-class": "config.serving.Worker",
         "workers": max(2, os.cpu_count() or 1),
         "threads": WEB_THREADS,
         "timeout": 60,

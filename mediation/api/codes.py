@@ -112,6 +112,9 @@ CODES: dict[str, Code] = {
     ),
     **_of(411, length_required=("The length of the body is not said.", "Say it in Content-Length.")),
     **_of(412, changed_meanwhile=("It is not any more what If-Match names.", "Get it again, and decide anew.")),
+    **_of(414, address_too_long=("The address is longer than is read here.", "Say less in it.")),
+    **_of(417, expectation_failed=("Nothing but 100-continue may be expected.", "Leave `Expect` out.")),
+    **_of(431, headers_too_long=("The headers are longer, or more, than are read here.", "Send less in them.")),
     **_of(413, too_large=("The body is larger than is taken here.", "Send several requests, or a file.")),
     **_of(
         415,

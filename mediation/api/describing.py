@@ -29,6 +29,8 @@ EVERYWHERE = (
     *("not_authenticated", "authentication_failed", "permission_denied", "not_acceptable", "throttled"),
     *("unknown_parameter", "empty_parameter", "repeated_parameter"),
 )
+# Told before any view is asked, and so in one form alone.
+BEFORE_VIEWS = ("address_too_long", "headers_too_long")
 # Where `describe` leaves an operation's codes for `Described`.
 REFUSES = "x-refuses"
 HEADERS = {
@@ -182,7 +184,7 @@ class Described(AutoSchema):
     def _refuses(self) -> set[str]:
         """Its own codes, and those that its kind of operation shares with others."""
         own = set(self.get_extensions().get(REFUSES, ()))
-        codes = own | set(EVERYWHERE)
+        codes = own | {*EVERYWHERE, *BEFORE_VIEWS}
         parameters = {(one["name"], one["in"]) for one in self._get_parameters()}
         if any(place == "path" for _, place in parameters):
             codes.add("not_found")
@@ -201,7 +203,8 @@ class Described(AutoSchema):
         return codes
 
     def _refusal(self, status: int, codes: Sequence[str]) -> Schema:
-        form: Refusals = getattr(self.view, "refusals", PROBLEMS)
+        is_early = codes[0] in BEFORE_VIEWS
+        form: Refusals = PROBLEMS if is_early else getattr(self.view, "refusals", PROBLEMS)
         component = ResolvedComponent(form.name, ResolvedComponent.SCHEMA, form.schema, form.name)
         self.registry.register_on_missing(component)
         told: Schema = {

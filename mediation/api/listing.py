@@ -117,6 +117,12 @@ class Listed(ListAPIView[Any]):
 
     renderer_classes = (JSONRenderer, CsvRows)
 
+    def get_renderers(self) -> list[BaseRenderer]:
+        """What is no list is told as JSON alone."""
+        renderers: list[BaseRenderer] = super().get_renderers()
+        is_read = self.request.method in ("GET", "HEAD")
+        return [one for one in renderers if is_read or one.format != CsvRows.format]
+
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         is_for_spreadsheet(request)
         if request.accepted_renderer.format != CsvRows.format:

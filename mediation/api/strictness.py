@@ -33,4 +33,12 @@ class Strict(serializers.Serializer[Any]):
             name: [said]
             for name, field in self.fields.items()
             if isinstance(field, TOLD_AS_TEXT) and not isinstance(data.get(name), str | None)
+        } | {
+            name: [said]
+            for name, field in self.fields.items()
+            if isinstance(field, serializers.DictField) and _holds_no_text(data.get(name))
         }
+
+
+def _holds_no_text(value: Any) -> bool:
+    return isinstance(value, dict) and not all(isinstance(one, str | None) for one in value.values())

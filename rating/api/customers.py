@@ -21,7 +21,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from mediation import services as mediation
-from mediation.api import CsvRows, Listed, ModelPermissions, NewestFirst, Problem
+from mediation.api import CsvRows, Listed, ModelPermissions, NewestFirst, Problem, is_for_spreadsheet
 from mediation.api.describing import describe
 from rating import selectors, store
 from rating.api.granting import BucketGrantSerializer
@@ -54,15 +54,15 @@ class AccountUsage(APIView):
         found = account_of(account)
         first, last = _days(request, found)
         by = _dimensions(request)
-        size = _size(request)
+        size, is_safe = _size(request), is_for_spreadsheet(request)
         asked = _asked(found, first, last, cast(User, request.user))
+        after = _cursor(request, by)
         if request.accepted_renderer.format == CsvRows.format:
             return StreamingHttpResponse(
-                usage_as_csv(asked, by, spreadsheet="spreadsheet" in request.query_params),
+                usage_as_csv(asked, by, spreadsheet=is_safe),
                 content_type="text/csv; charset=utf-8",
                 headers={"Content-Disposition": 'attachment; filename="usage.csv"'},
             )
-        after = _cursor(request, by)
         rows = usage_of_account(asked, by, after=after, most=size + 1)
         is_whole = "class" in by and after is None and len(rows) <= size
         totals = None

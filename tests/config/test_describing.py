@@ -14,6 +14,7 @@ from drf_spectacular.validation import validate_schema
 
 from config.describing.document import PART, document
 from config.describing.links import LINKS
+from config.serving import DETAILS, as_problem
 from mediation.api.codes import CODES, FAULTS
 from mediation.api.describing import describe
 
@@ -227,3 +228,12 @@ def test_a_moment_of_any_zone_is_understood(admin_client, address):
 def test_what_a_list_cannot_use_is_refused_in_every_form(admin_client, address, code):
     answer = admin_client.get(f"/api/v1/{address}")
     assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+def test_what_the_web_server_refuses_by_itself_is_a_problem_too():
+    told = as_problem(b"HTTP/1.1 414 URI Too Long\r\nContent-Type: text/html\r\n\r\n<html></html>")
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 414 URI Too Long\r\n")
+    assert b"application/problem+json" in head
+    assert json.loads(body)["code"] == "address_too_long"
+    assert set(DETAILS) <= set(CODES)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -243,3 +244,37 @@ def test_spans_rejoin_to_the_whole_file():
         _, spans = reading.cut((content[at : at + block] for at in range(0, len(content), block)), spec)
         parts = [content[span.start : span.end] for span in spans]
         assert b"".join(parts) == content[len(HEADER) + 1 :]
+
+
+def refusal_of_header(header, profile=NAMED):
+    content = f"{header}\n{A}\n".encode()
+    with pytest.raises(UnreadableError) as refused:
+        list(delimited.cut([content], parse_spec(profile).format, ["date", "who"])[1])
+    assert len(str(refused.value)) < 2_000
+    return str(refused.value)
+
+
+def test_a_header_of_many_columns_is_read_in_a_moment():
+    names = [f"c{number}" for number in range(delimited.MAX_COLUMNS - 4)]
+    content = f"{HEADER},{','.join(names)}\n{A}{',' * len(names)}\n".encode()
+    started = time.process_time()
+    header, spans = delimited.cut([content], parse_spec(NAMED).format, ["date", "who"])
+    assert header == [*HEADER.split(","), *names]
+    assert len(list(spans)) == 1
+    assert time.process_time() - started < 1
+    assert refusal_of_header(f"{HEADER},{','.join(names)},x") == (
+        "The header names 10,001 columns; at most 10,000 are read."
+    )
+
+
+@pytest.mark.parametrize("profile", [NAMED, with_format(header_rows=1)])
+def test_a_header_is_bounded_also_where_it_comes_at_once_with_what_follows(profile):
+    most = delimited.MAX_HEADER_BYTES
+    assert refusal_of_header("a" * (most + 1), profile).startswith("The header is longer than 1,048,576 bytes.")
+
+
+def test_what_is_wrong_with_a_header_is_told_in_few_words():
+    many = ",".join(f"{'c' * 200}{number}" for number in range(2_000))
+    assert refusal_of_header(many).endswith("c… (2,000 names).")
+    assert refusal_of_header(f"{HEADER},{many},who,{many}").endswith("c… (2,001 names).")
+    assert refusal_of_header(f"{HEADER},who") == "The header names a column twice: who."

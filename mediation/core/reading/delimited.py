@@ -14,13 +14,16 @@ from mediation.core.reading.frames import (
     RAW,
     Span,
     UnreadableError,
+    named,
     source_column,
+    twice_in,
 )
 from mediation.core.spec import Delimited
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x19]")  # what text does not hold
 MAX_HEADER_BYTES = 1 << 20
+MAX_COLUMNS = 10_000  # that a header may name
 HEAD_BYTES = 1 << 16  # looked at for a byte order mark and line ends, however small the blocks come
 
 
@@ -64,9 +67,9 @@ def _take_header(source: Iterator[bytes], format_: Delimited, ends: bytes) -> tu
                 head += ends if head else b""
                 break
             head += block
-            if len(head) > MAX_HEADER_BYTES:
-                raise UnreadableError(f"The header is longer than {MAX_HEADER_BYTES:,} bytes. Is this a text file?")
+            _require_short(head)
         line, found, head = head.partition(ends)
+        _require_short(line)
         if not found:
             raise UnreadableError(f"The file ends before its {format_.header_rows} header rows do.")
         lines.append(line)
@@ -74,6 +77,11 @@ def _take_header(source: Iterator[bytes], format_: Delimited, ends: bytes) -> tu
     if not head and lines and not (head := next(source, b"")):
         raise UnreadableError("The file holds a header and no records.")
     return start, head, lines
+
+
+def _require_short(header: bytes) -> None:
+    if len(header) > MAX_HEADER_BYTES:
+        raise UnreadableError(f"The header is longer than {MAX_HEADER_BYTES:,} bytes. Is this a text file?")
 
 
 def _header_names(line: bytes, format_: Delimited, sources: Sequence[str]) -> list[str]:
@@ -85,13 +93,14 @@ def _header_names(line: bytes, format_: Delimited, sources: Sequence[str]) -> li
     if fields is None:
         raise UnreadableError("The header has a quote that does not close.")
     names = [name.strip() for name in fields]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if twice:
-        raise UnreadableError(f"The header names a column twice: {', '.join(twice)}.")
-    missing = [source for source in sources if source not in names]
-    if missing:
+    if len(names) > MAX_COLUMNS:
+        raise UnreadableError(f"The header names {len(names):,} columns; at most {MAX_COLUMNS:,} are read.")
+    if twice := twice_in(names):
+        raise UnreadableError(f"The header names a column twice: {named(twice)}.")
+    known = set(names)
+    if missing := [source for source in sources if source not in known]:
         raise UnreadableError(
-            f"The header lacks the columns that the profile reads: {', '.join(missing)}. It has: {', '.join(names)}."
+            f"The header lacks the columns that the profile reads: {named(missing)}. It has: {named(names)}."
         )
     return names
 

@@ -1,5 +1,7 @@
 """What every reader hands over: the schema of raw records, spans of a file, and the refusal of a whole file."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -19,6 +21,7 @@ FAULT_COLUMNS = [pl.lit(None, pl.String).alias("fault"), pl.lit(None, pl.String)
 BLOCK_BYTES = 8 << 20
 MAX_CHUNK_RECORDS = 100_000
 MAX_RECORD_BYTES = 1 << 20
+MAX_NAMED_CHARS = 500  # of names in a message
 
 
 class Span(NamedTuple):
@@ -31,3 +34,14 @@ class Span(NamedTuple):
 
 class UnreadableError(ValueError):
     """A file that cannot be read as a whole; the message says what is wrong, where, and what to do."""
+
+
+def twice_in(names: Iterable[str]) -> list[str]:
+    """The names that stand there more than once; a place without a name has none."""
+    return sorted(name for name, count in Counter(names).items() if name and count > 1)
+
+
+def named(names: Sequence[str]) -> str:
+    """Names in a message, which is cut short; a NUL in one, which no message can hold, by its sign."""
+    text = ", ".join(names).replace("\0", "␀")
+    return text if len(text) <= MAX_NAMED_CHARS else f"{text[:MAX_NAMED_CHARS]}… ({len(names):,} names)"

@@ -13,7 +13,7 @@ import polars as pl
 
 from mediation.core.codes import Code
 from mediation.core.reading import delimited, json_records
-from mediation.core.reading.frames import Span, UnreadableError, source_column
+from mediation.core.reading.frames import Span, UnreadableError, named, source_column, twice_in
 from mediation.core.reading.workbook import ERROR, Cell, Workbook, column_letters
 from mediation.core.reading.zips import ZipRefusedError, refusing_what_is_broken
 from mediation.core.spec import Delimited, Xlsx
@@ -79,14 +79,14 @@ class _Names:
         self.has_header = format_.columns_by == "position"
 
     def take_header(self, cells: Sequence[Cell]) -> None:
-        named = [(place, str(value).strip()) for place, value in cells if isinstance(value, str)]
-        names = [name for _, name in named if name]
-        if twice := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
-            raise UnreadableError(f"The header names a column twice: {_shown(twice)}.")
-        self.by_place, self.has_header = {place: name for place, name in named if name}, True
+        texts = {place: str(value).strip() for place, value in cells if isinstance(value, str)}
+        names = [name for name in texts.values() if name]
+        if twice := twice_in(names):
+            raise UnreadableError(f"The header names a column twice: {named(twice)}.")
+        self.by_place, self.has_header = {place: name for place, name in texts.items() if name}, True
         if missing := [source for source in self.sources if source not in names]:
             raise UnreadableError(
-                f"The header lacks the columns that the profile reads: {', '.join(missing)}. It has: {_shown(names)}."
+                f"The header lacks the columns that the profile reads: {named(missing)}. It has: {named(names)}."
             )
 
     def check(self) -> None:
@@ -104,11 +104,6 @@ class _Names:
             letters, taken = column_letters(place), set(self.by_place.values())
             self.by_place[place] = letters if letters not in taken else f"column {letters}"
         return self.by_place[place]
-
-
-def _shown(names: Sequence[str]) -> str:
-    """Names in a message; a NUL in one, which no message can hold, by its sign."""
-    return ", ".join(names).replace("\0", "␀")[:500]
 
 
 # Reading what was written

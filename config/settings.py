@@ -207,6 +207,7 @@ SPECTACULAR_SETTINGS = {
         "config.describing.document.name_tags",
         "config.describing.document.tell_all_members",
         "config.describing.links.tell_links",
+        "config.describing.examples.tell_examples",
     ],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # a test sees to it that nothing is guessed
 }

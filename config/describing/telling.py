@@ -10,6 +10,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from config.describing.document import document
+from config.describing.examples import examples
 from mediation.api.codes import CODES, Code
 
 MOST_DEEP = 6
@@ -45,6 +46,15 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A request that a test sends, and the answer that it gets."""
+
+    name: str
+    request: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Operation:
     """One method of one address."""
 
@@ -56,6 +66,7 @@ class Operation:
     parameters: tuple[Parameter, ...]
     takes: tuple[Body, ...]
     answers: tuple[Answer, ...]
+    examples: tuple[Example, ...]
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ def _operation(path: str, method: str, said: dict[str, Any]) -> Operation:
         tuple(_parameter(one) for one in said.get("parameters", ())),
         _bodies(said.get("requestBody", {})),
         tuple(_answer(status, one) for status, one in said["responses"].items()),
+        tuple(_example(method.upper(), one) for one in examples().get(said["operationId"], ())),
     )
 
 
@@ -108,6 +120,15 @@ def _parameter(said: dict[str, Any]) -> Parameter:
 def _answer(status: str, said: dict[str, Any]) -> Answer:
     codes = _codes(said)
     return Answer(status, "" if codes else said.get("description", ""), () if codes else _bodies(said), codes)
+
+
+def _example(method: str, said: dict[str, Any]) -> Example:
+    sent = f"\n\n{_json(said['body'])}" if "body" in said else ""
+    return Example(said["name"], f"{method} {said['path']}{sent}", f"{said['status']}\n\n{_json(said['answer'])}")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _codes(said: dict[str, Any]) -> tuple[tuple[str, Code], ...]:
@@ -145,7 +166,7 @@ def in_words(schema: dict[str, Any]) -> str:
 
 def outline_of(schema: dict[str, Any]) -> str:
     """What a body looks like, as JSON with words in the place of values."""
-    return json.dumps(_outline(schema, 0), ensure_ascii=False, indent=2)
+    return _json(_outline(schema, 0))
 
 
 def _outline(schema: dict[str, Any], depth: int) -> Any:

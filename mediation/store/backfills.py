@@ -21,6 +21,13 @@ IN_WINDOW = "u.feed_id = %(feed)s AND u.date >= %(starts_at)s AND u.date < %(end
 OF_OTHERS = f"{COUNTS} AND b.backfill_id IS DISTINCT FROM %(backfill)s"
 NOT_VOIDED = "NOT EXISTS (SELECT FROM mediation_voidedudr v WHERE v.udr_id = u.id)"
 
+# Before the batches, as whoever charges them does.
+LOCK_RESTORED = f"""
+SELECT count(*) FROM (
+    SELECT FROM mediation_restoredudr r WHERE r.udr_date >= %(starts_at)s AND r.udr_date < %(ends_at)s
+      AND EXISTS (SELECT FROM mediation_udrbatch b WHERE b.id = r.udr_id >> {BITS} AND b.feed_id = %(feed)s)
+    ORDER BY r.udr_id FOR UPDATE OF r) r
+"""  # noqa: S608 - our own table names
 LOCK_COVERED = f"""
 SELECT b.id FROM mediation_udrbatch b
 WHERE ({OF_OTHERS} AND b.id IN (SELECT DISTINCT u.id >> {BITS} FROM mediation_udr u WHERE {IN_WINDOW}))
@@ -36,6 +43,14 @@ SELECT u.id, u.date, u.feed_id, k.key, k.content_hash, u.import_id, u.record_num
 FROM mediation_udr u JOIN mediation_udrbatch b ON b.id = u.id >> {BITS} JOIN mediation_udrkey k ON k.udr_id = u.id
 WHERE {IN_WINDOW} AND {OF_OTHERS}
 """  # noqa: S608 - our own table names
+# What came back and was not charged again has no charges either, and is to be charged if it comes back once more.
+SETTLE_UNCHARGED = """
+WITH waiting AS (
+    DELETE FROM mediation_restoredudr r USING mediation_voidedudr v
+    WHERE v.backfill_id = %(backfill)s AND r.udr_id = v.udr_id RETURNING r.udr_id
+)
+UPDATE mediation_voidedudr v SET settled_at = %(now)s FROM waiting WHERE v.udr_id = waiting.udr_id
+"""
 # Its own records whose key somebody outside of the window holds by now, or voided since they came. What was amended in
 # the window meanwhile is replaced like everything there.
 LEAVE_OUT = f"""
@@ -137,9 +152,11 @@ def swap_in(told: Mapping[str, Any]) -> tuple[int, int, int]:
     """
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")
+        cursor.execute(LOCK_RESTORED, told)
         cursor.execute(LOCK_COVERED, told)
         cursor.execute(TAKE_BACK, told)
         taken = cursor.rowcount
+        cursor.execute(SETTLE_UNCHARGED, told)
         cursor.execute(FREE_KEYS, told)
         if cursor.rowcount != taken:
             raise RuntimeError(f"{taken} UDRs are taken back, and {cursor.rowcount} keys are free")

@@ -22,8 +22,8 @@ LONGEST_GAP = timedelta(hours=1)
 def charge_restored(*, now: datetime) -> int:
     """Charge what counts again and was taken back before; returns how many were looked at, 0 where none waits.
 
-    What crashed is kept with its trace and tried again alone, after gaps that grow to an hour: a period does not close
-    while it waits.
+    Those that a backfill is just replacing again are left to it. What crashed is kept with its trace and tried again
+    alone, after gaps that grow to an hour: a period does not close while it waits.
     """
     waiting = selectors.restored_waiting(now)
     udr_ids = list(waiting.filter(attempts=0).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
@@ -31,7 +31,7 @@ def charge_restored(*, now: datetime) -> int:
     if not udr_ids:
         return 0
     try:
-        _charge(udr_ids, now)
+        return _charge(udr_ids, now)
     except Exception:
         log.exception("charging restored usage crashed", extra={"count": len(udr_ids)})
         _put_off(udr_ids, now)
@@ -39,7 +39,7 @@ def charge_restored(*, now: datetime) -> int:
 
 
 @transaction.atomic
-def _charge(udr_ids: Sequence[int], now: datetime) -> None:
+def _charge(udr_ids: Sequence[int], now: datetime) -> int:
     rows = RestoredUdr.objects.select_for_update(skip_locked=True).filter(pk__in=udr_ids).order_by("pk")
     dates = dict(rows.values_list("pk", "udr_date"))
     # The batches first, as rating does. What was replaced or voided since costs nothing, as it does now.
@@ -58,6 +58,7 @@ def _charge(udr_ids: Sequence[int], now: datetime) -> None:
         outcome = charge_usage(usage=usage, book=book, now=now, entries=entries)
         count_uncharged(batches, outcome.refused["udr_id"], by=1)
     RestoredUdr.objects.filter(pk__in=list(dates)).delete()
+    return len(dates)
 
 
 def _put_off(udr_ids: Sequence[int], now: datetime) -> None:

@@ -1,0 +1,69 @@
+"""Backfills one after another over the same usage, and voids in between: what counts in the end, and what it costs."""
+
+from datetime import timedelta
+
+import pytest
+
+from ingestion import services as ingestion
+from mediation.models import RestoredUdr, UdrBatch
+from rating import services as rating
+from tests.config.test_backfilling import counting, opened, sent, work_all
+from tests.config.test_voiding import KEYED, NOW, assert_reconciled, call, standing, who
+from tests.ingestion.factories import feed_of, posted
+
+__all__ = ["who"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def feed():
+    return feed_of(KEYED)
+
+
+def mediate(now):
+    while ingestion.mediate_next_chunks(now=now):
+        pass
+
+
+def close_only(backfill, now):
+    """What a worker does of it, and nothing that follows."""
+    ingestion.ask_close(backfill=backfill, by=None, now=now)
+    swap_only(backfill, "closed", now)
+
+
+def revert_only(backfill, now):
+    ingestion.ask_revert(backfill=backfill, by=None, now=now)
+    swap_only(backfill, "reverted", now)
+
+
+def swap_only(backfill, status, now):
+    assert ingestion.backfill_next(now=now)
+    backfill.refresh_from_db()
+    assert backfill.status == status
+
+
+@pytest.mark.parametrize("turns", ["", "restored", "voids", "restored voids", "voids restored"])
+def test_what_is_replaced_again_before_its_charges_were_made_again_is_charged_when_it_comes_back(feed, who, turns):
+    posted(feed, *(call(f"a{place}", 10, who) for place in range(4)), call("x", 5, "nobody"))
+    work_all()
+    before = standing()
+    now = NOW + timedelta(minutes=1)
+    first = opened(feed)
+    sent(first, call("z", 1, who))
+    work_all()
+    close_only(first, NOW)
+    work_all()
+    revert_only(first, now)
+    assert RestoredUdr.objects.count() == 5
+    second = opened(feed, now=now)
+    sent(second, call("y", 1, who), now=now)
+    mediate(now)
+    close_only(second, now)
+    for turn in turns.split():
+        (rating.charge_restored if turn == "restored" else rating.reverse_voided)(now=now)
+    revert_only(second, now + timedelta(minutes=1))
+    work_all(now + timedelta(minutes=2))
+    assert counting(feed) == {f"a{place}": 10 for place in range(4)} | {"x": 5}
+    assert standing() == before
+    assert UdrBatch.objects.order_by("pk").first().uncharged_count == 1
+    assert_reconciled()

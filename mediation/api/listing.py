@@ -118,10 +118,10 @@ class Listed(ListAPIView[Any]):
     renderer_classes = (JSONRenderer, CsvRows)
 
     def get_renderers(self) -> list[BaseRenderer]:
-        """What is no list is told as JSON alone."""
+        """What POST is answered with is no list, and told as JSON alone."""
         renderers: list[BaseRenderer] = super().get_renderers()
-        is_read = self.request.method in ("GET", "HEAD")
-        return [one for one in renderers if is_read or one.format != CsvRows.format]
+        is_list = self.request.method != "POST" or not hasattr(self, "post")
+        return [one for one in renderers if is_list or one.format != CsvRows.format]
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         is_for_spreadsheet(request)

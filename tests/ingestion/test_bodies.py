@@ -181,6 +181,8 @@ def test_a_feed_by_name_takes_its_columns_from_the_body():
     assert {name for name in kept if kept[name] != by_position[name]} == {"key", "content_hash"}
     assert faults(b"about\nwho,value\n1,2\n", Shape.CSV, NAMED_FEED) == [("/lines/1", "shape_not_read")]
     assert faults(b"about\ndate,who,value,class\n", Shape.CSV, NAMED_FEED) == [("/lines/1", "shape_not_read")]
+    nul = f"about\nclass,who,value,date,e\0\n{row()},\n".encode()
+    assert faults(nul, Shape.CSV, NAMED_FEED) == [("/lines/1", "shape_not_read")]
 
 
 def test_a_broken_line_of_csv_is_its_records_fault_alone():

@@ -261,6 +261,12 @@ def test_a_body_in_pieces(client, settings):
     refused(send_pieces(), 413, "too_large")
 
 
+def test_a_header_with_a_nul_character_is_refused(client):
+    content = f"class,who,value,date,e\0\n{event()},\n"
+    (found,) = refused(send(client, feed_of(NAMED), content, CSV), 400, "shape_not_read")
+    assert (found["pointer"], "NUL" in found["detail"]) == ("/lines/1", True)
+
+
 def test_broken_lines_of_json_are_refused_with_their_places(client):
     answer = send(client, feed_of(EVENTS), f"{json_record()}\n{{oops\n\n[1]\n", NDJSON)
     found = refused(answer, 400, "not_json")

@@ -197,6 +197,7 @@ def test_a_feed_that_takes_any_age_takes_any_age():
         (b"", "is empty"),
         (b"date,who,value,class\n", "a header and no records"),
         (b"date;who;value;class\n1;2;3;4\n", "lacks the columns"),
+        (b"date,who,value,class,e\0\n2026-05-01,a,1,calls,\n", "The header holds a NUL character"),
         (b"date,who,value,class\r2026-05-01,a,1,calls\r", "line_ending to cr"),
     ],
 )

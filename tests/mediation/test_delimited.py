@@ -278,3 +278,7 @@ def test_what_is_wrong_with_a_header_is_told_in_few_words():
     assert refusal_of_header(many).endswith("c… (2,000 names).")
     assert refusal_of_header(f"{HEADER},{many},who,{many}").endswith("c… (2,001 names).")
     assert refusal_of_header(f"{HEADER},who") == "The header names a column twice: who."
+
+
+def test_a_header_with_a_nul_character_is_refused():
+    assert refusal_of_header(f"{HEADER}\0") == "The header holds a NUL character. Is this a text file?"

@@ -89,6 +89,8 @@ def _header_names(line: bytes, format_: Delimited, sources: Sequence[str]) -> li
         text = line.decode(format_.encoding).rstrip("\r")
     except UnicodeDecodeError as error:
         raise UnreadableError(f"The header is not {format_.encoding}: {error.reason} at byte {error.start}.") from None
+    if "\0" in text:
+        raise UnreadableError("The header holds a NUL character. Is this a text file?")
     fields = _fields_of(text, format_)
     if fields is None:
         raise UnreadableError("The header has a quote that does not close.")

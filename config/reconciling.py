@@ -183,6 +183,15 @@ RULES = (
         WHERE coalesce(b.voided_count, 0) <> coalesce(v.n, 0)""",
     ),
     Rule(
+        "voided_stay_voided",
+        "nothing counts under a key that was voided by a request after it had come",
+        """SELECT k.udr_id, k.key, i.received_at, v.requested_at FROM mediation_voidedudr v
+        JOIN mediation_udrkey k ON k.feed_id = v.feed_id AND k.key = v.key
+        JOIN mediation_udrbatch b ON b.id = k.udr_id >> 17 AND b.status IN ('mediated', 'rated', 'errored')
+        JOIN ingestion_usageimport i ON i.id = b.import_id
+        WHERE v.backfill_id IS NULL AND v.replaced_by IS NULL AND v.requested_at > i.received_at""",
+    ),
+    Rule(
         "voided_cost_nothing",
         "the charges of a voided UDR come to nothing, in every period together",
         """SELECT v.udr_id, sum(c.amount) AS amount FROM mediation_voidedudr v

@@ -91,14 +91,18 @@ WHERE b.backfill_id = %(backfill)s
    OR b.id IN (SELECT DISTINCT udr_id >> {BITS} FROM mediation_voidedudr WHERE backfill_id = %(backfill)s)
 ORDER BY b.id FOR UPDATE
 """  # noqa: S608 - our own table names
-# A key that came again since stays with whoever holds it; what was voided by its key since does not come back.
+# A key that came again since stays with whoever holds it; what was voided by its key since does not come back: in the
+# order of doing, whenever it was asked for. A void that hit a UDR of the backfill was done since, whatever its clock.
 BRING_BACK = f"""
 WITH back AS (
     DELETE FROM mediation_voidedudr v USING mediation_udrbatch b
     WHERE v.backfill_id = %(backfill)s AND b.id = v.udr_id >> {BITS} AND {OF_OTHERS}
       AND NOT EXISTS (SELECT FROM mediation_udrkey k WHERE k.feed_id = v.feed_id AND k.key = v.key)
       AND NOT EXISTS (SELECT FROM mediation_voidedudr o WHERE o.feed_id = v.feed_id AND o.key = v.key
-                      AND o.backfill_id IS NULL AND o.requested_at > %(closed_at)s)
+                      AND o.backfill_id IS NULL
+                      AND (o.voided_at > v.voided_at
+                           OR EXISTS (SELECT FROM mediation_udrbatch own WHERE own.id = o.udr_id >> {BITS}
+                                      AND own.backfill_id = %(backfill)s)))
     RETURNING v.udr_id, v.udr_date, v.feed_id, v.key, v.content_hash, b.status = 'rated' AND v.settled_at IS NOT NULL
         AS is_uncharged
 ), keyed AS (
@@ -137,7 +141,6 @@ def arguments_of(
         "asked_at": opened_at,
         "import_ids": list(arrivals or ()),
         "arrivals": list((arrivals or {}).values()),
-        "closed_at": window.counts_since,
         "request": request_id,
         "by": by_id,
         "reason": reason,

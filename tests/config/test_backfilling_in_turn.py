@@ -7,8 +7,8 @@ import pytest
 from ingestion import services as ingestion
 from mediation.models import RestoredUdr, UdrBatch
 from rating import services as rating
-from tests.config.test_backfilling import counting, opened, sent, work_all
-from tests.config.test_voiding import KEYED, NOW, assert_reconciled, call, standing, who
+from tests.config.test_backfilling import counting, opened, reverted, sent, work_all
+from tests.config.test_voiding import KEYED, NOW, assert_reconciled, call, standing, voided, who
 from tests.ingestion.factories import feed_of, posted
 
 __all__ = ["who"]
@@ -66,4 +66,37 @@ def test_what_is_replaced_again_before_its_charges_were_made_again_is_charged_wh
     assert counting(feed) == {f"a{place}": 10 for place in range(4)} | {"x": 5}
     assert standing() == before
     assert UdrBatch.objects.order_by("pk").first().uncharged_count == 1
+    assert_reconciled()
+
+
+def test_a_void_that_was_asked_before_the_close_and_done_after_stays_when_the_backfill_is_reverted(feed, who):
+    posted(feed, call("a", 10, who), call("b", 20, who))
+    work_all()
+    backfill = opened(feed)
+    sent(backfill, call("a", 11, who))
+    work_all()
+    now = NOW + timedelta(minutes=1)
+    void = voided(feed, "a", now=now)
+    now += timedelta(seconds=1)
+    close_only(backfill, now)
+    work_all(now)
+    void.refresh_from_db()
+    assert (void.voided_count, counting(feed)) == (1, {})
+    reverted(backfill, now + timedelta(minutes=1))
+    assert counting(feed) == {"b": 20}
+    assert_reconciled()
+
+
+def test_what_came_again_after_a_void_is_brought_back_though_its_key_was_voided_before(feed, who):
+    posted(feed, call("a", 10, who))
+    work_all()
+    voided(feed, "a", now=NOW)
+    work_all()
+    now = NOW + timedelta(minutes=1)
+    posted(feed, call("a", 12, who), now=now)
+    work_all(now)
+    backfill = opened(feed, now=now)
+    close_only(backfill, now)
+    reverted(backfill, now + timedelta(minutes=1))
+    assert counting(feed) == {"a": 12}
     assert_reconciled()

@@ -10,11 +10,13 @@ from ingestion import services
 from ingestion.core.bodies import MEDIA_TYPES, Shape
 from ingestion.models import Feed
 from mediation.api import Problem
+from mediation.core.reading import unpacking
 from mediation.core.reading.unpacking import GZ, ZST, UnpackError, unpack_body
 
 KINDS = {"gzip": GZ, "x-gzip": GZ, "zstd": ZST}
 ENCODINGS = "gzip, zstd"
-TOO_LARGE = ("unpacked_bytes", "ratio", "members")  # what UnpackError says of a bomb
+TOO_LARGE = ("unpacked_bytes", "ratio")  # what UnpackError says of a bomb
+SHOWN_CHARS = 100  # of what a sender calls his body
 
 
 def shape_of(request: Request, feed: Feed, shapes: frozenset[Shape]) -> tuple[Shape, str | None]:
@@ -25,7 +27,8 @@ def shape_of(request: Request, feed: Feed, shapes: frozenset[Shape]) -> tuple[Sh
     sent = request._request
     shape = MEDIA_TYPES.get(sent.content_type or "")
     if shape is None or shape not in shapes:
-        raise unsupported(f"A body is not taken as {sent.content_type or 'untyped'}.", feed, shapes)
+        sent_as = f"as {sent.content_type[:SHOWN_CHARS]!r}" if sent.content_type else "without a type"
+        raise unsupported(f"A body is not taken {sent_as}.", feed, shapes)
     return shape, (sent.content_params or {}).get("charset")
 
 
@@ -45,7 +48,7 @@ def body_of(request: HttpRequest) -> bytes:
         headers = {"Accept-Encoding": ENCODINGS}
         raise Problem(http.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail, headers=headers)
     content = _content(request)
-    return _unpacked(content, KINDS[coding]) if coding in KINDS else content
+    return _unpacked(content, coding) if coding in KINDS else content
 
 
 def _content(request: HttpRequest) -> bytes:
@@ -59,13 +62,16 @@ def _content(request: HttpRequest) -> bytes:
     return content
 
 
-def _unpacked(content: bytes, kind: str) -> bytes:
+def _unpacked(content: bytes, coding: str) -> bytes:
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:
-        return unpack_body(content, kind, most)
+        return unpack_body(content, KINDS[coding], most)
     except UnpackError as error:
         if error.code in TOO_LARGE:
             detail = f"Unpacked, a body may have {most:,} bytes, and 100 times what it was packed. Send less at once."
+            raise Problem(http.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "too_large", detail) from None
+        if error.code == "members":
+            detail = f"The body holds more than {unpacking.MAX_MEMBERS:,} {coding} members one by one. Pack it as one."
             raise Problem(http.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "too_large", detail) from None
         detail = f"The body is not what its Content-Encoding says. {error}"
         raise Problem(http.HTTP_400_BAD_REQUEST, "bad_encoding", detail) from None

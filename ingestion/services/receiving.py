@@ -197,7 +197,7 @@ def _require_readable(version: ProfileVersion, shape: str, charset: str | None) 
         raise UnableToReceive("unsupported_media_type", message)
     if charset is not None and shape != Shape.JSON and not fits_charset(charset, shape, spec):
         encoding = spec.format.encoding if shape == Shape.CSV and isinstance(spec.format, Delimited) else "utf-8"
-        message = f"The profile {version.profile} reads {encoding}, and the body is said to be {charset}."
+        message = f"The profile {version.profile} reads {encoding}, and the body is said to be in {charset[:40]!r}."
         raise UnableToReceive("unsupported_media_type", message)
 
 

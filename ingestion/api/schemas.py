@@ -61,7 +61,7 @@ WAIT = query("wait", {"type": "integer", "minimum": 0, "maximum": 30}, "Seconds 
 # By which codes a body of usage is refused, and what else sending it may meet.
 BODY_CODES = (
     *("not_json", "not_utf8", "shape_not_read", "not_a_list", "no_records", "too_many_records", "record_not_read"),
-    *("too_deep", "not_text", "unknown_member", "bad_encoding", "unsupported_encoding"),
+    *("too_deep", "too_long", "not_text", "unknown_member", "bad_encoding", "unsupported_encoding"),
 )
 SENDING_CODES = (
     *BODY_CODES,

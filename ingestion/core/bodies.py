@@ -2,7 +2,7 @@
 
 JSON is read in `requests`. Lines of NDJSON, and CloudEvents, are JSON records; a body of CSV is lines as a file of the
 feed has them. What is wrong with one line of CSV is its record's fault, as in a file; a line of NDJSON that is no JSON
-object is no record, and its body is refused.
+object, or longer than any record may be, is no record, and its body is refused.
 """
 
 import codecs
@@ -27,6 +27,7 @@ from ingestion.core.requests import (
 )
 from mediation.core.codes import Code
 from mediation.core.reading import RAW, UnreadableError, delimited, json_records
+from mediation.core.reading.frames import MAX_RECORD_BYTES
 from mediation.core.spec import CloudEvents, Delimited, ProfileSpec
 
 MAX_LINES = 100 * MAX_RECORDS  # of a body of lines, blank ones and those inside quotes included
@@ -163,6 +164,8 @@ def _json_lines(content: bytes) -> list[str]:
 
 
 def _fault_of(number: int, line: str) -> RequestFault | None:
+    if len(line.encode()) > MAX_RECORD_BYTES:
+        return _line_fault(number, "too_long", f"is longer than {MAX_RECORD_BYTES:,} bytes")
     try:
         value = json_records.DECODER.decode(line)
     except json.JSONDecodeError as error:

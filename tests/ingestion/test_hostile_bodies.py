@@ -1,14 +1,20 @@
 """Bodies made to tie up whoever reads them: each is answered in a moment, in few words, and nothing of it is kept."""
 
 import gzip
+import time
 
 import pytest
 
-from mediation.core.reading import unpacking
+from ingestion.core.bodies import Shape, look_at
+from ingestion.core.requests import FaultyRequestError
+from mediation.core.reading import frames, unpacking
+from mediation.core.spec import parse_spec
 
 from .factories import BY_EVENT, EVENTS, event, feed_of
 from .test_api import EVERYTHING, client_of, refused
 from .test_body_shapes import CSV, NDJSON, json_record, send
+
+MOST = frames.MAX_RECORD_BYTES
 
 
 @pytest.fixture
@@ -43,3 +49,26 @@ def test_a_type_that_is_not_read_is_told_in_few_words(client, media_type, detail
     refused(answer, 415, "unsupported_media_type")
     assert detail in answer.json()["detail"]
     assert len(answer.content) < 1_000
+
+
+# Lines of JSON
+
+
+def test_a_line_longer_than_a_record_may_be_is_refused_before_it_is_read():
+    names = ",".join(f'"{number:07}":1' for number in range(700_000))
+    content = f"{json_record()}\n{{{names}}}\n".encode()
+    started = time.process_time()
+    with pytest.raises(FaultyRequestError) as refused_:
+        look_at(content, Shape.NDJSON, parse_spec(EVENTS))
+    assert time.process_time() - started < 0.5
+    assert [(fault.pointer, fault.code) for fault in refused_.value.faults] == [("/lines/2", "too_long")]
+    assert refused_.value.faults[0].detail == "Line 2 is longer than 1,048,576 bytes."
+
+
+@pytest.mark.parametrize("sign", ["a", "ä"])
+def test_a_line_of_json_may_be_as_long_as_a_record(sign):
+    most = f'{{"a":"{sign * ((MOST - 8) // len(sign.encode()))}"}}'
+    assert len(most.encode()) == MOST
+    assert look_at(most.encode(), Shape.NDJSON, parse_spec(EVENTS)).record_count == 1
+    with pytest.raises(FaultyRequestError):
+        look_at(f"{most[:-2]}b{most[-2:]}".encode(), Shape.NDJSON, parse_spec(EVENTS))

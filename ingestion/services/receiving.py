@@ -203,9 +203,11 @@ def _require_readable(version: ProfileVersion, shape: str, charset: str | None) 
 
 def _request_hash(body: bytes, shape: str, amend_reason: str) -> str:
     """What a repeat has too. An amendment is another request than usage, or than one for another reason; so is each
-    shape."""
-    said = [text for text in (amend_reason, "" if shape == Shape.JSON else shape) if text]
-    return hashlib.sha256(b"\0".join([*(text.encode() for text in said), body])).hexdigest()
+    shape, whose tag no reason and no JSON begins with."""
+    said = amend_reason.encode() + b"\0" if amend_reason else b""
+    if shape != Shape.JSON:
+        said = b"\0" + shape.encode() + b"\0" + amend_reason.encode() + b"\0"
+    return hashlib.sha256(said + body).hexdigest()
 
 
 def _json_or_none(value: object) -> str | None:

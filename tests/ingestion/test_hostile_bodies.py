@@ -1,12 +1,17 @@
 """Bodies made to tie up whoever reads them: each is answered in a moment, in few words, and nothing of it is kept."""
 
 import gzip
+import hashlib
+import itertools
+import json
 import time
 
 import pytest
 
 from ingestion.core.bodies import Shape, look_at
 from ingestion.core.requests import FaultyRequestError
+from ingestion.models import UsageImport
+from ingestion.services.receiving import _request_hash
 from mediation.core.reading import frames, unpacking
 from mediation.core.spec import parse_spec
 
@@ -72,3 +77,22 @@ def test_a_line_of_json_may_be_as_long_as_a_record(sign):
     assert look_at(most.encode(), Shape.NDJSON, parse_spec(EVENTS)).record_count == 1
     with pytest.raises(FaultyRequestError):
         look_at(f"{most[:-2]}b{most[-2:]}".encode(), Shape.NDJSON, parse_spec(EVENTS))
+
+
+# Repeats
+
+
+@pytest.mark.django_db
+def test_a_reason_that_names_a_shape_is_not_that_shape(client):
+    feed, body, key = feed_of(BY_EVENT), json.dumps({"data": [event()]}), {"Idempotency-Key": "k"}
+    first = send(client, feed, body, "application/json", path="usage/amend?reason=csv", **key)
+    assert first.status_code == 202
+    refused(send(client, feed, body, CSV, **key), 422, "idempotency_key_reused")
+    assert UsageImport.objects.count() == 1
+
+
+def test_what_was_kept_of_plain_json_and_its_amendments_is_known_again():
+    assert _request_hash(b"{}", "json", "") == hashlib.sha256(b"{}").hexdigest()
+    assert _request_hash(b"{}", "json", "why") == hashlib.sha256(b"why\0{}").hexdigest()
+    parts = itertools.product([b"", b"a", b"csv"], ["json", "csv", "ndjson"], ["", "a", "csv", "ndjson"])
+    assert len({_request_hash(*each) for each in parts}) == 3 * 3 * 4

@@ -132,7 +132,8 @@ def submitted_records_waiting() -> int:
 def voids_to_work(now: datetime) -> QuerySet[UsageVoid]:
     """Voids that a worker may claim: new ones, those whose turn has come, and those whose worker is gone."""
     is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
-    return UsageVoid.objects.filter(is_free, status=UsageVoid.Status.WAITING)
+    waiting = UsageVoid.objects.filter(is_free, status=UsageVoid.Status.WAITING)
+    return waiting.exclude(feed_id__in=feeds_swapped_now())
 
 
 def voids_waiting(feed_id: int) -> QuerySet[UsageVoid]:
@@ -168,11 +169,16 @@ def backfills_to_work(now: datetime) -> QuerySet[Backfill]:
     return Backfill.objects.filter(is_free, status__in=at_work, attempts__lt=MAX_ATTEMPTS)
 
 
-def is_swapped_now(feed_id: int) -> bool:
-    """Whether a worker is at a backfill of a feed: whoever mediates its usage would stand and wait for him."""
+def feeds_swapped_now() -> QuerySet[Backfill, int]:
+    """The feeds of whose backfills a worker is at one: whoever mediates their usage would stand and wait for him."""
     at_work = (Backfill.Status.CLOSING, Backfill.Status.REVERTING, Backfill.Status.ABANDONING)
-    begun = Backfill.objects.filter(feed_id=feed_id, status__in=at_work, attempts__gt=0, attempts__lt=MAX_ATTEMPTS)
-    return begun.exists()
+    begun = Backfill.objects.filter(status__in=at_work, attempts__gt=0, attempts__lt=MAX_ATTEMPTS)
+    return begun.values_list("feed_id", flat=True)
+
+
+def is_swapped_now(feed_id: int) -> bool:
+    """Whether a worker is at a backfill of a feed."""
+    return feeds_swapped_now().filter(feed_id=feed_id).exists()
 
 
 def sums_of_backfill(backfill: Backfill) -> dict[str, int]:
@@ -212,7 +218,8 @@ def imports_to_plan(now: datetime) -> QuerySet[UsageImport]:
 
 def exceptions_to_retry() -> QuerySet[ImportException]:
     """Exceptions that somebody asked to mediate again."""
-    return ImportException.objects.filter(status=ImportException.Status.REPROCESSING)
+    waiting = ImportException.objects.filter(status=ImportException.Status.REPROCESSING)
+    return waiting.exclude(feed_id__in=feeds_swapped_now())
 
 
 def corrections_of(usage_import: UsageImport, number: int | None = None) -> dict[int, Corrected]:
@@ -231,7 +238,7 @@ def corrections_to_work(now: datetime) -> QuerySet[GroupCorrection]:
     """Group corrections that a worker may take a portion of: new ones, and those whose worker is gone."""
     is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
     under_way = (GroupCorrection.Status.WAITING, GroupCorrection.Status.RUNNING)
-    return GroupCorrection.objects.filter(is_free, status__in=under_way)
+    return GroupCorrection.objects.filter(is_free, status__in=under_way).exclude(feed_id__in=feeds_swapped_now())
 
 
 def corrections_to_undo(now: datetime) -> QuerySet[GroupCorrection]:

@@ -13,7 +13,7 @@ from ingestion.core.fixing.laying import Changes
 from ingestion.core.fixing.rules import MAX_TEXT
 from ingestion.models import ExceptionRevision, Feed, ImportException, UsageImport
 from ingestion.services.charged import require_second_person_for_records
-from ingestion.services.retrying import mediate_again
+from ingestion.services.retrying import lock_usage_of, mediate_again
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.services import acts
@@ -252,8 +252,11 @@ def _retry(ids: Sequence[int], now: datetime) -> None:
 
 def _lock(ids: Sequence[int]) -> tuple[list[ImportException], list[UsageImport]]:
     """Exceptions that wait, and their imports, so that nobody opens another attempt or numbers the ledger as we do."""
-    waiting = selectors.exceptions_to_retry().filter(pk__in=ids)
-    import_ids = set(waiting.values_list("usage_import_id", flat=True))
+    waiting = ImportException.objects.filter(pk__in=ids, status=ImportException.Status.REPROCESSING)
+    found = dict(waiting.values_list("usage_import_id", "feed_id"))
+    import_ids = found.keys()
+    for feed_id in set(found.values()):
+        lock_usage_of(import_ids, feed_id)
     imports = list(UsageImport.objects.filter(pk__in=import_ids).order_by("pk").select_for_update())
     exceptions = waiting.select_for_update(of=("self",), skip_locked=True).order_by("usage_import_id", "record_number")
     return list(exceptions), imports

@@ -1,10 +1,11 @@
 """Exceptions mediated again in one transaction: read as corrected, judged, closed or renewed, entered in the ledger.
 
-Whoever calls holds the locks: imports before exceptions, both in the order of their numbers.
+Whoever calls holds the locks: of the feed's usage first, then imports before exceptions, both in the order of their
+numbers.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,6 +37,12 @@ class Retried:
 
     def and_(self, other: "Retried") -> "Retried":
         return Retried(self.resolved | other.resolved, self.still | other.still, self.reopened | other.reopened)
+
+
+def lock_usage_of(import_ids: Collection[int], feed_id: int) -> None:
+    """Have no usage of a feed swapped or taken back, before its imports are locked; who amends is alone."""
+    amending = UsageImport.objects.filter(pk__in=import_ids).exclude(amend_reason="")
+    mediation.lock_usage(feed_id, is_alone=amending.exists())
 
 
 def mediate_again(

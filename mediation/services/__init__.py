@@ -46,7 +46,7 @@ from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 from mediation.services.seeing import feeds_seen, narrow, require_feeds, seen
 from mediation.services.specs import spec_of
-from mediation.services.voiding import KeyOutcome, VoidOrder, void_keys
+from mediation.services.voiding import KeyOutcome, VoidOrder, lock_usage, void_keys
 
 __all__ = [
     "NEVER_RATED",
@@ -79,6 +79,7 @@ __all__ = [
     "feeds_seen",
     "linger",
     "load_lookup_rows",
+    "lock_usage",
     "lock_window",
     "make_partitions_ahead",
     "mark_rows",

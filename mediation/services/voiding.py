@@ -40,6 +40,15 @@ class KeyOutcome:
     udr_id: int | None
 
 
+def lock_usage(feed_id: int, *, is_alone: bool) -> None:
+    """Wait until no usage of a feed is taken back or swapped, until the end of the transaction.
+
+    For who locks imports before he mediates of them: whoever swaps a backfill asks for them last. is_alone: he takes
+    usage back himself, and waits for who mediates, too.
+    """
+    store.lock_voids(feed_id, is_alone=is_alone)
+
+
 @transaction.atomic
 def void_keys(*, keys: Sequence[str], order: VoidOrder, now: datetime) -> dict[str, KeyOutcome]:
     """Take the usage behind keys of a feed back, in the caller's transaction if there is one; each key's outcome.

@@ -1,14 +1,19 @@
 """Backfills while others read, send, rate and void: all of the old or all of the new, and each key counts once."""
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
 from ingestion import services as ingestion
-from ingestion.models import Backfill
+from ingestion.models import Backfill, ImportException
+from ingestion.selectors import Group
+from ingestion.services import backfilling, exceptions
+from ingestion.services.fixing import portions
 from mediation.models import UsageClass
 from rating import services as rating
 from tests.config.test_backfilling import APRIL, counting, sent, work_all
@@ -134,3 +139,78 @@ def test_usage_of_the_feed_waits_while_a_backfill_is_swapped_and_no_worker_waits
     assert (counting(feed), counting(other)) == ({}, {"b": 2})
     work_all(timezone.now() + timedelta(minutes=1))
     assert counting(feed) == {"a": 2}
+
+
+def of_the_exceptions(feed):
+    """Somebody has them mediated again; what a worker does of it once he has claimed them."""
+    ingestion.reprocess_exceptions(exceptions=ImportException.objects.all(), by=None, now=timezone.now())
+    ids = exceptions._claim_exceptions()
+    return lambda: exceptions._retry(ids, timezone.now())
+
+
+def of_a_correction(feed):
+    """Somebody has a rule for them; what a worker does of it once he has claimed it."""
+    found = ImportException.objects.get(status="open")
+    rule = {"kind": "substitute", "field": "value", "pattern": "x", "replacement": "3"}
+    group = Group(feed.pk, found.code, found.field, found.value)
+    ingestion.ask_correction(group=group, rule=rule, reason="x", by=None, now=timezone.now())
+    correction = portions._claim(timezone.now())
+    return lambda: portions._correct_portion(correction.pk, timezone.now())
+
+
+@pytest.mark.parametrize("claim", [of_the_exceptions, of_a_correction])
+def test_records_are_corrected_while_their_backfill_is_reverted_and_neither_waits_for_the_other(
+    feed, who, claim, monkeypatch
+):
+    taken = posted(feed, call("a", 2, who), call("bad", "x", who), now=timezone.now())
+    work_all(timezone.now())
+    backfill = opened(feed)
+    sent(backfill, call("a", 3, who), now=timezone.now())
+    work_all(timezone.now())
+    ingestion.ask_close(backfill=backfill, by=None, now=timezone.now())
+    work_all(timezone.now())
+    ingestion.reprocess_imports(imports=type(taken).objects.filter(pk=taken.pk), by=None, now=timezone.now())
+    work_all(timezone.now())
+    decide = claim(feed)
+    ingestion.ask_revert(backfill=backfill, by=None, now=timezone.now())
+    is_swapped, mediate_again, wrong = threading.Event(), backfilling._mediate_again, []
+
+    def mediate_again_slowly(*told):
+        is_swapped.set()
+        time.sleep(0.5)
+        mediate_again(*told)
+
+    def decide_meanwhile():
+        try:
+            decide()
+        except Exception as error:
+            wrong.append(error)
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(backfilling, "_mediate_again", mediate_again_slowly)
+    beside = threading.Thread(target=lambda: is_swapped.wait(20) and decide_meanwhile())
+    beside.start()
+    ingestion.backfill_next(now=timezone.now())
+    beside.join(20)
+    backfill.refresh_from_db()
+    assert (backfill.status, backfill.error, wrong) == ("reverted", "", [])
+    work_all(timezone.now() + timedelta(minutes=1))
+    assert counting(feed)["a"] == 2
+    assert_reconciled()
+
+
+def test_nothing_else_of_a_feed_is_taken_up_while_a_backfill_of_it_is_swapped(feed, who):
+    posted(feed, call("a", 2, who), call("bad", "x", who), now=timezone.now())
+    work_all(timezone.now())
+    backfill = opened(feed)
+    decide_later = voided(feed, "a", now=timezone.now())
+    ingestion.reprocess_exceptions(exceptions=ImportException.objects.all(), by=None, now=timezone.now())
+    ingestion.ask_close(backfill=backfill, by=None, now=timezone.now())
+    Backfill.objects.update(attempts=1)  # a worker is at it
+    assert not ingestion.void_next(now=timezone.now())
+    assert not ingestion.retry_next_exceptions(now=timezone.now())
+    work_all(timezone.now() + timedelta(minutes=1))
+    decide_later.refresh_from_db()
+    assert decide_later.status == "completed"
+    assert ImportException.objects.get().status == "open"

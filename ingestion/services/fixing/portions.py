@@ -20,7 +20,7 @@ from ingestion.services import envelopes
 from ingestion.services.exceptions import fault_of
 from ingestion.services.fixing.rules import rule_for
 from ingestion.services.mediating import TRY_GAPS
-from ingestion.services.retrying import Place, Retried, mediate_again, read_exceptions
+from ingestion.services.retrying import Place, Retried, lock_usage_of, mediate_again, read_exceptions
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.models import ProfileVersion
@@ -116,7 +116,7 @@ def _correct_portion(correction_id: int, now: datetime) -> None:
     version = mediation_selectors.active_version(feed.profile_id)
     if version is None:
         raise RuntimeError(f"The Data Profile of {feed} has no active version. Activate one and try again.")
-    exceptions, imports = _lock(ids)
+    exceptions, imports = _lock(ids, feed)
 
     def correct(part: Sequence[ImportException]) -> Retried | None:
         return _correct(correction, part, imports, feed, version, now)
@@ -208,9 +208,10 @@ def _reopen_envelopes(correction: GroupCorrection) -> int:
     return len(envelopes.reopen(found, version)) if version else 0
 
 
-def _lock(ids: Sequence[int]) -> tuple[list[ImportException], list[UsageImport]]:
+def _lock(ids: Sequence[int], feed: Feed) -> tuple[list[ImportException], list[UsageImport]]:
     """The exceptions that are still open, in imports that are at rest; imports are locked first, as everywhere."""
     import_ids = set(ImportException.objects.filter(pk__in=ids).values_list("usage_import_id", flat=True))
+    lock_usage_of(import_ids, feed.pk)
     locked = UsageImport.objects.filter(pk__in=import_ids).order_by("pk").select_for_update()
     at_rest = {one.pk: one for one in locked if one.status == UsageImport.Status.COMPLETED}
     found = ImportException.objects.filter(pk__in=ids, status=ImportException.Status.OPEN)

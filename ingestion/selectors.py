@@ -163,17 +163,16 @@ def is_put_off(now: datetime) -> bool:
 
 
 def backfills_to_work(now: datetime) -> QuerySet[Backfill]:
-    """Backfills that a worker is to close, revert or abandon, and that nobody works on."""
+    """Backfills that a worker is to close, revert or abandon, or to give up, and that nobody works on."""
     is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
     at_work = (Backfill.Status.CLOSING, Backfill.Status.REVERTING, Backfill.Status.ABANDONING)
-    return Backfill.objects.filter(is_free, status__in=at_work, attempts__lt=MAX_ATTEMPTS)
+    return Backfill.objects.filter(is_free, status__in=at_work)
 
 
 def feeds_swapped_now() -> QuerySet[Backfill, int]:
     """The feeds of whose backfills a worker is at one: whoever mediates their usage would stand and wait for him."""
     at_work = (Backfill.Status.CLOSING, Backfill.Status.REVERTING, Backfill.Status.ABANDONING)
-    begun = Backfill.objects.filter(status__in=at_work, attempts__gt=0, attempts__lt=MAX_ATTEMPTS)
-    return begun.values_list("feed_id", flat=True)
+    return Backfill.objects.filter(status__in=at_work, attempts__gt=0).values_list("feed_id", flat=True)
 
 
 def is_swapped_now(feed_id: int) -> bool:

@@ -16,7 +16,7 @@ from config.dashboard.charts import bar
 from config.dashboard.showing import NO_BAR, Bar, age, largest, money, whole
 from config.dashboard.value_at_risk import Estimates
 from config.models import OpenFigure
-from ingestion.models import ImportChunk, ImportException, UsageImport, WaitingPart
+from ingestion.models import Backfill, ImportChunk, ImportException, UsageImport, WaitingPart
 from mediation.admin import marks
 from mediation.models import UdrBatch
 from mediation.services import seen
@@ -200,6 +200,7 @@ def _work() -> tuple[Work, ...]:
     history, refused = "ingestion_usageimport", "ingestion_importexception"
     again = marks.list_url(refused, status__exact="reprocessing")
     parted = marks.list_url("ingestion_waitingpart", state="waiting")
+    (begun, undone), backfills = _backfills(), marks.list_url("ingestion_backfill")
     unrated_url = marks.list_url("mediation_udrbatch", status__exact="mediated")
     return (
         Work("files to be split", imports, "received_at", marks.list_url(history, status__exact="received")),
@@ -212,4 +213,13 @@ def _work() -> tuple[Work, ...]:
         Work("records to be mediated again", retries, "last_tried_at", again),
         Work("parts of records that wait for the others", parts, "received_at", parted),
         Work("UDR batches to be rated", batches, "mediated_at", unrated_url),
+        Work("backfills to be closed, reverted or abandoned", begun, "asked_at", backfills),
+        Work("backfills with which that was not done, and which say why", undone, "asked_at", backfills),
     )
+
+
+def _backfills() -> tuple[QuerySet[Backfill], QuerySet[Backfill]]:
+    """Those that workers are to swap, and those that they gave back to people."""
+    status = Backfill.Status
+    begun = Backfill.objects.filter(status__in=[status.CLOSING, status.REVERTING, status.ABANDONING])
+    return begun, Backfill.objects.filter(status__in=[status.OPEN, status.CLOSED]).exclude(refusal="")

@@ -9,7 +9,7 @@ from django.db.models import Count, Max, Min, Sum
 from prometheus_client.core import GaugeMetricFamily
 
 from config.models import ArrivalFigure, FigureRun, OpenFigure, WebhookDelivery, WebhookEndpoint
-from ingestion.models import Feed, ImportChunk, UsageImport
+from ingestion.models import Backfill, Feed, ImportChunk, UsageImport
 from mediation.models import Bell, UdrBatch
 
 OUTCOMES = ("imported", "exception", "skipped", "duplicate", "waiting")
@@ -82,10 +82,13 @@ def oldest_work(now: datetime) -> dict[str, tuple[int, float]]:
     chunks = ImportChunk.objects.filter(status__in=(ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED))
     batches = UdrBatch.objects.filter(status=UdrBatch.Status.MEDIATED)
     deliveries = WebhookDelivery.objects.filter(status=WebhookDelivery.Status.WAITING)
+    backfill = Backfill.Status
+    backfills = Backfill.objects.filter(status__in=(backfill.CLOSING, backfill.REVERTING, backfill.ABANDONING))
     kinds: dict[str, tuple[Any, str]] = {
         "plan": (UsageImport.objects.filter(status=UsageImport.Status.RECEIVED), "received_at"),
         "mediate": (chunks, "usage_import__received_at"),
         "rate": (batches, "mediated_at"),
+        "backfill": (backfills, "asked_at"),
         "webhooks": (deliveries, "created_at"),
     }
     found = {}

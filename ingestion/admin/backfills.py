@@ -102,13 +102,7 @@ class BackfillAdmin(kit.ReadOnlyAdmin):
         return kit.person(request).has_perm(MAY)
 
     def offers(self, action: str, target: Backfill) -> bool:
-        is_worn = bool(target.error)
-        first, at_work = {
-            "close": (Status.OPEN, Status.CLOSING),
-            "revert": (Status.CLOSED, Status.REVERTING),
-            "abandon": (Status.OPEN, Status.ABANDONING),
-        }[action]
-        return target.status == first or (target.status == at_work and is_worn)
+        return bool(target.status == (Status.CLOSED if action == "revert" else Status.OPEN))
 
     @admin.action(description="Close the backfill…", permissions=["act"])
     def close(self, request: HttpRequest, backfills: QuerySet[Backfill]) -> HttpResponse | None:

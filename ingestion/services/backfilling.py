@@ -1,7 +1,7 @@
 """Backfills: a stretch of past time sent again beside what counts, then swapped in by a worker in one step."""
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -37,6 +37,10 @@ MOST_MILLISECONDS = 8_000  # for the difference that a reader waits for
 
 Status = Backfill.Status
 AT_WORK = (Status.CLOSING, Status.REVERTING, Status.ABANDONING)
+GIVEN_UP = (
+    "It was tried 5 times and its worker crashed or died each time. See the error; ask again once that is mended."
+)
+DIED = "Its worker died in each of 5 tries. Look at the log of the workers."
 BUSY = (
     "Imports of the feed, or of the backfill, are being mediated and have not ended for 15 minutes. See to those first."
 )
@@ -107,7 +111,7 @@ def _require_sound(starts_at: datetime, ends_at: datetime, reason: str, now: dat
 def ask_close(*, backfill: Backfill, by: User | None, now: datetime) -> Backfill:
     """Have a worker let an open backfill count in place of what lies in its window. Raises UnableToBackfill."""
     locked = _lock(backfill, by)
-    _require_status(locked, (Status.OPEN, Status.CLOSING), "closed")
+    _require_status(locked, Status.OPEN, "closed")
     if waiting := _undecided(locked).count():
         message = f"{waiting} of its imports have not ended. Wait for them, or try their errored work again."
         raise UnableToBackfill("imports_under_way", message)
@@ -120,7 +124,7 @@ def ask_close(*, backfill: Backfill, by: User | None, now: datetime) -> Backfill
 def ask_revert(*, backfill: Backfill, by: User | None, now: datetime) -> Backfill:
     """Have a worker bring back what a closed backfill replaced, while it is not billed. Raises UnableToBackfill."""
     locked = _lock(backfill, by)
-    _require_status(locked, (Status.CLOSED, Status.REVERTING), "reverted")
+    _require_status(locked, Status.CLOSED, "reverted")
     _require_revertible(locked)
     _require_second_person("revert_backfill", locked, "Revert", "comes back, and what replaced it is taken back", by)
     return _ask(locked, Status.REVERTING, by, now)
@@ -131,7 +135,7 @@ def ask_revert(*, backfill: Backfill, by: User | None, now: datetime) -> Backfil
 def ask_abandon(*, backfill: Backfill, by: User | None, now: datetime) -> Backfill:
     """Have a worker give up what was sent into an open backfill: it never counts. Raises UnableToBackfill."""
     locked = _lock(backfill, by)
-    _require_status(locked, (Status.OPEN, Status.ABANDONING), "abandoned")
+    _require_status(locked, Status.OPEN, "abandoned")
     return _ask(locked, Status.ABANDONING, by, now)
 
 
@@ -141,12 +145,10 @@ def _lock(backfill: Backfill, by: User | None) -> Backfill:
     return Backfill.objects.select_for_update(of=("self",)).select_related("feed").get(pk=backfill.pk)
 
 
-def _require_status(backfill: Backfill, allowed: Iterable[str], what: str) -> None:
-    """Of two, the second is allowed where its worker has given up: it is tried again."""
-    first, at_work = allowed
-    if backfill.status == first or (backfill.status == at_work and backfill.attempts >= MAX_ATTEMPTS):
-        return
-    raise UnableToBackfill("bad_state", f"The {backfill} is {backfill.status}: only one that is {first} can be {what}.")
+def _require_status(backfill: Backfill, first: str, what: str) -> None:
+    if backfill.status != first:
+        message = f"The {backfill} is {backfill.status}: only one that is {first} can be {what}."
+        raise UnableToBackfill("bad_state", message)
 
 
 def _require_revertible(backfill: Backfill) -> None:
@@ -199,7 +201,7 @@ def backfill_next(*, now: datetime) -> bool:
     """Do what was asked for of the next backfill; False where nothing waits.
 
     All of it is one transaction: readers see what was before, or what is after. A crash is tried again; what crashes
-    too often waits for people, with its trace.
+    too often is as it was before it was asked for, and says why.
     """
     backfill_id = _claim(now)
     if backfill_id is None:
@@ -208,8 +210,23 @@ def backfill_next(*, now: datetime) -> bool:
         _work(backfill_id, now)
     except Exception:
         log.exception("backfill_crashed", backfill_id=backfill_id)
-        Backfill.objects.filter(pk=backfill_id).update(error=traceback.format_exc())
+        _crashed(backfill_id, traceback.format_exc())
     return True
+
+
+@transaction.atomic
+def _crashed(backfill_id: int, trace: str) -> None:
+    backfill = Backfill.objects.select_for_update(of=("self",)).get(pk=backfill_id)
+    backfill.error = trace
+    if backfill.status in AT_WORK and backfill.attempts >= MAX_ATTEMPTS:
+        _take_back(backfill, GIVEN_UP)
+    backfill.save()
+
+
+def _take_back(backfill: Backfill, why: str) -> None:
+    """Nothing of what was asked for is done: it may be asked for again, or something else."""
+    backfill.status = Status.CLOSED if backfill.status == Status.REVERTING else Status.OPEN
+    backfill.refusal, backfill.attempts, backfill.claimed_until = why, 0, None
 
 
 @transaction.atomic
@@ -218,6 +235,11 @@ def _claim(now: datetime) -> int | None:
     for backfill in waiting[:10]:
         # Who works on it holds this, and not the row, which senders ask for.
         if _is_alone(backfill.pk):
+            if backfill.attempts >= MAX_ATTEMPTS:
+                backfill.error = backfill.error or DIED
+                _take_back(backfill, GIVEN_UP)
+                backfill.save()
+                continue
             Backfill.objects.filter(pk=backfill.pk).update(attempts=F("attempts") + 1, claimed_until=now + LEASE)
             return backfill.pk
     return None
@@ -254,8 +276,7 @@ def _put_off(backfill: Backfill, now: datetime) -> None:
     """Let it wait for imports that are mediated; after a quarter of an hour it is as it was, and says why."""
     backfill.attempts, backfill.claimed_until = 0, now + TURN
     if backfill.asked_at is not None and now - backfill.asked_at >= PATIENCE:
-        was = Status.CLOSED if backfill.status == Status.REVERTING else Status.OPEN
-        backfill.status, backfill.refusal, backfill.claimed_until = was, BUSY, None
+        _take_back(backfill, BUSY)
     backfill.save()
 
 

@@ -356,22 +356,6 @@ def test_a_crash_anywhere_leaves_all_of_the_old_or_all_of_the_new(feed, who, mon
     assert (backfill.status, counting(feed)) == ("reverted", {"a": 10, "b": 20})
 
 
-def test_what_crashes_too_often_waits_for_people_and_is_asked_for_again(feed, who, monkeypatch):
-    backfill = opened(feed)
-    sent(backfill, call("a", 11, who))
-    work_all()
-    ingestion.ask_close(backfill=backfill, by=None, now=NOW)
-    with monkeypatch.context() as crashing:
-        crashing.setattr("mediation.services.backfilling.ring", lambda *_: 1 / 0)
-        for minutes in range(8):
-            ingestion.backfill_next(now=NOW + timedelta(minutes=minutes))
-    backfill.refresh_from_db()
-    assert (backfill.status, backfill.attempts) == ("closing", 5)
-    assert not ingestion.backfill_next(now=NOW + timedelta(hours=1))
-    closed(backfill, NOW + timedelta(hours=1))
-    assert backfill.status == "closed"
-
-
 @pytest.mark.parametrize(
     ("starts_at", "ends_at", "reason", "code"),
     [

@@ -3,15 +3,17 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 
+from config.metrics.reading import oldest_work
 from config.tracing.finding import Place, record_at
 from config.tracing.life import life_of
 from ingestion import services as ingestion
-from ingestion.models import UsageImport
+from ingestion.models import Backfill, UsageImport
 from mediation.models import Udr, UdrBatch
 from rating import services as rating
 from rating.models import BillingPeriod
-from tests.config.test_backfilling import closed, counting, opened, sent, work_all
+from tests.config.test_backfilling import closed, counting, opened, reverted, sent, work_all
 from tests.config.test_tracing import SEES_ALL
 from tests.config.test_voiding import KEYED, NOW, PRICE, assert_reconciled, call, standing, who
 from tests.ingestion.factories import counts, feed_of, new_version, posted, user_with
@@ -48,6 +50,62 @@ def test_closing_waits_for_an_import_that_is_mediated_again_and_gives_up_after_a
     closed(backfill)
     assert (backfill.refusal, counting(feed)) == ("", {"a": 11})
     assert_reconciled()
+
+
+@pytest.fixture
+def closing(feed, who):
+    """A backfill that was asked to be closed."""
+    backfill = opened(feed)
+    sent(backfill, call("a", 11, who))
+    work_all()
+    return ingestion.ask_close(backfill=backfill, by=None, now=NOW)
+
+
+def crash(monkeypatch):
+    with monkeypatch.context() as crashing:
+        crashing.setattr("mediation.services.backfilling.ring", lambda *_: 1 / 0)
+        for minutes in range(8):
+            ingestion.backfill_next(now=NOW + timedelta(minutes=minutes))
+
+
+def test_what_crashes_too_often_is_as_it_was_and_says_why_and_can_be_asked_for_again(closing, feed, monkeypatch):
+    crash(monkeypatch)
+    closing.refresh_from_db()
+    assert (closing.status, closing.attempts) == ("open", 0)
+    assert "tried 5 times" in closing.refusal
+    assert "ZeroDivisionError" in closing.error
+    assert not ingestion.backfill_next(now=NOW + timedelta(hours=1))
+    closed(closing, NOW + timedelta(hours=1))
+    assert (closing.status, closing.refusal, closing.error) == ("closed", "", "")
+    ingestion.ask_revert(backfill=closing, by=None, now=NOW + timedelta(hours=1))
+    Backfill.objects.update(attempts=5, claimed_until=NOW + timedelta(hours=1, seconds=20))  # its workers were killed
+    assert not ingestion.backfill_next(now=NOW + timedelta(hours=1))
+    work_all(NOW + timedelta(hours=2))
+    closing.refresh_from_db()
+    assert (closing.status, counting(feed)) == ("closed", {"a": 11})
+    assert "Its worker died" in closing.error
+    assert reverted(closing, NOW + timedelta(hours=3)).status == "reverted"
+
+
+def test_what_crashes_too_often_can_be_abandoned_so_that_another_is_opened(closing, feed, monkeypatch):
+    crash(monkeypatch)
+    ingestion.ask_abandon(backfill=closing, by=None, now=NOW + timedelta(hours=1))
+    work_all(NOW + timedelta(hours=1))
+    assert closed(opened(feed)).status == "closed"
+
+
+def test_pages_and_metrics_tell_of_backfills_that_wait_and_of_those_that_were_given_back(
+    closing, admin_client, monkeypatch
+):
+    assert oldest_work(NOW + timedelta(minutes=2))["backfill"] == (1, 120.0)
+    assert "backfills to be closed" in admin_client.get(reverse("admin:index")).content.decode()
+    crash(monkeypatch)
+    assert oldest_work(NOW)["backfill"] == (0, 0.0)
+    front = admin_client.get(reverse("admin:index")).content.decode()
+    assert "with which that was not done" in front
+    page = admin_client.get(reverse("admin:ingestion_backfill_change", args=[closing.pk])).content.decode()
+    assert "tried 5 times" in page
+    assert 'value="abandon"' in page
 
 
 def test_closing_waits_for_its_own_imports_that_somebody_has_mediated_again_meanwhile(feed, who):

@@ -10,7 +10,6 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework import status as http
 from rest_framework.generics import RetrieveAPIView
-from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -62,8 +61,6 @@ class AmendUsage(SubmitUsage):
 
 class VoidUsage(APIView):
     """Takes back the usage behind 1 to 1,000 keys; 202 means that the request is recorded."""
-
-    parser_classes = (JSONParser,)
 
     @describe(
         "Void usage",

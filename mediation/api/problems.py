@@ -1,6 +1,7 @@
 """Every refusal as `application/problem+json`, by RFC 9457: all faults at once, each with a stable code of `codes`."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -14,6 +15,8 @@ from rest_framework.views import exception_handler, set_rollback
 from mediation.services.approving import ASKERS, NeedsSecondPerson
 
 TYPE = "application/problem+json"
+MAX_ERRORS = 100  # of an answer; whoever mends these sees the next
+MAX_POINTER, MAX_DETAIL = 500, 5_000  # characters, also where a sender's own text stands in them
 
 
 class Problem(APIException):
@@ -68,7 +71,7 @@ def _asked(error: NeedsSecondPerson, request: Request) -> Response:
 
 def _from_rest_framework(error: Exception, answer: Response) -> Response:
     if isinstance(error, ValidationError):
-        faults = list(_validation_faults(error.get_full_details(), ""))
+        faults = list(islice(_validation_faults(error.get_full_details(), ""), MAX_ERRORS))
         problem_ = _answer(answer.status_code, "invalid", "The request has faults.", errors=faults)
     elif isinstance(error, Http404):
         problem_ = _answer(answer.status_code, "not_found", "There is nothing at this address for you.")
@@ -104,8 +107,17 @@ def _answer(
     errors: Sequence[dict[str, str]] = (),
     links: dict[str, str] | None = None,
 ) -> Response:
+    detail = _cut(detail, MAX_DETAIL)
     body: dict[str, Any] = {"type": "about:blank", "status": status, "code": code, "detail": detail}
-    body["errors"] = list(errors) or [{"pointer": "", "code": code, "detail": detail}]
+    told = [
+        {**one, "pointer": _cut(one["pointer"], MAX_POINTER), "detail": _cut(one["detail"], MAX_DETAIL)}
+        for one in errors[:MAX_ERRORS]
+    ]
+    body["errors"] = told or [{"pointer": "", "code": code, "detail": detail}]
     if links:
         body["links"] = links
     return Response(body, status=status, content_type=TYPE)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"

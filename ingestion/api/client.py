@@ -210,8 +210,10 @@ class Server:
 
     def __init__(self, address: str, token: str, patience_seconds: float) -> None:
         self._place = urlsplit(address)
-        if self._place.scheme not in ("http", "https") or not self._place.hostname:
+        if self._place.scheme not in ("http", "https") or not self._place.hostname or not has_port(address):
             raise Trouble(f"{address!r} is no address; it is like https://sluice.example.")
+        if not re.fullmatch(r"[!-~]+", token):
+            raise Trouble(f"{TOKEN} holds what no token is: it has no blanks and no letters with accents.")
         self._token = token
         self._patience_seconds = patience_seconds
         self._own = threading.local()
@@ -219,8 +221,11 @@ class Server:
         self.retried = 0
         self.last_trouble = ""
 
-    def ask(self, path: str, body: bytes | None = None, key: str = "") -> dict[str, Any]:
-        """The document that a request is answered with; a body is posted. Raises Trouble where it is refused."""
+    def ask(self, path: str, must_have: str, body: bytes | None = None, key: str = "") -> dict[str, Any]:
+        """The document that a request is answered with; a body is posted. Raises Trouble where it is refused.
+
+        must_have: a member without which it is no answer of Sluice, whatever stands between.
+        """
         give_up_at = time.monotonic() + self._patience_seconds
         for tries in count():
             try:
@@ -230,7 +235,7 @@ class Server:
             except (OSError, HTTPException) as error:
                 answer, trouble = None, f"{type(error).__name__}: {error}"
             if answer is not None:
-                if answer.status < 300 and answer.document is not None:
+                if answer.status < 300 and answer.document is not None and must_have in answer.document:
                     return answer.document
                 trouble = refusal_in(answer)
                 if answer.status not in AGAIN and not answer.retry_after:
@@ -271,6 +276,14 @@ class Server:
         self.last_trouble = trouble
         if self.is_stopped.wait(gap):
             raise Trouble("Stopped.")
+
+
+def has_port(address: str) -> bool:
+    """Whether an address names a port that there can be, or none."""
+    try:
+        return urlsplit(address).port != 0
+    except ValueError:
+        return False
 
 
 def seconds_of(retry_after: str | None) -> float:
@@ -347,10 +360,13 @@ class Sending:
                 continue
             records = ",".join(part.records)
             try:
-                answer = self.server.ask(self._path, f'{{"data":[{records}]}}'.encode(), f"{key}-{part.number}")
-            except Trouble as trouble:
+                body = f'{{"data":[{records}]}}'.encode()
+                answer = self.server.ask(self._path, "tracking_id", body, f"{key}-{part.number}")
+            except Exception as error:  # a sender that dies in silence would pass for one that is done
+                kind = type(error) if isinstance(error, Trouble) else Trouble
+                words = error if isinstance(error, Trouble) else f"{type(error).__name__}: {error}"
                 last = part.first_record + len(part.records) - 1
-                self._fail(type(trouble)(f"Records {part.first_record:,} to {last:,}: {trouble}"))
+                self._fail(kind(f"Records {part.first_record:,} to {last:,}: {words}"))
                 continue
             with self._lock:
                 self.taken[part.number] = (part.first_record, str(answer["tracking_id"]))
@@ -414,7 +430,7 @@ def wait_for_outcomes(sending: Sending) -> int:
 
 def _ended(server: Server, tracking_id: str) -> dict[str, Any]:
     for looks in count():
-        line = server.ask(f"/api/v1/imports/{tracking_id}")
+        line = server.ask(f"/api/v1/imports/{tracking_id}", "status")
         if line["status"] in ENDED:
             return line
         time.sleep(LOOK_GAPS[min(looks, len(LOOK_GAPS) - 1)])
@@ -422,7 +438,7 @@ def _ended(server: Server, tracking_id: str) -> dict[str, Any]:
 
 
 def _tell_exceptions(server: Server, tracking_id: str, first_record: int, most: int) -> int:
-    page = server.ask(f"/api/v1/imports/{tracking_id}/exceptions")["results"]
+    page = server.ask(f"/api/v1/imports/{tracking_id}/exceptions", "results")["results"]
     found = sorted(page, key=lambda each: int(each["record_number"]))[:most]
     for each in found:
         place = f"record {first_record + each['record_number'] - 1:,}"
@@ -473,7 +489,7 @@ def send(told: argparse.Namespace, token: str) -> int:
 def main() -> int:
     parser = arguments()
     told = parser.parse_args()
-    token = os.environ.get(TOKEN, "")
+    token = os.environ.get(TOKEN, "").strip()
     if not token:
         parser.error(f"{TOKEN} in the environment holds the token; it is empty")
     if not 1 <= told.size <= MOST_RECORDS or not 1 <= told.flights <= 64 or told.header_rows < 0:

@@ -119,6 +119,8 @@ class Passing(BaseHTTPRequestHandler):
             self.server.seen.append((trouble, self.headers["Idempotency-Key"], time.monotonic()))
         if trouble == "lost on the way":
             return self.hang_up()
+        if isinstance(trouble, bytes):
+            return self.answer(200, {}, trouble)
         if isinstance(trouble, int):
             return self.answer(trouble, {"Retry-After": "1"} if trouble == 429 else {}, b"<html>")
         status, headers, content = self.behind(body)
@@ -268,6 +270,36 @@ def test_what_is_no_answer_of_sluice_ends_it(calls, send, file, weather, status,
     code, told = send(file)
     assert (code, says in told.err) == (2, True)
     assert not UsageImport.objects.exists()
+
+
+@served
+def test_an_answer_by_somebody_else_is_no_receipt(calls, send, file, weather):
+    """Of five requests one comes to a portal that says yes to everything."""
+    weather.plan = [None, b'{"ok": true}']
+    code, told = send(file, "--size=500")
+    assert (code, "no answer of Sluice" in told.err) == (2, True)
+    assert send(file, "--size=500")[0] == 0
+    everything_once(requests=5)
+
+
+@served
+def test_whatever_a_sender_stumbles_over_ends_it_with_a_word(calls, send, file, monkeypatch):
+    monkeypatch.setattr(client.Server, "_ask_once", lambda *_: {}["nothing that anybody thought of"])
+    code, told = send(file, "--size=10")
+    assert (code, "KeyError" in told.err) == (2, True)
+
+
+@served
+def test_a_token_from_a_file_may_end_with_its_line(calls, send, file, token):
+    assert send(file, by=f"{token}\n")[0] == 0
+    code, told = send(file, by=f"{token[:5]} {token[5:]}")
+    assert (code, "no token is" in told.err) == (2, True)
+
+
+@pytest.mark.parametrize("address", ["localhost", "http://", "http://localhost:99999", "http://localhost:x"])
+def test_what_is_no_address_is_told_before_anything_is_read(address):
+    with pytest.raises(client.Trouble, match="is no address"):
+        client.Server(address, "t", 1)
 
 
 @served

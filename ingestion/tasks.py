@@ -25,8 +25,14 @@ def mediate_waiting() -> None:
     mediation.answer("mediate", timezone.now())
     with mediation.sole("mediating") as is_first:
         is_through = _work_through(is_first)
-    if not is_through:
+    if not is_through or (not is_first and _is_nobody_there()):
         mediation.ring_now("mediate", timezone.now())
+
+
+def _is_nobody_there() -> bool:
+    """Whether the one to whom this worker left the rest has gone meanwhile: what came since, nobody was called for."""
+    with mediation.sole("mediating") as is_nobody_there:
+        return is_nobody_there
 
 
 def _work_through(is_first: bool) -> bool:
@@ -49,7 +55,7 @@ def _work_through(is_first: bool) -> bool:
             has_lingered = False
         elif selectors.is_put_off(now):
             time.sleep(PAUSE_SECONDS)
-        elif has_lingered:
+        elif has_lingered or not is_first:
             return True
         else:
             mediation.linger("mediate", lambda: selectors.is_usage_waiting(timezone.now()))

@@ -1,6 +1,6 @@
 """A worker who is through waits a moment for more; nobody is called meanwhile, and nobody waits beside another."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from itertools import count
 
@@ -75,6 +75,25 @@ def test_who_is_not_the_first_goes_when_one_is_enough(steps, monkeypatch):
         assert len(steps) == 7
     tasks.mediate_waiting()
     assert len(steps) == 10
+
+
+def test_who_is_not_the_first_does_not_wait_for_more(steps, monkeypatch):
+    """Who waits is told of what comes, and nobody else; the first one does it."""
+    steps.extend([1] * 10)
+    monkeypatch.setattr(tasks.mediation, "linger", lambda *_: pytest.fail("the first one waits"))
+    with another_worker_at("mediating"):
+        tasks.mediate_waiting()
+
+
+def test_who_left_the_rest_to_one_that_has_gone_meanwhile_calls_somebody(steps, monkeypatch):
+    with another_worker_at("mediating"):
+        tasks.mediate_waiting()
+        assert OrmQ.objects.count() == 0
+    with ExitStack() as first:
+        first.enter_context(another_worker_at("mediating"))
+        monkeypatch.setattr(ingestion_services, "mediate_next_chunks", lambda **now: first.close() or True)
+        tasks.mediate_waiting()
+    assert OrmQ.objects.count() == 1
 
 
 def test_after_waiting_in_vain_everything_is_looked_at_once_more(steps, monkeypatch):

@@ -257,19 +257,23 @@ def _work(backfill_id: int, now: datetime) -> None:
     if not _is_alone(backfill_id) or backfill.status not in AT_WORK:
         return
     with mediation.acting(by=backfill.asked_by, why=backfill.reason):
-        mediation.lock_window(backfill.pk)
-        if _undecided(backfill).exists():
+        # Before anything of the window is looked at: it is asked again and again.
+        if _is_busy(backfill):
             _put_off(backfill, now)
             return
-        try:
-            with transaction.atomic():
-                ACTS[backfill.status](backfill, now)
-        except mediation.BusyError:
-            _put_off(backfill, now)
-            return
+        ACTS[backfill.status](backfill, now)
         backfill.attempts, backfill.error, backfill.claimed_until = 0, "", None
         backfill.save()
         let_go_on(backfill.feed_id)
+
+
+def _is_busy(backfill: Backfill) -> bool:
+    """Whether its own imports, or others of the feed, are mediated; if not, nobody is until the transaction ends."""
+    try:
+        mediation.lock_window(backfill.pk)
+    except mediation.BusyError:
+        return True
+    return bool(_undecided(backfill).exists())
 
 
 def _put_off(backfill: Backfill, now: datetime) -> None:

@@ -98,8 +98,11 @@ def _window(row: BackfillWindow) -> Window:
 
 
 def lock_window(backfill_id: int) -> None:
-    """Have nobody mediate usage of its feed until the end of the transaction."""
-    store.lock_voids(BackfillWindow.objects.get(pk=backfill_id).feed_id, is_alone=True)
+    """Have nobody mediate usage of its feed until the end of the transaction. Raises BusyError."""
+    feed_id = BackfillWindow.objects.get(pk=backfill_id).feed_id
+    store.lock_voids(feed_id, is_alone=True)
+    if UdrBatch.objects.filter(feed_id=feed_id, status=UdrBatch.Status.STAGED).exists():
+        raise BusyError("an import of the feed is being mediated again")
 
 
 @transaction.atomic
@@ -156,10 +159,7 @@ def drop_window(*, order: SwapOrder) -> None:
 
 def _lock(order: SwapOrder, status: str) -> BackfillWindow:
     lock_window(order.backfill_id)
-    row = BackfillWindow.objects.select_for_update().get(pk=order.backfill_id, status=status)
-    if UdrBatch.objects.filter(feed_id=row.feed_id, status=UdrBatch.Status.STAGED).exists():
-        raise BusyError("an import of the feed is being mediated again")
-    return row
+    return BackfillWindow.objects.select_for_update().get(pk=order.backfill_id, status=status)
 
 
 def _told(row: BackfillWindow, order: SwapOrder, now: datetime) -> dict[str, object]:

@@ -27,6 +27,14 @@ def feed():
     return feed_of(KEYED)
 
 
+def test_nothing_of_a_window_is_counted_while_an_import_of_the_feed_is_mediated_again(closing, feed, monkeypatch):
+    UdrBatch.objects.create(feed_id=feed.pk, import_id=1, status="staged", udr_count=0, mediated_at=NOW)
+    monkeypatch.setattr("mediation.store.backfills.difference_of", lambda _: 1 / 0)
+    assert ingestion.backfill_next(now=NOW)
+    closing.refresh_from_db()
+    assert (closing.status, closing.attempts, closing.error) == ("closing", 0, "")
+
+
 def test_closing_waits_for_an_import_that_is_mediated_again_and_gives_up_after_a_quarter_of_an_hour(feed, who):
     before = posted(feed, call("a", 10, who))
     work_all()

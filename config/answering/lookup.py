@@ -1,12 +1,9 @@
 """`POST usage-identifiers/lookup`: did you get these? Each uniqueness key of a feed with what became of it."""
 
-import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
 from django.db.models.functions import Left
 from rest_framework import status as http
 from rest_framework.request import Request
@@ -15,6 +12,7 @@ from rest_framework.views import APIView
 
 from config.answering.rated import Rated, rated
 from config.answering.schemas import LOOKED_UP, LOOKING_UP, LOOKING_UP_CODES
+from config.answering.words import find_keys
 from ingestion import selectors
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.core.requests import RequestFault
@@ -32,7 +30,7 @@ SHAPE = 'Send {"feed": "API name", "keys": ["key", …]}.'
 
 @dataclass(frozen=True)
 class Searched:
-    """The exceptions in whose text keys stand. has_more: the feed has open exceptions that were not looked through."""
+    """The exceptions in whose text keys stand. has_more: of its open exceptions not all were looked through."""
 
     exceptions: Mapping[str, Sequence[int]]
     has_more: bool
@@ -136,13 +134,8 @@ def _in_exceptions(feed: Feed, keys: Sequence[str], by: Any) -> Searched:
         return Searched({}, has_more=False)
     own = seen_exceptions(ImportException.objects.filter(feed=feed, status=ImportException.Status.OPEN), by)
     texts = list(own.values_list("pk", Left("raw", MOST_CHARS))[: MOST_EXCEPTIONS + 1])
-    rows = pl.DataFrame(texts[:MOST_EXCEPTIONS], schema={"id": pl.Int64, "raw": pl.String}, orient="row")
-    named = rows.with_columns(key=pl.col("raw").str.extract_many(list(keys), overlapping=True).list.unique())
-    found: dict[str, list[int]] = defaultdict(list)
-    for number, raw, key in named.explode("key").drop_nulls("key").sort("id").iter_rows():
-        if re.search(rf"(?<![^\W_]){re.escape(key)}(?![^\W_])", raw):
-            found[key].append(number)
-    return Searched(found, has_more=len(texts) > MOST_EXCEPTIONS)
+    found = find_keys(sorted(texts[:MOST_EXCEPTIONS]), keys)
+    return Searched(found.texts, has_more=len(texts) > MOST_EXCEPTIONS or not found.is_whole)
 
 
 def _is_under_way(feed: Feed) -> bool:

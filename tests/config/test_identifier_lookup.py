@@ -1,5 +1,7 @@
 """Did you get these? Keys of a feed with what became of each, for those who may see the feed."""
 
+import time
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -144,3 +146,12 @@ def test_a_thousand_keys_ask_no_more_questions_than_two(feed):
             looked_up(feed, *[f"e{number}" for number in range(count)], client=client)
         counted.append(len(asked))
     assert counted[0] == counted[1]
+
+
+def test_keys_and_exceptions_made_to_match_everywhere_are_told_in_a_moment(feed):
+    posted(feed, *["a-" * 1_500] * 200)
+    work()
+    started = time.process_time()
+    told = looked_up(feed, *(f"a{'-a' * length}" for length in range(900)))
+    assert time.process_time() - started < 5
+    assert told["has_more_exceptions"]

@@ -13,8 +13,8 @@ from django.utils.http import parse_etags
 from django.views.decorators.http import require_safe
 
 from config.describing.document import document
-from config.describing.telling import chapters, paragraphs
-from mediation.api.codes import CODES, FAULTS
+from config.describing.telling import chapters, paragraphs, refusals
+from mediation.api.codes import FAULTS
 
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/vnd.oai.openapi")
 
@@ -51,7 +51,7 @@ def _written(is_yaml: bool) -> tuple[bytes, str]:
 def docs(request: HttpRequest) -> HttpResponse:
     """Every operation to read; without a script."""
     about = paragraphs(document()["info"]["description"])
-    told = {"about": about, "chapters": chapters(), "codes": CODES, "faults": FAULTS}
+    told = {"about": about, "chapters": chapters(), "codes": refusals(), "faults": FAULTS}
     return render(request, "api/docs.html", told)
 
 

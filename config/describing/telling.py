@@ -24,7 +24,7 @@ class Parameter:
     where: str
     is_required: bool
     takes: str
-    about: str
+    about: SafeString
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one address."""
+    """One method of one address. about: its paragraphs."""
 
     name: str
     method: str
     path: str
     summary: str
-    about: str
+    about: tuple[SafeString, ...]
     parameters: tuple[Parameter, ...]
     takes: tuple[Body, ...]
     answers: tuple[Answer, ...]
@@ -90,12 +90,21 @@ def chapters() -> tuple[Chapter, ...]:
 
 def paragraphs(text: str) -> list[SafeString]:
     """Markdown of paragraphs with **stressed** words and `code`, as HTML."""
-    return [_marked(paragraph) for paragraph in text.strip().split("\n\n")]
+    return [marked(paragraph) for paragraph in text.strip().split("\n\n") if paragraph]
 
 
-def _marked(text: str) -> SafeString:
-    marked = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(text), flags=re.DOTALL)
-    return mark_safe(re.sub(r"`(.+?)`", r"<code>\1</code>", marked))  # noqa: S308 - escaped before
+def marked(text: str) -> SafeString:
+    """Markdown of a paragraph, as HTML."""
+    told = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(text), flags=re.DOTALL)
+    return mark_safe(re.sub(r"`(.+?)`", r"<code>\1</code>", told))  # noqa: S308 - escaped before
+
+
+@cache
+def refusals() -> dict[str, Code]:
+    """Every code with what it means and what to do, as HTML."""
+    return {
+        name: code._replace(meaning=marked(code.meaning), remedy=marked(code.remedy)) for name, code in CODES.items()
+    }
 
 
 def _operation(path: str, method: str, said: dict[str, Any]) -> Operation:
@@ -104,7 +113,7 @@ def _operation(path: str, method: str, said: dict[str, Any]) -> Operation:
         method.upper(),
         path,
         said["summary"],
-        said.get("description", ""),
+        tuple(paragraphs(said.get("description", ""))),
         tuple(_parameter(one) for one in said.get("parameters", ())),
         _bodies(said.get("requestBody", {})),
         tuple(_answer(status, one) for status, one in said["responses"].items()),
@@ -113,7 +122,7 @@ def _operation(path: str, method: str, said: dict[str, Any]) -> Operation:
 
 
 def _parameter(said: dict[str, Any]) -> Parameter:
-    about = said.get("description", "")
+    about = marked(said.get("description", ""))
     return Parameter(said["name"], said["in"], said.get("required", False), in_words(said["schema"]), about)
 
 
@@ -133,7 +142,7 @@ def _json(value: Any) -> str:
 
 def _codes(said: dict[str, Any]) -> tuple[tuple[str, Code], ...]:
     names = said.get("x-codes", ())
-    return tuple((name, CODES[name]) for name in names)
+    return tuple((name, refusals()[name]) for name in names)
 
 
 def _bodies(said: dict[str, Any]) -> tuple[Body, ...]:
@@ -154,8 +163,8 @@ def in_words(schema: dict[str, Any]) -> str:
         "format": "",
         "minimum": "from ",
         "maximum": "to ",
-        "minLength": "at least characters: ",
-        "maxLength": "at most characters: ",
+        "minLength": "characters at least ",
+        "maxLength": "characters at most ",
         "minItems": "at least ",
         "maxItems": "at most ",
         "default": "unless said ",

@@ -25,6 +25,7 @@ from mediation.api.describing import FEED, describe
 
 # What is held in memory, and what is lost of a body at most when its sender breaks off between two parts.
 PART_BYTES = 4 << 20
+MAX_LENGTH_DIGITS = 15
 # In each web process, which has three threads or more: whoever sends slowly leaves the others theirs.
 MOST_SENDERS = 1
 BUSY_SECONDS = 5
@@ -148,7 +149,7 @@ class _Headers:
             raise Problem(http.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail)
         # Without either header there is no body.
         length = headers.get("Content-Length") or ("" if headers.get("Transfer-Encoding") else "0")
-        if not (length.isascii() and length.isdecimal()):
+        if not (length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS):
             detail = "Say in Content-Length how long the body is; one of unknown length cannot be resumed."
             raise Problem(http.HTTP_411_LENGTH_REQUIRED, "length_required", detail)
         try:

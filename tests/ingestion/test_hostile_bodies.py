@@ -96,3 +96,13 @@ def test_what_was_kept_of_plain_json_and_its_amendments_is_known_again():
     assert _request_hash(b"{}", "json", "why") == hashlib.sha256(b"why\0{}").hexdigest()
     parts = itertools.product([b"", b"a", b"csv"], ["json", "csv", "ndjson"], ["", "a", "csv", "ndjson"])
     assert len({_request_hash(*each) for each in parts}) == 3 * 3 * 4
+
+
+# Headers
+
+
+@pytest.mark.django_db
+def test_a_length_of_thousands_of_digits_is_none(client):
+    address = f"/api/v1/feeds/{feed_of(BY_EVENT).pk}/files/a.csv"
+    answer = client.generic("PUT", address, b"a", "application/octet-stream", CONTENT_LENGTH="9" * 5_000)
+    refused(answer, 411, "length_required")

@@ -74,7 +74,7 @@ class Chapter:
     """The operations of one tag."""
 
     name: str
-    about: str
+    about: SafeString
     operations: tuple[Operation, ...]
 
 
@@ -85,7 +85,9 @@ def chapters() -> tuple[Chapter, ...]:
     for path, methods in document()["paths"].items():
         for method, said in methods.items():
             told.setdefault(said["tags"][0], []).append(_operation(path, method, said))
-    return tuple(Chapter(tag["name"], tag["description"], tuple(told[tag["name"]])) for tag in document()["tags"])
+    return tuple(
+        Chapter(tag["name"], marked(tag["description"]), tuple(told[tag["name"]])) for tag in document()["tags"]
+    )
 
 
 def paragraphs(text: str) -> list[SafeString]:

@@ -375,3 +375,12 @@ def test_every_row_with_anything_in_it_is_a_record(rows):
     assert frame.select("source:When", "source:Qty", "source:Name").rows() == [
         tuple((*[text or None for text in row], None, None, None)[:3]) for row in expected
     ]
+
+
+def test_columns_without_names_are_named_in_a_moment():
+    names = xlsx._Names(Xlsx(), [])
+    started = time.process_time()
+    names.take_header([(0, "B"), (1, "column C")])
+    assert [names.name(place) for place in range(4)] == ["B", "column C", "C", "D"]
+    assert len({names.name(place) for place in range(1 << 14)}) == 1 << 14
+    assert time.process_time() - started < 1

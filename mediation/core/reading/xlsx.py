@@ -76,6 +76,7 @@ class _Names:
     def __init__(self, format_: Xlsx, sources: Sequence[str]) -> None:
         self.format, self.sources = format_, sources
         self.by_place: dict[int, str] = dict(enumerate(format_.columns))
+        self.taken = set(format_.columns)
         self.has_header = format_.columns_by == "position"
 
     def take_header(self, cells: Sequence[Cell]) -> None:
@@ -84,6 +85,7 @@ class _Names:
         if twice := twice_in(names):
             raise UnreadableError(f"The header names a column twice: {named(twice)}.")
         self.by_place, self.has_header = {place: name for place, name in texts.items() if name}, True
+        self.taken = set(names)
         if missing := [source for source in self.sources if source not in names]:
             raise UnreadableError(
                 f"The header lacks the columns that the profile reads: {named(missing)}. It has: {named(names)}."
@@ -101,8 +103,9 @@ class _Names:
 
     def name(self, place: int) -> str:
         if place not in self.by_place:
-            letters, taken = column_letters(place), set(self.by_place.values())
-            self.by_place[place] = letters if letters not in taken else f"column {letters}"
+            letters = column_letters(place)
+            self.by_place[place] = letters if letters not in self.taken else f"column {letters}"
+            self.taken.add(self.by_place[place])
         return self.by_place[place]
 
 

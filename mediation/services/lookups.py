@@ -25,6 +25,7 @@ from mediation.services.permissions import require_permission
 if TYPE_CHECKING:
     from _csv import Reader
 
+MAX_NAMES = 1_000  # of a header, so that each of its faults can be told
 MAX_BYTES = 64 << 20
 MAX_ROWS = 500_000
 MAX_SHOWN_FAULTS = 100
@@ -164,6 +165,9 @@ def _columns(header: list[str], table: LookupTable) -> list[str]:
     is_range = table.kind in (LookupTable.Kind.RANGE, LookupTable.Kind.TEXT_RANGE)
     keys = {"low": "low", "high": "high"} if is_range else {table.key_column: "key"}
     known = keys | {name: name for name in TIMES} | {name: f"value:{name}" for name in table.columns}
+    if len(names) > MAX_NAMES:
+        message = f"the header names {len(names):,} columns; the table has {len(known)} with its keys and times"
+        raise UnableToLoad([LineFault(1, message)])
     faults = [f"the header names no column {name!r}" for name in (*keys, *table.columns) if name not in names]
     faults += [f"the table has no column {name!r}" for name in names if name not in known]
     faults += [f"the header names {name!r} twice" for name in sorted({name for name in names if names.count(name) > 1})]

@@ -1,6 +1,7 @@
 """Loading lookup tables from CSV, and the tables and units that transforms get."""
 
 import io
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -173,3 +174,12 @@ def test_a_table_of_10_000_prefixes_loads_in_a_moment():
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM mediation_lookuprow")
         assert cursor.fetchone()[0] == 10_000
+
+
+def test_a_header_of_a_great_many_columns_is_refused_at_once():
+    header = ",".join(f"c{number}" for number in range(100_000))
+    started = time.process_time()
+    assert refusal(table(), f"{header},c1\n") == [
+        (1, "the header names 100,001 columns; the table has 5 with its keys and times")
+    ]
+    assert time.process_time() - started < 2

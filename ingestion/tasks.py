@@ -58,7 +58,7 @@ def _work_through(is_first: bool) -> bool:
         elif has_lingered or not is_first:
             return True
         else:
-            mediation.linger("mediate", lambda: selectors.is_usage_waiting(timezone.now()))
+            mediation.linger("mediate", lambda: selectors.is_usage_waiting(timezone.now()), came_at=started)
             has_lingered = True
     raise AssertionError  # count() does not end
 

@@ -1,5 +1,6 @@
 """What a worker does when the bell for rating rings."""
 
+import time
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -18,7 +19,7 @@ TURN = 5
 
 def rate_waiting() -> None:
     """Rate and take back what is ready, then put in order what was disturbed; the next bell goes on where much is."""
-    started_at, has_lingered = timezone.now(), False
+    started_at, came_at, has_lingered = timezone.now(), time.monotonic(), False
     mediation.answer(name="rate", now=started_at)
     for turn in count(1):
         now = timezone.now()
@@ -29,7 +30,7 @@ def rate_waiting() -> None:
         elif has_lingered:
             return
         else:
-            mediation.linger("rate", lambda: selectors.batches_waiting(timezone.now()).exists())
+            mediation.linger("rate", lambda: selectors.batches_waiting(timezone.now()).exists(), came_at=came_at)
             has_lingered = True
         if now - started_at > LONGEST:
             mediation.ring(name="rate", now=now)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from django.conf import settings
 from django.db import connection, transaction
 from django_q.tasks import async_task
 
@@ -26,6 +27,8 @@ TIMEOUTS = {"export": 1_800}
 # more, since the queue is looked at five times a second.
 LINGER_SECONDS = 1.0
 LOOK_SECONDS = 0.04
+# Since he came: then other tasks have their turn, where single records trickle in without end.
+STAY_SECONDS = 3.0
 
 
 def ring(name: str, now: datetime) -> None:
@@ -68,13 +71,16 @@ def sole(name: str) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
 
 
-def linger(name: str, is_work_there: Callable[[], bool]) -> None:
-    """Wait until there is work, but not for long, and not beside another who waits for the same.
+def linger(name: str, is_work_there: Callable[[], bool], *, came_at: float) -> None:
+    """Wait until there is work: not for long, not beside another who waits for the same, not as the only worker.
 
+    came_at: when this worker came, by `time.monotonic`.
     Nobody is called while somebody waits (see `selectors.is_ringing`). So look once more for everything that the bell
     is rung for before you go: who rang in between was told that you would.
     """
-    give_up_at = time.monotonic() + LINGER_SECONDS
+    if settings.WORKERS == 1:
+        return
+    give_up_at = min(time.monotonic() + LINGER_SECONDS, came_at + STAY_SECONDS)
     with sole(selectors.lingering(name)) as is_sole:
         while is_sole and time.monotonic() < give_up_at and not is_work_there():
             time.sleep(LOOK_SECONDS)

@@ -3,6 +3,7 @@
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from itertools import count
+from time import monotonic as came_now
 
 import psycopg
 import pytest
@@ -41,16 +42,27 @@ def test_while_somebody_waits_for_work_nobody_is_called():
 def test_only_one_waits_and_only_until_there_is_work(monkeypatch):
     monkeypatch.setattr(bells, "LINGER_SECONDS", 60.0)
     looks = count()
-    services.linger("mediate", lambda: next(looks) == 3)
+    services.linger("mediate", lambda: next(looks) == 3, came_at=came_now())
     assert next(looks) == 4
     with another_worker_at(selectors.lingering("mediate")):
-        services.linger("mediate", lambda: pytest.fail("somebody else waits"))
+        services.linger("mediate", lambda: pytest.fail("somebody else waits"), came_at=came_now())
 
 
 def test_the_wait_has_an_end(monkeypatch):
     monkeypatch.setattr(bells, "LINGER_SECONDS", 0.1)
-    services.linger("mediate", lambda: False)
+    services.linger("mediate", lambda: False, came_at=came_now())
     assert services.ring_now("mediate", NOW)
+
+
+def test_who_came_long_ago_waits_for_no_more_so_that_other_tasks_have_their_turn(monkeypatch):
+    monkeypatch.setattr(bells, "LINGER_SECONDS", 60.0)
+    services.linger("mediate", lambda: pytest.fail("he waits"), came_at=came_now() - bells.STAY_SECONDS)
+
+
+def test_the_only_worker_waits_for_nothing(monkeypatch, settings):
+    monkeypatch.setattr(bells, "LINGER_SECONDS", 60.0)
+    settings.WORKERS = 1
+    services.linger("mediate", lambda: pytest.fail("he waits"), came_at=came_now())
 
 
 @pytest.fixture
@@ -80,7 +92,7 @@ def test_who_is_not_the_first_goes_when_one_is_enough(steps, monkeypatch):
 def test_who_is_not_the_first_does_not_wait_for_more(steps, monkeypatch):
     """Who waits is told of what comes, and nobody else; the first one does it."""
     steps.extend([1] * 10)
-    monkeypatch.setattr(tasks.mediation, "linger", lambda *_: pytest.fail("the first one waits"))
+    monkeypatch.setattr(tasks.mediation, "linger", lambda *_, **told: pytest.fail("the first one waits"))
     with another_worker_at("mediating"):
         tasks.mediate_waiting()
 
@@ -98,7 +110,7 @@ def test_who_left_the_rest_to_one_that_has_gone_meanwhile_calls_somebody(steps, 
 
 def test_after_waiting_in_vain_everything_is_looked_at_once_more(steps, monkeypatch):
     told = []
-    monkeypatch.setattr(tasks.mediation, "linger", lambda name, is_work_there: told.append("waited"))
+    monkeypatch.setattr(tasks.mediation, "linger", lambda *_, came_at: told.append("waited"))
     monkeypatch.setattr(
         tasks, "_work_behind", lambda now, turn: told.append("looked") or told == ["looked", "waited", "looked"]
     )

@@ -2,7 +2,7 @@
 
 import polars as pl
 from django.db import connection
-from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, QuerySet
+from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Sum
 
 from mediation.core.frames import Catalogue
 from mediation.models import (
@@ -67,6 +67,12 @@ def batches_of_backfill(backfill_id: int) -> list[int]:
 def unsettled_of_backfill(backfill_id: int) -> int:
     """How many UDRs that a backfill replaced have charges that may still stand."""
     return voids_unsettled().filter(backfill_id=backfill_id).count()
+
+
+def held_by_backfill(backfill_id: int) -> int:
+    """How many UDRs came by a backfill and count nowhere yet."""
+    held = UdrBatch.objects.filter(backfill_id=backfill_id, status=UdrBatch.Status.HELD)
+    return int(held.aggregate(count=Sum("udr_count", default=0))["count"])
 
 
 def batch_ids_of_import(import_id: int) -> list[int]:

@@ -240,7 +240,12 @@ def _ask(request: Request, tracking_id: UUID, ask: Any) -> Response:
     return Response(document, status=http.HTTP_202_ACCEPTED)
 
 
-@describe("Close a backfill", request=None, responses={202: ASKED}, refuses=(*ACT_CODES, "imports_under_way"))
+@describe(
+    "Close a backfill",
+    request=None,
+    responses={202: ASKED},
+    refuses=(*ACT_CODES, "imports_under_way", "backfill_too_large"),
+)
 @api_view(["POST"])
 def close_backfill(request: Request, tracking_id: UUID) -> Response:
     """Have it count in place of everything else in its window, in one step."""

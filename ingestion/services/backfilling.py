@@ -32,6 +32,8 @@ LEASE = timedelta(seconds=20)
 TURN = timedelta(seconds=3)  # before it is looked at again while imports of the feed are mediated again
 PATIENCE = timedelta(minutes=15)
 MAX_ATTEMPTS = 5
+# UDRs that are swapped at once, its own and what they replace: half of the time that a task has, on a busy machine.
+MOST_SWAPPED = 6_000_000
 AT_ONCE = 500  # batches asked about in one question
 MOST_MILLISECONDS = 8_000  # for the difference that a reader waits for
 
@@ -41,6 +43,10 @@ GIVEN_UP = (
     "It was tried 5 times and its worker crashed or died each time. See the error; ask again once that is mended."
 )
 DIED = "Its worker died in each of 5 tries. Look at the log of the workers."
+TOO_LARGE = (
+    "{count:,} UDRs would be swapped, its own and those they replace; {most:,} at most are swapped at once. Abandon it"
+    " and send the stretch again in several backfills of shorter windows."
+)
 BUSY = (
     "Imports of the feed, or of the backfill, are being mediated and have not ended for 15 minutes. See to those first."
 )
@@ -115,6 +121,9 @@ def ask_close(*, backfill: Backfill, by: User | None, now: datetime) -> Backfill
     if waiting := _undecided(locked).count():
         message = f"{waiting} of its imports have not ended. Wait for them, or try their errored work again."
         raise UnableToBackfill("imports_under_way", message)
+    own = mediation_selectors.held_by_backfill(locked.pk)
+    if own > MOST_SWAPPED:
+        raise UnableToBackfill("backfill_too_large", TOO_LARGE.format(count=own, most=MOST_SWAPPED))
     _require_second_person("close_backfill", locked, "Close", "is replaced, and its charges are taken back", by)
     return _ask(locked, Status.CLOSING, by, now)
 
@@ -298,7 +307,12 @@ def _order(backfill: Backfill) -> mediation.SwapOrder:
 
 
 def _close(backfill: Backfill, now: datetime) -> None:
-    backfill.difference = [_told(one) for one in mediation.difference_of(backfill_id=backfill.pk)]
+    found = mediation.difference_of(backfill_id=backfill.pk)
+    count = int(sum(one.count + one.replaced_count for one in found))
+    if count > MOST_SWAPPED:
+        _take_back(backfill, TOO_LARGE.format(count=count, most=MOST_SWAPPED))
+        return
+    backfill.difference = [_told(one) for one in found]
     swapped = mediation.close_window(order=_order(backfill), now=now)
     backfill.status, backfill.closed_at = Status.CLOSED, now
     backfill.udr_count, backfill.replaced_count = swapped.let_in, swapped.replaced

@@ -90,6 +90,7 @@ CODES: dict[str, Code] = {
         backfill_covered=("A later backfill replaced a part of this one.", "Revert that first."),
         backfill_not_open=("Only an open backfill takes usage.", "Open another one."),
         backfill_overlaps=("An unfinished backfill covers a part of the window.", "Close or abandon that first."),
+        backfill_too_large=("Too many UDRs to be swapped at once.", "Send it in backfills of shorter windows."),
         bad_state=("What is asked for does not belong to its state.", "Look at its status."),
         feed_disabled=("The feed is disabled.", "Have it enabled in the admin."),
         imports_under_way=("Imports of the backfill have not ended.", "Wait for them; retry what is errored."),

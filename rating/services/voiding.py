@@ -15,7 +15,7 @@ from rating.services.reversing import reverse_charges
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 500
+AT_ONCE = 2_000  # a third of a second; in portions of 500 a million takes half as long again
 LONGEST_GAP = timedelta(hours=1)
 UNCHARGED = (RatingException.Status.OPEN, RatingException.Status.WRITTEN_OFF)
 

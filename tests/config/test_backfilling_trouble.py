@@ -116,6 +116,23 @@ def test_pages_and_metrics_tell_of_backfills_that_wait_and_of_those_that_were_gi
     assert 'value="abandon"' in page
 
 
+def test_what_is_too_large_to_be_swapped_is_refused_when_it_is_asked_for_or_by_the_worker(feed, who, monkeypatch):
+    posted(feed, call("a", 10, who), call("b", 10, who))
+    backfill = opened(feed)
+    sent(backfill, call("a", 11, who), call("b", 11, who))
+    work_all()
+    monkeypatch.setattr("ingestion.services.backfilling.MOST_SWAPPED", 3)
+    closed(backfill)
+    assert (backfill.status, counting(feed)) == ("open", {"a": 10, "b": 10})
+    assert "4 UDRs would be swapped" in backfill.refusal
+    monkeypatch.setattr("ingestion.services.backfilling.MOST_SWAPPED", 1)
+    with pytest.raises(ingestion.UnableToBackfill, match="2 UDRs would be swapped") as refused:
+        ingestion.ask_close(backfill=backfill, by=None, now=NOW)
+    assert refused.value.code == "backfill_too_large"
+    monkeypatch.undo()
+    assert closed(backfill).status == "closed"
+
+
 def test_closing_waits_for_its_own_imports_that_somebody_has_mediated_again_meanwhile(feed, who):
     backfill = opened(feed)
     sent(backfill, call("a", 11, who))

@@ -336,17 +336,21 @@ def receive_file(
     now: datetime,
     allow_repeat: bool = False,
     expected_hash: str = "",
+    expected_size: int | None = None,
 ) -> UsageImport:
     """Take a usage file; its bytes are kept under their content hash. Raises UnableToReceive.
 
     allow_repeat: take the file although the feed had the same bytes before; its records will be duplicates.
-    expected_hash: SHA-256 in hex that its sender says it has; empty: he says nothing.
+    expected_hash: SHA-256 in hex that its sender says it has; empty: he says nothing. expected_size: bytes that came.
     """
     mediation.require_permission(by, PERMISSION)
     mediation.require_feeds(by, [feed.pk])
     version = version_to_use(feed)
     with tempfile.TemporaryFile() as spool:
         content_hash, byte_size = _spool(stream, spool)
+        if expected_size not in (None, byte_size):
+            message = f"{file_name} has {byte_size:,} bytes here, not {expected_size:,}: a part of it was lost."
+            raise UnableToReceive("digest_mismatch", f"{message} Send it again from its start.")
         if expected_hash not in ("", content_hash):
             message = f"{file_name} has SHA-256 {content_hash}, not {expected_hash}: send it again from its start."
             raise UnableToReceive("digest_mismatch", message)

@@ -35,7 +35,8 @@ def hold_upload(
 ) -> FileUpload:
     """The upload that a sender goes on with, or begins, held for him alone. Raises UnableToUpload, UnableToReceive.
 
-    content_hash: SHA-256 that the whole file shall have, in hex; empty: whatever was said when it was begun.
+    content_hash: SHA-256 that the whole file shall have, in hex; empty: whatever was said before. Who digests while he
+    sends knows it with the last part only.
     """
     mediation.require_permission(by, PERMISSION)
     mediation.require_feeds(by, [feed.pk])
@@ -95,7 +96,8 @@ def _go_on(upload: FileUpload | None, file_name: str, span: Span, content_hash: 
     if upload is None:
         message = f"Nothing of {file_name} is here, so it begins with byte 0, not {span.start:,}."
         raise UnableToUpload("not_the_next_bytes", message, received_size=0)
-    if span.total != upload.total_size or (content_hash and content_hash != upload.content_hash):
+    is_other = bool(content_hash and upload.content_hash) and content_hash != upload.content_hash
+    if is_other or span.total != upload.total_size:
         message = (
             f"{file_name} was begun as a file of {upload.total_size:,} bytes"
             f"{f' with SHA-256 {upload.content_hash}' if upload.content_hash else ''}; this is another one."
@@ -105,6 +107,7 @@ def _go_on(upload: FileUpload | None, file_name: str, span: Span, content_hash: 
     if span.start != upload.received_size:
         message = f"{upload.received_size:,} bytes of {file_name} are here: go on with byte {upload.received_size:,}."
         raise UnableToUpload("not_the_next_bytes", message, received_size=upload.received_size)
+    upload.content_hash = content_hash or upload.content_hash
     return upload
 
 
@@ -170,6 +173,8 @@ def _receive(upload: FileUpload, names: list[str], now: datetime) -> UsageImport
         by=upload.sent_by,
         now=now,
         expected_hash=upload.content_hash,
+        # A storage that was emptied or set back has fewer bytes than were counted.
+        expected_size=upload.total_size,
     )
 
 

@@ -193,6 +193,40 @@ def test_the_rest_of_another_file_is_refused():
     assert sender.put(CONTENT[100:], 100).status_code == 202
 
 
+def test_a_digest_of_the_whole_file_may_be_said_first_with_its_last_part(django_capture_on_commit_callbacks):
+    sender = Sender()
+    sender.put(CONTENT[:100], 0)
+    assert sender.put(CONTENT[100:], 100, Repr_Digest=field_of(CONTENT)).json()["content_hash"] == SHA256
+    other = Sender(name="june.csv")
+    other.put(CONTENT[:100], 0)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert told(other.put(CONTENT[100:], 100, Repr_Digest=field_of(b"x"))) == (422, "digest_mismatch")
+    assert FileUpload.objects.count() == 0
+
+
+def test_a_digest_that_was_said_with_a_part_between_holds_for_the_file():
+    sender = Sender()
+    sender.put(CONTENT[:50], 0)
+    sender.put(CONTENT[50:100], 50, X_Content_SHA256="0" * 64)
+    assert told(sender.put(CONTENT[100:], 100, X_Content_SHA256=SHA256)) == (409, "another_file")
+    assert told(sender.put(CONTENT[100:], 100)) == (422, "digest_mismatch")
+
+
+def test_a_file_of_which_a_part_was_lost_is_not_taken(django_capture_on_commit_callbacks):
+    sender = Sender()
+    sender.put(CONTENT[:100], 0)
+    Path(UploadPart.objects.get().stored.path).write_bytes(b"")
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = sender.put(CONTENT[100:], 100)
+    assert told(answer) == (422, "digest_mismatch")
+    assert answer.json()["detail"] == (
+        f"may.csv has {SIZE - 100} bytes here, not {SIZE}: a part of it was lost. Send it again from its start."
+    )
+    assert not UsageImport.objects.exists()
+    assert not FileUpload.objects.exists()
+    assert sender.put().status_code == 202
+
+
 def test_a_second_request_that_sends_at_the_same_time_is_refused_clearly():
     sender = Sender()
     sender.put(CONTENT[:100], 0)

@@ -33,12 +33,20 @@ def delete_upload_folder(token: UUID) -> None:
 
 
 def upload_tokens() -> list[UUID]:
-    """The uploads that have a folder."""
+    """The uploads that have a folder; what else lies beside them, such as `lost+found`, is nobody's upload."""
     try:
         folders, _ = default_storage.listdir(FOLDER)
     except FileNotFoundError:
         return []
-    return [UUID(name) for name in folders]
+    return [token for name in folders if (token := _token_of(name))]
+
+
+def _token_of(name: str) -> UUID | None:
+    try:
+        token = UUID(name)
+    except ValueError:
+        return None
+    return token if str(token) == name else None
 
 
 class Joined(io.RawIOBase):

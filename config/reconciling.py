@@ -265,27 +265,43 @@ RULES = (
     ),
     Rule(
         "counted_usage_is_charged",
-        "what was counted of busy periods beforehand is their charges less reversals, both ways in which it was",
+        "what was counted of busy periods beforehand is their charges less reversals: of each day, feed, class, plan,"
+        " rate and currency, and of each line too where that was counted",
+        # Added up by line only where lines were counted. NULLs are to meet each other, as they do in GROUP BY.
         """WITH charged AS (
-            SELECT c.period_id, c.usage_class_id, c.currency,
-                sum(CASE c.kind WHEN 'charge' THEN 1 ELSE -1 END) AS records,
-                sum(c.quantity) AS quantity, sum(c.credit) AS credit, sum(c.amount) AS amount
-            FROM rating_charge c JOIN rating_countedperiod k ON k.period_id = c.period_id AND c.date < k.before
-            GROUP BY 1, 2, 3
-        ), counted AS (
-            SELECT u.period_id, u.by_line, u.usage_class_id, u.currency, sum(u.record_count) AS records,
-                sum(u.quantity) AS quantity, sum(u.credit) AS credit, sum(u.amount) AS amount
-            FROM rating_countedusage u JOIN rating_countedperiod k ON k.period_id = u.period_id AND k.before IS NOT NULL
-            WHERE k.has_lines OR NOT u.by_line GROUP BY 1, 2, 3, 4
-        ), ways AS (
-            SELECT c.*, by_line FROM charged c JOIN rating_countedperiod k USING (period_id)
-            CROSS JOIN (VALUES (true), (false)) w (by_line) WHERE k.has_lines OR NOT by_line
+            SELECT c.period_id, k.has_lines, (c.date AT TIME ZONE a.time_zone)::date AS day, b.feed_id,
+                c.usage_class_id, c.plan_id, c.rate_id, c.currency,
+                CASE WHEN k.has_lines THEN c.service_id END AS service_id,
+                CASE WHEN k.has_lines THEN c.service_identifier_id END AS service_identifier_id,
+                sum(CASE c.kind WHEN 'charge' THEN 1 ELSE -1 END) AS records, sum(c.quantity) AS quantity,
+                sum(c.rated_quantity) AS rated_quantity, sum(c.free_quantity) AS free_quantity,
+                sum(c.bucket_quantity) AS bucket_quantity, sum(c.credit) AS credit, sum(c.amount) AS amount
+            FROM rating_charge c
+            JOIN rating_countedperiod k ON k.period_id = c.period_id AND c.date < k.before
+            JOIN rating_billingperiod p ON p.id = c.period_id JOIN rating_account a ON a.id = p.account_id
+            LEFT JOIN mediation_udrbatch b ON b.id = c.udr_id >> 17
+            GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+        ), both_ways AS (
+            SELECT period_id, w.by_line, day, feed_id, usage_class_id, plan_id, rate_id, currency,
+                CASE WHEN w.by_line THEN service_id END AS service_id,
+                CASE WHEN w.by_line THEN service_identifier_id END AS service_identifier_id,
+                records AS charges, 0 AS counted, amount AS charged_amount, 0 AS counted_amount,
+                quantity, rated_quantity, free_quantity, bucket_quantity, credit
+            FROM charged CROSS JOIN (VALUES (true), (false)) w (by_line) WHERE has_lines OR NOT w.by_line
+            UNION ALL
+            SELECT period_id, u.by_line, u.day, u.feed_id, u.usage_class_id, u.plan_id, u.rate_id, u.currency,
+                u.service_id, u.service_identifier_id, 0, u.record_count, 0, u.amount,
+                -u.quantity, -u.rated_quantity, -u.free_quantity, -u.bucket_quantity, -u.credit
+            FROM rating_countedusage u JOIN rating_countedperiod k USING (period_id)
+            WHERE k.before IS NOT NULL AND (k.has_lines OR NOT u.by_line)
         )
-        SELECT period_id, by_line, usage_class_id, currency, w.records AS charges, u.records AS counted,
-            w.amount AS charged_amount, u.amount AS counted_amount
-        FROM ways w FULL JOIN counted u USING (period_id, by_line, usage_class_id, currency)
-        WHERE coalesce(w.records, 0) <> coalesce(u.records, 0) OR coalesce(w.quantity, 0) <> coalesce(u.quantity, 0)
-           OR coalesce(w.credit, 0) <> coalesce(u.credit, 0) OR coalesce(w.amount, 0) <> coalesce(u.amount, 0)""",
+        SELECT period_id, by_line, day, feed_id, usage_class_id, plan_id, rate_id, currency, service_id,
+            service_identifier_id, sum(charges) AS charges, sum(counted) AS counted,
+            sum(charged_amount) AS charged_amount, sum(counted_amount) AS counted_amount
+        FROM both_ways GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+        HAVING sum(charges) <> sum(counted) OR sum(charged_amount) <> sum(counted_amount)
+            OR (sum(quantity), sum(rated_quantity), sum(free_quantity), sum(bucket_quantity), sum(credit))
+               <> (0, 0, 0, 0, 0)""",
     ),
     Rule(
         "statements_add_up",

@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
@@ -213,6 +215,8 @@ def test_few_charges_are_not_counted(rate, owner):
         lambda: CountedUsage.objects.filter(by_line=False).update(amount=Decimal(1)),
         lambda: CountedUsage.objects.update(record_count=1),
         lambda: Charge.objects.filter(pk=Charge.objects.earliest("pk").pk).update(quantity=77),
+        lambda: UdrBatch.objects.update(feed_id=777),
+        lambda: UdrBatch.objects.all().delete(),
     ],
 )
 def test_a_count_that_is_no_more_that_of_the_charges_is_found(month, damage):
@@ -220,6 +224,23 @@ def test_a_count_that_is_no_more_that_of_the_charges_is_found(month, damage):
     assert "counted_usage_is_charged" not in broken()
     damage()
     assert "counted_usage_is_charged" in broken()
+
+
+TOLD = ("day", "feed_id", "usage_class_id", "plan_id", "rate_id", "currency", "record_count", *counted_usage.SUMS)
+
+
+@pytest.mark.parametrize(
+    ("by_line", "column"),
+    [(True, "service_id"), (True, "service_identifier_id"), *product((True, False), TOLD)],
+)
+def test_whatever_an_answer_is_made_of_is_held_against_the_charges(month, by_line, column):
+    count_all()
+    other = {"day": F("day") + timedelta(days=1), "currency": "USD"}.get(column, F(column) + 1)
+    CountedUsage.objects.filter(by_line=by_line).update(**{column: other})
+    [rule] = [rule for rule in RULES if rule.name == "counted_usage_is_charged"]
+    found = differences(rule)
+    assert found
+    assert {row[found.columns.index("by_line")] for row in found.rows} == {by_line}
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

@@ -212,6 +212,7 @@ def test_a_packing_that_is_not_read(client, coding):
         ("gzip", gzip.compress(gzip.compress(b"{}"))),
         ("zstd", zstd.compress(json_record().encode())[:-3]),
     ],
+    ids=["plain", "empty", "otherwise", "without a head", "cut", "with more behind", "twice", "cut too"],
 )
 def test_what_is_not_packed_as_it_says(client, coding, body):
     answer = send(client, feed_of(EVENTS), body, "application/json", **{"Content-Encoding": coding})

@@ -67,8 +67,11 @@ WHERE k.feed_id = -%(backfill)s AND (
     OR EXISTS (SELECT FROM mediation_voidedudr v WHERE v.feed_id = %(feed)s AND v.key = k.key
                AND v.backfill_id IS NULL AND v.replaced_by IS NULL AND v.requested_at > arrived.received_at))
 """  # noqa: S608 - our own table names
+# By the keys, which have a B-tree: the numbers of UDRs have a BRIN, and a backfill that was written just now is taken
+# for a few rows, for each of which some hundred pages would be read.
 FREE_KEYS = """
-DELETE FROM mediation_udrkey k USING mediation_voidedudr v WHERE v.backfill_id = %(backfill)s AND k.udr_id = v.udr_id
+DELETE FROM mediation_udrkey k USING mediation_voidedudr v
+WHERE v.backfill_id = %(backfill)s AND k.feed_id IN (%(feed)s, -%(backfill)s) AND k.key = v.key AND k.udr_id = v.udr_id
 """
 COUNT_TAKEN = f"""
 UPDATE mediation_udrbatch b SET voided_count = b.voided_count + taken.n

@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from ingestion import services as ingestion
 from mediation.models import RestoredUdr, UdrBatch
+from mediation.store import backfills
 from rating import services as rating
 from tests.config.test_backfilling import counting, opened, reverted, sent, work_all
 from tests.config.test_voiding import KEYED, NOW, assert_reconciled, call, standing, voided, who
@@ -100,3 +102,13 @@ def test_what_came_again_after_a_void_is_brought_back_though_its_key_was_voided_
     reverted(backfill, now + timedelta(minutes=1))
     assert counting(feed) == {"a": 12}
     assert_reconciled()
+
+
+def test_keys_are_freed_by_the_keys_however_few_rows_a_backfill_is_taken_for():
+    with connection.cursor() as cursor:
+        for other in ("hashjoin", "mergejoin", "seqscan"):
+            cursor.execute(f"SET LOCAL enable_{other} = off")
+        cursor.execute(f"EXPLAIN {backfills.FREE_KEYS}", {"backfill": 1, "feed": 1})
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "Index Cond: ((feed_id = ANY" in plan
+    assert "udr_key_by_udr" not in plan

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import F, Max
+from django.db.models import F
 from django.db.utils import OperationalError
 
 from ingestion import selectors
@@ -202,8 +202,7 @@ def _ask(backfill: Backfill, status: str, by: User | None, now: datetime) -> Bac
 
 
 def _undecided(backfill: Backfill) -> Any:
-    ended = (UsageImport.Status.COMPLETED, UsageImport.Status.FAILED)
-    return UsageImport.objects.filter(backfill=backfill).exclude(status__in=ended)
+    return UsageImport.objects.filter(backfill=backfill).exclude(status__in=("completed", "failed"))
 
 
 def backfill_next(*, now: datetime) -> bool:
@@ -293,8 +292,9 @@ def _put_off(backfill: Backfill, now: datetime) -> None:
     backfill.save()
 
 
-def _order(backfill: Backfill) -> mediation.SwapOrder:
-    latest = UsageImport.objects.filter(feed_id=backfill.feed_id).aggregate(latest=Max("received_at"))["latest"]
+def _order(backfill: Backfill, now: datetime) -> mediation.SwapOrder:
+    # It came while the worker waited for his turn, or by a clock that is ahead: a few rows of an index by time.
+    ahead = UsageImport.objects.filter(feed_id=backfill.feed_id, received_at__gt=now).order_by("-received_at")
     return mediation.SwapOrder(
         backfill_id=backfill.pk,
         request_id=backfill.tracking_id,
@@ -302,7 +302,7 @@ def _order(backfill: Backfill) -> mediation.SwapOrder:
         reason=backfill.reason,
         by_id=backfill.asked_by_id,
         arrivals=dict(UsageImport.objects.filter(backfill=backfill).values_list("pk", "received_at")),
-        received_until=latest or backfill.opened_at,
+        received_until=ahead.values_list("received_at", flat=True).first() or now,
     )
 
 
@@ -313,7 +313,7 @@ def _close(backfill: Backfill, now: datetime) -> None:
         _take_back(backfill, TOO_LARGE.format(count=count, most=MOST_SWAPPED))
         return
     backfill.difference = [_told(one) for one in found]
-    swapped = mediation.close_window(order=_order(backfill), now=now)
+    swapped = mediation.close_window(order=_order(backfill, now), now=now)
     backfill.status, backfill.closed_at = Status.CLOSED, now
     backfill.udr_count, backfill.replaced_count = swapped.let_in, swapped.replaced
     backfill.left_out_count = swapped.left_out
@@ -326,13 +326,13 @@ def _revert(backfill: Backfill, now: datetime) -> None:
         backfill.status, backfill.refusal = Status.CLOSED, str(refusal)
         return
     own = mediation_selectors.batches_of_backfill(backfill.pk)
-    swapped = mediation.reopen_window(order=_order(backfill), now=now)
+    swapped = mediation.reopen_window(order=_order(backfill, now), now=now)
     backfill.status, backfill.ended_at, backfill.restored_count = Status.REVERTED, now, swapped.let_in
     _mediate_again(backfill, own, now)
 
 
 def _abandon(backfill: Backfill, now: datetime) -> None:
-    mediation.drop_window(order=_order(backfill))
+    mediation.drop_window(order=_order(backfill, now))
     backfill.status, backfill.ended_at = Status.ABANDONED, now
 
 

@@ -17,7 +17,7 @@ from .charges import (
     refused_usage_of,
     require_total,
 )
-from .counted_usage import count_period, find_busy_periods
+from .counted_usage import count_period, find_busy_periods, has_few_lines
 from .payers import payers_by_service, payers_of
 from .periods import (
     alone,
@@ -75,6 +75,7 @@ __all__ = [
     "end_work",
     "find_busy_periods",
     "grants_of",
+    "has_few_lines",
     "is_alone",
     "is_billed",
     "is_deserted",

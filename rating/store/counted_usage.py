@@ -26,17 +26,19 @@ FIND_BUSY = """
     SELECT period_id, false FROM rating_charge GROUP BY period_id HAVING count(*) >= %s
     ON CONFLICT (period_id) DO NOTHING
 """
-COUNT_LINES = f"""
-    INSERT INTO rating_countedusage (period_id, by_line, day, feed_id, {", ".join(SHARED)}, {", ".join(LINE)},
-        record_count, {", ".join(SUMS)})
-    SELECT c.period_id, true, (c.date AT TIME ZONE %(zone)s)::date, b.feed_id,
-        {", ".join(f"c.{name}" for name in (*SHARED, *LINE))}, {RECORD_COUNT},
-        {", ".join(f"sum(c.{name})" for name in SUMS)}
-    FROM rating_charge c JOIN mediation_udrbatch b ON b.id = c.udr_id >> {UDR_ID_BITS}
-    WHERE c.period_id = %(period)s AND c.date < %(before)s
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+# The day of usage, in the account's zone; and which charges are counted.
+DAY = "(c.date AT TIME ZONE %(zone)s)::date"
+IS_COUNTED = "c.period_id = %(period)s AND c.date < %(before)s"
+CHARGES = f"rating_charge c JOIN mediation_udrbatch b ON b.id = c.udr_id >> {UDR_ID_BITS}"
+# It is known to be too many as soon as it is more than half.
+HAS_FEW_LINES = f"""
+    WITH half AS (SELECT count(*) / 2 AS charges FROM rating_charge c WHERE {IS_COUNTED})
+    SELECT count(*) <= (SELECT charges FROM half) FROM (
+        SELECT DISTINCT {DAY}, b.feed_id, {", ".join(f"c.{name}" for name in (*SHARED, *LINE))}
+        FROM {CHARGES} WHERE {IS_COUNTED} LIMIT (SELECT charges + 1 FROM half)
+    ) line
 """  # noqa: S608 - our own names
-COUNT_DAYS = f"""
+ADD_UP_LINES = f"""
     INSERT INTO rating_countedusage (period_id, by_line, day, feed_id, {", ".join(SHARED)}, record_count,
         {", ".join(SUMS)})
     SELECT period_id, false, day, feed_id, {", ".join(SHARED)}, sum(record_count),
@@ -44,6 +46,19 @@ COUNT_DAYS = f"""
     FROM rating_countedusage WHERE period_id = %(period)s AND by_line
     GROUP BY period_id, day, feed_id, {", ".join(SHARED)}
 """  # noqa: S608 - our own names
+
+
+def _counting(*, by_line: bool) -> str:
+    """The query that counts a period from its charges."""
+    keys = (*SHARED, *LINE) if by_line else SHARED
+    return f"""
+        INSERT INTO rating_countedusage (period_id, by_line, day, feed_id, {", ".join(keys)}, record_count,
+            {", ".join(SUMS)})
+        SELECT c.period_id, {by_line}, {DAY}, b.feed_id, {", ".join(f"c.{name}" for name in keys)}, {RECORD_COUNT},
+            {", ".join(f"sum(c.{name})" for name in SUMS)}
+        FROM {CHARGES} WHERE {IS_COUNTED}
+        GROUP BY {", ".join(str(place + 1) for place in range(4 + len(keys)))}
+    """  # noqa: S608 - our own names
 
 
 @dataclass(frozen=True)
@@ -73,30 +88,36 @@ def find_busy_periods() -> int:
         return int(cursor.rowcount)
 
 
-def count_period(period_id: int, *, time_zone: str, before: datetime, now: datetime) -> int:
+def has_few_lines(period_id: int, *, time_zone: str, before: datetime) -> bool:
+    """Whether counting a period by service and identifier is worth it: at most half as many rows as charges.
+
+    Where many lines used a little each there would be as many. It reads only, and needs no lock: it tells how a period
+    is best counted, and what is counted is exact either way.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(HAS_FEW_LINES, {"period": period_id, "zone": time_zone, "before": before})
+        return bool(cursor.fetchone()[0])
+
+
+def count_period(period_id: int, *, time_zone: str, before: datetime, has_lines: bool, now: datetime) -> int:
     """Count a period that is under lock anew; returns of how many days, classes and so on.
 
-    By service and identifier only where that is worth it: where many lines used a little each, it would be as many
-    rows as there are charges.
+    has_lines: by service and identifier too.
     """
-    asked: dict[str, Any] = {"period": period_id, "zone": time_zone, "before": before, "now": now}
+    asked: dict[str, Any] = {"period": period_id, "zone": time_zone, "before": before, "has_lines": has_lines}
+    counting = (_counting(by_line=True), ADD_UP_LINES) if has_lines else (_counting(by_line=False),)
+    counted = 0
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM rating_countedusage WHERE period_id = %(period)s", asked)
-        cursor.execute(COUNT_LINES, asked)
-        lines = int(cursor.rowcount)
-        cursor.execute("SELECT count(*) FROM rating_charge WHERE period_id = %(period)s AND date < %(before)s", asked)
-        (charges,) = cursor.fetchone()
-        cursor.execute(COUNT_DAYS, asked)
-        days = int(cursor.rowcount)
-        asked["has_lines"] = has_lines = lines <= charges // 2
-        if not has_lines:
-            cursor.execute("DELETE FROM rating_countedusage WHERE period_id = %(period)s AND by_line", asked)
+        for query in counting:
+            cursor.execute(query, asked)
+            counted += int(cursor.rowcount)
         cursor.execute(
             "UPDATE rating_countedperiod SET before = %(before)s, has_lines = %(has_lines)s, counted_at = %(now)s"
             " WHERE period_id = %(period)s",
-            asked,
+            asked | {"now": now},
         )
-    return days + (lines if has_lines else 0)
+    return counted
 
 
 def disturb_counted(charges: pl.DataFrame) -> None:

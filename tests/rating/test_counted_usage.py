@@ -12,8 +12,8 @@ from rest_framework.test import APIClient
 
 from config.reconciling import RULES, differences
 from mediation.models import Udr, UdrBatch, VoidedUdr
-from rating import services
-from rating.models import BillingPeriod, Charge, CountedPeriod, CountedUsage
+from rating import services, store
+from rating.models import BillingPeriod, Charge, CountedPeriod, CountedUsage, ServiceIdentifier
 from rating.store import counted_usage
 from tests.ingestion.factories import FeedFactory, user_with
 
@@ -176,19 +176,59 @@ def test_what_changes_counted_usage_has_it_counted_again_and_is_told_at_once(rat
     assert "counted_usage_is_charged" not in broken()
 
 
-def test_a_period_of_many_lines_that_use_little_is_counted_without_them(rate, owner):
+@pytest.fixture
+def many_lines(rate, owner):
+    """Four lines that were used once."""
     lines = [
         ServiceFactory(account=owner.service.account).identifiers.create(identifier=f"line {n}", starts_at=LONG_AGO)
         for n in range(4)
     ]
     waiting(*[used(rate, line, date=at(1)) for line in lines])
     rate_all()
+
+
+def test_a_period_of_many_lines_that_use_little_is_counted_without_them(many_lines):
     before = {question: asked(question) for question in QUESTIONS}
     count_all()
     assert (CountedPeriod.objects.get().has_lines, CountedUsage.objects.count()) == (False, 1)
     assert {question: asked(question) for question in QUESTIONS} == before
+    assert "counted_usage_is_charged" not in broken()
     assert not reads_charges("day,class,plan,rate")
     assert reads_charges("service")
+
+
+def rows_written():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n_tup_ins, n_tup_del FROM pg_stat_xact_user_tables WHERE relname = 'rating_countedusage'"
+        )
+        return cursor.fetchone()
+
+
+def test_no_rows_of_lines_are_written_that_would_be_deleted_again(many_lines):
+    count_all()
+    assert rows_written() == (1, 0)
+
+
+def test_lines_are_kept_as_soon_as_there_are_at_most_half_as_many_as_charges(rate, owner, many_lines):
+    lines = ServiceIdentifier.objects.filter(identifier__startswith="line")
+    for more, has_lines in ((3, False), (1, True)):
+        waiting(*[used(rate, line, date=at(1)) for line in lines[:more]])
+        rate_all()
+        CountedPeriod.objects.update(counted_at=None)
+        count_all()
+        assert CountedPeriod.objects.get().has_lines == has_lines
+        assert CountedUsage.objects.filter(by_line=True).count() == 4 * has_lines
+        assert reads_charges("service") != has_lines
+
+
+def test_whether_lines_are_counted_is_asked_before_the_period_is_locked(month, monkeypatch):
+    done = []
+    for name in ("has_few_lines", "lock_periods", "count_period"):
+        verb = getattr(store, name)
+        monkeypatch.setattr(store, name, lambda *a, n=name, v=verb, **k: (done.append(n), v(*a, **k))[1])
+    count_all()
+    assert done == ["has_few_lines", "lock_periods", "count_period"]
 
 
 def test_what_is_charged_in_a_later_period_counts_on_its_day(rate, owner, month):

@@ -4,9 +4,15 @@ from django_q.models import Schedule
 
 EVERY_MINUTE = {"schedule_type": Schedule.MINUTES, "minutes": 1}
 EVERY_FIVE_MINUTES = {"schedule_type": Schedule.MINUTES, "minutes": 5}
+# A file of a slow server may take a quarter of an hour, and then be kept and planned. Less than the queue's `retry`.
+PICKUP_SECONDS = 1_800
 SCHEDULES = {
     "sweep": {"func": "config.tasks.sweep", **EVERY_MINUTE},
-    "poll pick-up locations": {"func": "config.tasks.poll_pickups", **EVERY_MINUTE},
+    "poll pick-up locations": {
+        "func": "config.tasks.poll_pickups",
+        "kwargs": str({"q_options": {"timeout": PICKUP_SECONDS}}),
+        **EVERY_MINUTE,
+    },
     "expire parts": {"func": "config.tasks.expire_parts", **EVERY_MINUTE},
     "count figures": {"func": "config.tasks.count_figures", **EVERY_MINUTE},
     "watch for anomalies": {"func": "config.tasks.watch_for_anomalies", **EVERY_FIVE_MINUTES},

@@ -28,6 +28,8 @@ def told(feed: Feed | None) -> Any:
     if state is None:
         return "Nobody has looked at it yet."
     looked = format_html("Looked at {}.", marks.moment(state.looked_at))
+    if state.begun_file:
+        looked = format_html("{} It began with {} at {}.", looked, state.begun_file, marks.moment(state.begun_at))
     if not state.error:
         return looked
     trouble = format_html("{}: {}", marks.moment(state.error_at), state.error)

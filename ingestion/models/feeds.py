@@ -89,6 +89,13 @@ class PickupState(models.Model):
     failures = models.PositiveIntegerField(default=0, help_text="Looks without success, one after the other.")
     error = models.TextField(blank=True, default="", help_text="The last trouble that there was.")
     error_at = models.DateTimeField(null=True)
+    begun_file = models.TextField(
+        blank=True, default="", db_default="", help_text="The file at hand; or over which its worker was killed."
+    )
+    begun_at = models.DateTimeField(null=True)
+    held_up_by = models.TextField(
+        blank=True, default="", db_default="", help_text="The file that held up the last look: it comes last now."
+    )
 
     def __str__(self) -> str:
         return f"pick-up of {self.feed}"

@@ -4,17 +4,17 @@ import fnmatch
 import posixpath
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from ingestion import store
-from ingestion.core.locations import FaultyLocationError, is_finished, location_of
+from ingestion.core.locations import FaultyLocationError, Kind, is_finished, location_of
 from ingestion.models import Feed, PickupState, UsageImport
 from ingestion.services.planning import plan_import
 from ingestion.services.receiving import UnableToReceive, receive_file
@@ -26,7 +26,12 @@ log = structlog.get_logger()
 STABLE_FOR = timedelta(seconds=10)
 # After so long no further file of a location is begun: the rest waits for the next look, others have their turn.
 MOST_SECONDS = 30
-# A location that cannot be opened rests for a minute, two, four, …
+# After so long no further location is looked into. What is at hand then still has the end of a transfer, and what is
+# left of the task's time in config/schedules.py to be kept and planned in.
+MOST_SECONDS_OF_ALL = 120
+# A file that held a worker for so long and did not come, for whatever reason, is not tried again at once.
+COSTLY_SECONDS = 30
+# A location that cannot be opened, or a file of which does not come, rests for a minute, two, four, …
 LONGEST_REST = timedelta(minutes=30)
 MOST_CHARS = 2_000  # of an error
 MOST_NAMES = 10
@@ -45,6 +50,23 @@ class Taken:
     usage_import: UsageImport | None
     refusal: str
     is_left: bool = False
+    is_costly: bool = False  # and it held its worker for long
+
+
+@dataclass(frozen=True)
+class _Round:
+    """A poll under way: when it began, and where credentials stand."""
+
+    now: datetime
+    environment: Mapping[str, str]
+    started: float = field(default_factory=lambda: time.monotonic())
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def later(self) -> datetime:
+        """The moment that it is by now."""
+        return self.now + timedelta(seconds=self.seconds())
 
 
 @dataclass(frozen=True)
@@ -62,32 +84,65 @@ def poll_pickup_locations(*, now: datetime, environment: Mapping[str, str] | Non
     environment: where credentials stand, by name.
     """
     taken: list[Taken] = []
-    for feed in _feeds_to_look_at(now):
-        # Another worker, or host, may be at it for as long as its files take.
-        with store.alone(f"pickup:{feed.pk}") as is_mine:
-            if is_mine:
-                taken += _look(feed, now, environment or {})
+    turn = _Round(now, environment or {})
+    # A server may be slow for minutes: one worker of all waits for servers, the others are there for everything else.
+    with store.alone("pickups elsewhere") as may_go_out:
+        for feed in _feeds_to_look_at(now):
+            if turn.seconds() >= MOST_SECONDS_OF_ALL:
+                log.info("pickups_go_on_later")
+                break
+            if may_go_out or not _is_elsewhere(feed):
+                taken += _look_alone(feed, turn)
     return taken
 
 
 def _feeds_to_look_at(now: datetime) -> QuerySet[Feed]:
+    """Those first that nobody looked at for longest: a poll may end before it is through."""
     with_location = Feed.objects.filter(is_enabled=True).exclude(pickup_location="")
-    return with_location.exclude(pickup_state__next_look_at__gt=now).order_by("pk")
+    ready = with_location.exclude(pickup_state__next_look_at__gt=now)
+    return ready.order_by(F("pickup_state__looked_at").asc(nulls_first=True), "pk")
 
 
-def _look(feed: Feed, now: datetime, environment: Mapping[str, str]) -> list[Taken]:
+def _is_elsewhere(feed: Feed) -> bool:
+    try:
+        return location_of(feed.pickup_location).kind != Kind.FOLDER
+    except FaultyLocationError:
+        return False
+
+
+def _look_alone(feed: Feed, turn: _Round) -> list[Taken]:
+    # Another worker, or host, may be at it for as long as its files take.
+    with store.alone(f"pickup:{feed.pk}") as is_mine:
+        return _look(feed, turn) if is_mine and not _was_cut_short(feed, turn) else []
+
+
+def _was_cut_short(feed: Feed, turn: _Round) -> bool:
+    """Whether who looked last was killed over a file: told now, as he could not; and it rests as after any trouble."""
+    begun = PickupState.objects.filter(feed=feed).exclude(begun_file="").values_list("begun_file", flat=True).first()
+    if begun is None:
+        return False
+    error = f"The worker that took {begun} was ended before it was through: it is tried again."
+    log.warning("pickup_cut_short", feed=feed.api_name, file=begun)
+    _note(feed, turn, error[:MOST_CHARS])
+    return True
+
+
+def _look(feed: Feed, turn: _Round) -> list[Taken]:
     """One feed's trouble, such as a server that does not answer, must not keep the others from being looked at."""
     taken: list[Taken] = []
     error = ""
     try:
-        _poll(feed, now, environment, taken)
+        _poll(feed, turn, taken)
     except (OSError, FaultyLocationError) as trouble:
         error = _told(trouble, feed)
         log.warning("pickup_location_unreachable", feed=feed.api_name, error=error)
     except Exception as trouble:
         error = _told(trouble, feed)
         log.exception("pickup_crashed", feed=feed.api_name)
-    _note(feed, now, error, next((one for one in taken if one.is_left), None))
+    left = [one for one in taken if one.is_left]
+    if left and left[-1].is_costly:
+        error = error or _told_left(left[-1])
+    _note(feed, turn, error, remark=_told_left(left[0]) if left else "")
     return taken
 
 
@@ -97,31 +152,53 @@ def _told(error: Exception, feed: Feed) -> str:
     return (str(error) or type(error).__name__)[:MOST_CHARS]
 
 
-def _note(feed: Feed, now: datetime, error: str, left: Taken | None) -> None:
-    """Keep what people see of it on the feed's page; a location that fails rests for longer each time."""
+def _told_left(left: Taken) -> str:
+    return f"{posixpath.basename(left.path)} is left there: {left.refusal}"[:MOST_CHARS]
+
+
+def _note(feed: Feed, turn: _Round, error: str, *, remark: str = "") -> None:
+    """Keep what people see of it on the feed's page; a location that fails rests for longer each time.
+
+    remark: told, but no reason to rest.
+    """
     state = PickupState.objects.filter(feed=feed).first() or PickupState(feed=feed)
-    state.looked_at = now
+    state.looked_at = turn.now
     state.failures = state.failures + 1 if error else 0
     rest = min(timedelta(minutes=2 ** min(state.failures - 1, 10)), LONGEST_REST) if error else timedelta(0)
-    state.next_look_at = now + rest - STABLE_FOR if error else None
-    if left and not error:
-        error = f"{posixpath.basename(left.path)} is left there: {left.refusal}"[:MOST_CHARS]
-    if error:
-        state.error, state.error_at = error, now
+    state.next_look_at = turn.later() + rest - STABLE_FOR if error else None
+    state.held_up_by = state.begun_file if error else ""
+    state.begun_file, state.begun_at = "", None
+    if error or remark:
+        state.error, state.error_at = error or remark, turn.now
     state.save()
 
 
-def _poll(feed: Feed, now: datetime, environment: Mapping[str, str], taken: list[Taken]) -> None:
+def _note_begun(feed: Feed, name: str, turn: _Round) -> None:
+    """Whoever looks next and finds this knows that the worker was killed over the file."""
+    begun = {"begun_file": name, "begun_at": turn.later()}
+    PickupState.objects.update_or_create(feed=feed, defaults=begun, create_defaults=begun | {"looked_at": turn.now})
+
+
+def _poll(feed: Feed, turn: _Round, taken: list[Taken]) -> None:
     give_up_at = time.monotonic() + MOST_SECONDS
     location = location_of(feed.pickup_location)
-    with store.opened(location, name=feed.pickup_credentials, environment=environment) as system:
-        for entry in _files(system, location.path):
-            if not _is_wanted(feed, entry, now):
+    with store.opened(location, name=feed.pickup_credentials, environment=turn.environment) as system:
+        for entry in _in_turn(feed, _files(system, location.path)):
+            if not _is_wanted(feed, entry, turn.now):
                 continue
             if time.monotonic() >= give_up_at:
                 log.info("pickup_goes_on_later", feed=feed.api_name)
                 return
-            taken.append(_take_alone(feed, system, location.path, entry, now))
+            _note_begun(feed, posixpath.basename(entry["name"]), turn)
+            taken.append(_take_alone(feed, system, location.path, entry, turn.now))
+            if taken[-1].is_costly:
+                return
+
+
+def _in_turn(feed: Feed, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those first that come after the file that held up the last look: else nobody would ever get past it."""
+    held_up_by = PickupState.objects.filter(feed=feed).values_list("held_up_by", flat=True).first() or ""
+    return sorted(entries, key=lambda entry: posixpath.basename(entry["name"]) <= held_up_by)
 
 
 def _files(system: Any, folder: str) -> list[dict[str, Any]]:
@@ -147,12 +224,14 @@ def look_into_location(*, feed: Feed, by: User | None, environment: Mapping[str,
 
 def _take_alone(feed: Feed, system: Any, folder: str, entry: Mapping[str, Any], now: datetime) -> Taken:
     """Take a file; its trouble must not keep those after it in the folder from being taken, now and each time."""
+    started = time.monotonic()
     try:
         return _take(feed, system, folder, entry, now)
     except OSError as error:
         # It may not be read, or another poll that began before was faster and moved it.
         log.warning("file_left_in_pickup", feed=feed.api_name, file=entry["name"], refusal=str(error))
-        return Taken(feed, entry["name"], None, _told(error, feed), is_left=True)
+        is_costly = isinstance(error, TimeoutError) or time.monotonic() - started >= COSTLY_SECONDS
+        return Taken(feed, entry["name"], None, _told(error, feed), is_left=True, is_costly=is_costly)
 
 
 def _is_wanted(feed: Feed, entry: Mapping[str, Any], now: datetime) -> bool:

@@ -23,6 +23,8 @@ READ_AHEAD = 8 << 20
 # Slower than that, a file would hold a worker that others wait for.
 SLOWEST = 256 << 10  # bytes a second, beyond the grace
 GRACE_SECONDS = 30
+# A transfer has an end in all, well before its task has: 9 GB at 10 MB/s.
+LONGEST_SECONDS = 900
 
 
 class UnableToReach(OSError):
@@ -192,11 +194,14 @@ class Steady:
             stream.prefetch(entry["size"], 64)
 
     def read(self, count: int) -> bytes:
-        """Raises OSError where it comes too slowly, or was written to meanwhile."""
+        """Raises TimeoutError where it comes too slowly, OSError where it was written to meanwhile."""
         block = self._stream.read(count)
         self._came += len(block)
-        seconds = time.monotonic() - self._began_at - GRACE_SECONDS
-        if seconds > 0 and self._came < seconds * SLOWEST:
+        seconds = time.monotonic() - self._began_at
+        if block and seconds > LONGEST_SECONDS:
+            came = f"{self._came:,} of its {self._entry['size']:,} bytes came in {LONGEST_SECONDS:,} seconds"
+            raise TimeoutError(f"{came}, and no file has longer: have it packed, or put there in smaller files")
+        if self._came < (seconds - GRACE_SECONDS) * SLOWEST:
             raise TimeoutError(f"it comes at less than {SLOWEST >> 10} KiB a second")
         if not block:
             now = self._system.info(self._entry["name"])

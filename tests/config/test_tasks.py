@@ -3,11 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
+from django_q.scheduler import scheduler
 
 from config import tasks
 from config.schedules import SCHEDULES, set_schedules
+from ingestion.services import pickups
+from ingestion.store import places
 from mediation.models import Bell
 
 pytestmark = pytest.mark.django_db
@@ -53,3 +57,16 @@ def test_every_schedule_names_a_task_that_there_is(schedule):
     module, _, name = schedule["func"].rpartition(".")
     assert module == tasks.__name__
     assert callable(getattr(tasks, name))
+
+
+def test_the_longest_transfer_and_what_follows_it_end_well_before_their_task_is_killed(monkeypatch):
+    monkeypatch.setattr("django_q.scheduler.close_old_django_connections", lambda: None)
+    set_schedules()
+    Schedule.objects.exclude(name="poll pick-up locations").delete()
+    Schedule.objects.update(next_run=timezone.now() - timedelta(minutes=1))
+    scheduler()
+    [queued] = [row.task for row in OrmQ.objects.all()]
+    assert (queued["func"], queued["kwargs"]) == ("config.tasks.poll_pickups", {})
+    at_most = pickups.MOST_SECONDS_OF_ALL + pickups.MOST_SECONDS + places.LONGEST_SECONDS
+    assert at_most + 600 < queued["timeout"] < settings.Q_CLUSTER["retry"]
+    assert places.LONGEST_SECONDS * 10_000_000 > 5 * 2**30

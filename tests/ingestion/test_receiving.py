@@ -177,7 +177,8 @@ def test_a_crash_between_recording_and_moving_takes_no_file_twice(folder):
     with patch.object(pickups, "_move", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         poll()
     assert files(folder) == ["may.csv"]
-    [taken] = poll(now=NOW + timedelta(days=1))
+    assert poll(now=NOW + timedelta(days=1)) == []
+    [taken] = poll(now=NOW + timedelta(days=2))
     assert (taken.refusal, taken.usage_import) == ("", UsageImport.objects.get())
     assert files(folder) == ["done/may.csv"]
     work()

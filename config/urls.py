@@ -33,6 +33,7 @@ urlpatterns = [
     path("api/schema", pages.schema, name="schema"),
     path("api/docs", pages.docs, name="docs"),
     path("api/docs/try", pages.tryout, name="try"),
+    re_path(second_door.SPELLINGS, second_door.any_spelling, name="any-spelling"),
     re_path("^api/", views.NoSuchAddress.as_view()),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),

@@ -5,10 +5,15 @@ from typing import Any
 
 from rest_framework import status as http
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
 
 
 class Negotiation(DefaultContentNegotiation):
     """A form that is not told is the asker's fault, not an address that leads nowhere."""
+
+    def get_accept_list(self, request: Request) -> list[str]:
+        """An `Accept` that names nothing is as none: anything is accepted."""
+        return [one for one in super().get_accept_list(request) if one.strip()] or ["*/*"]
 
     def filter_renderers(self, renderers: Iterable[Any], format: str) -> list[Any]:
         # The framework's views name this class, so that it is read before they are.

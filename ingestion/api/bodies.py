@@ -1,5 +1,7 @@
 """The body of a submission as its headers call it: in which shape it comes, and how it is packed."""
 
+from collections.abc import Mapping
+
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
@@ -19,13 +21,18 @@ TOO_LARGE = ("unpacked_bytes", "ratio")  # what UnpackError says of a bomb
 SHOWN_CHARS = 100  # of what a sender calls his body
 
 
-def shape_of(request: Request, feed: Feed, shapes: frozenset[Shape]) -> tuple[Shape, str | None]:
-    """The shape and the charset that a request's Content-Type names. shapes: what is taken at this door.
+def shape_of(
+    request: Request, feed: Feed, shapes: frozenset[Shape], also_called: Mapping[str, Shape]
+) -> tuple[Shape, str | None]:
+    """The shape and the charset that a request's Content-Type names.
+
+    shapes: what is taken at this door. also_called: by which types beside its own; empty: without any.
 
     Raises Problem 415.
     """
     sent = request._request
-    shape = MEDIA_TYPES.get(sent.content_type or "")
+    called = (sent.content_type or "").lower()
+    shape = MEDIA_TYPES.get(called) or also_called.get(called)
     if shape is None or shape not in shapes:
         sent_as = f"as {sent.content_type[:SHOWN_CHARS]!r}" if sent.content_type else "without a type"
         raise unsupported(f"A body is not taken {sent_as}.", feed, shapes)

@@ -3,20 +3,23 @@
 The same services, rights and refusals as `/api/v1/`, by other names. See the README of ingestion.
 """
 
+import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.http.response import HttpResponseBase
+from django.urls import ResolverMatch, URLPattern, path
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import status as http
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ingestion import selectors
+from ingestion import selectors, services
 from ingestion.api.schemas import BODIES, SENDING_CODES
 from ingestion.api.second_door_schemas import (
     DETAIL_READ,
@@ -26,49 +29,24 @@ from ingestion.api.second_door_schemas import (
     OF_FEED,
     PAGE,
     REFERENCE,
-    REFUSALS,
     USAGE_SENT,
 )
+from ingestion.api.second_door_ways import Lenient, answer_of, asked
 from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
 from ingestion.api.usage import SubmitUsage
 from ingestion.core.bodies import Shape
 from ingestion.models import ExceptionRevision, Feed, ImportException, UsageImport
 from mediation import services as mediation
-from mediation.api import Problem, problem
+from mediation.api import Problem
 from mediation.api.describing import FEED, IDEMPOTENCY_KEY, describe
 
 USUAL_SIZE, MOST, MOST_PAGES = 100, 1_000, 100
 MOST_COUNTED = 10_000
 MOST_CHARS = 4_000  # of a record in a list
+PAGE_CODES = ("bad_page", "bad_pageSize", "repeated_parameter")
 # The numbers under which they tell what a history or an exception has come to; ours, in the order of a life.
 HISTORY_STATUS = {status: number for number, status in enumerate(UsageImport.Status, 1)}
 EXCEPTION_STATUS = {status: number for number, status in enumerate(ImportException.Status, 1)}
-
-
-def answer_of(kind: str, items: Iterable[tuple[str, str, dict[str, Any]]], **more: Any) -> dict[str, Any]:
-    """An answer as clients of this door know it. items: action, key of the type, and the thing itself."""
-    told = [{"action": action, "dtoTypeKey": key, "instance": instance} for action, key, instance in items]
-    tracking_id = more.pop("tracking_id", None) or str(uuid.uuid4())
-    total = more.pop("total", len(told))
-    return {"trackingId": tracking_id, "type": kind, "results": {"totalCount": total, "items": told}, **more}
-
-
-def faults_of(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Any refusal as this door tells it: every fault at once, each with a number and a message."""
-    answer = problem(error, context)
-    if answer is None:
-        return None
-    faults = [{"code": answer.status_code, "message": _message(fault)} for fault in answer.data["errors"]]
-    told = Response(answer_of("error", (), errors=faults), status=answer.status_code)
-    for name, value in answer.headers.items():
-        if name != "Content-Type":
-            told[name] = value
-    return told
-
-
-def _message(fault: dict[str, str]) -> str:
-    place = f"{fault['pointer']}: " if fault["pointer"] else ""
-    return f"{place}{fault['detail']} ({fault['code']})"
 
 
 def sending(summary: str) -> Callable[[Any], Any]:
@@ -76,24 +54,28 @@ def sending(summary: str) -> Callable[[Any], Any]:
     return describe(
         summary,
         parameters=[FEED, IDEMPOTENCY_KEY],
-        request={"application/json": BODIES["application/json"]},
+        request=dict.fromkeys(("application/json", "text/json"), BODIES["application/json"]),
         responses={200: USAGE_SENT},
         refuses=SENDING_CODES,
     )
 
 
-class SendUsage(SubmitUsage):
+class SendUsage(Lenient, SubmitUsage):
     """Takes the JSON that `feeds/{feed}/usage` takes; answers with what was sent and with what follows it."""
 
     shapes = frozenset((Shape.JSON,))
-
-    refusals = REFUSALS
+    also_called = {"text/json": Shape.JSON, "": Shape.JSON}
 
     def _accept_regular(self, request: HttpRequest, feed: str) -> HttpResponse | None:
         return None
 
-    def get_exception_handler(self) -> Any:
-        return faults_of
+    def seconds_to_wait(self, request: Request) -> int:
+        """None: no parameter is read here."""
+        return 0
+
+    def receive(self, request: Request, **said: Any) -> services.Received:
+        """New usage: no parameter is read here."""
+        return services.receive_usage(**said)
 
     @sending("Send rows by the second door")
     def post(self, request: Request, feed: str) -> Response:
@@ -108,28 +90,31 @@ class SendUsage(SubmitUsage):
         return Response(answer_of("sendMessage", items, tracking_id=tracking_id), status=http.HTTP_200_OK)
 
 
-class Reading(APIView):
+class Reading(Lenient, APIView):
     """What is read here; each person sees what he sees by the first door."""
-
-    refusals = REFUSALS
 
     permission_classes = (SendersSeeTheirOwn,)
 
-    def get_exception_handler(self) -> Any:
-        return faults_of
-
     def page(self, rows: QuerySet[Any]) -> tuple[list[Any], int]:
         """The rows of the page that is asked for, and how many there are, counted up to 10,000."""
-        size = self._number("pageSize", USUAL_SIZE, MOST)
-        start = (self._number("page", 1, MOST_PAGES) - 1) * size
+        size, number = self._page_size(), self._page_number()
+        start = (number - 1) * size
         return list(rows.order_by("-pk")[start : start + size]), rows.order_by()[:MOST_COUNTED].count()
 
-    def _number(self, name: str, usual: int, most: int) -> int:
-        text = self.request.query_params.get(name, str(usual))
-        if text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= most:
-            return int(text)
-        detail = f"{name} is a whole number from 1 to {most:,}, not {text[:50]!r}."
-        raise Problem(http.HTTP_400_BAD_REQUEST, f"bad_{name}", detail)
+    def _page_size(self) -> int:
+        """No more than we tell at once, whatever is asked for."""
+        text = asked(self.request, "pageSize") or str(USUAL_SIZE)
+        if not (size := _whole(text)):
+            detail = f"pageSize is a whole number of at least 1, not {text[:50]!r}."
+            raise Problem(http.HTTP_400_BAD_REQUEST, "bad_pageSize", detail)
+        return min(size, MOST)
+
+    def _page_number(self) -> int:
+        text = asked(self.request, "page") or "1"
+        if not 1 <= (number := _whole(text)) <= MOST_PAGES:
+            detail = f"page is a whole number from 1 to {MOST_PAGES:,}, not {text[:50]!r}."
+            raise Problem(http.HTTP_400_BAD_REQUEST, "bad_page", detail)
+        return number
 
     def history(self, reference: str) -> UsageImport:
         """The import with this number or tracking id."""
@@ -142,6 +127,11 @@ class Reading(APIView):
         except (ObjectDoesNotExist, ValueError):
             raise Http404 from None
         return found
+
+
+def _whole(text: str) -> int:
+    """A number of any length, told as no more than nine digits can; 0 for what is none."""
+    return int(text.lstrip("0")[:9] or 0) if text.isascii() and text.isdecimal() else 0
 
 
 class SendRecords(SendUsage):
@@ -180,12 +170,12 @@ class ReadHistory(Reading):
         "List the history by the second door",
         parameters=[*PAGE, OF_FEED],
         responses={200: HISTORY_READ},
-        refuses=("bad_page", "bad_pageSize"),
+        refuses=PAGE_CODES,
     )
     def get(self, request: Request) -> Response:
         rows = seen_imports(selectors.history(), request.user)
-        if "udrFeedId" in request.query_params:
-            feed = selectors.feed_by(request.query_params["udrFeedId"])
+        if reference := asked(request, "udrFeedId"):
+            feed = selectors.feed_by(reference)
             rows = rows.filter(feed=feed) if feed else rows.none()
         page, total = self.page(rows)
         items = [("read", "dataImportHistory", _history(one)) for one in page]
@@ -230,7 +220,7 @@ class ReadExceptions(Reading):
         "List exceptions by the second door",
         parameters=PAGE,
         responses={200: EXCEPTIONS_READ},
-        refuses=("bad_page", "bad_pageSize"),
+        refuses=PAGE_CODES,
     )
     def get(self, request: Request, reference: str | None = None) -> Response:
         latest = Prefetch("revisions", ExceptionRevision.objects.order_by("number"))
@@ -250,7 +240,7 @@ class ReadExceptionsOfOne(ReadExceptions):
         "List the exceptions of an import by the second door",
         parameters=[REFERENCE, *PAGE],
         responses={200: EXCEPTIONS_READ},
-        refuses=("bad_page", "bad_pageSize"),
+        refuses=PAGE_CODES,
     )
     def get(self, request: Request, reference: str | None = None) -> Response:
         return super().get(request, reference)
@@ -324,3 +314,36 @@ urlpatterns: list[URLPattern] = [
     path("DataImportHistory/Exception/Paged", ReadExceptions.as_view(), name="exceptions"),
     path("DataImportHistory/<str:reference>/Exception", ReadExceptionsOfOne.as_view(), name="exceptions-of-history"),
 ]
+
+
+class Nowhere(Lenient, APIView):
+    """Any other address below this door's: told as its clients are told everything."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise Problem(http.HTTP_404_NOT_FOUND, "not_found", f"There is nothing at {request.path}.")
+
+
+# `api/DataImport` and `api/DataImportHistory` in any case, and what is below them.
+SPELLINGS = "^api/{}(?:{})?(?:/|$)".format(
+    *("".join(f"[{letter.upper()}{letter}]" for letter in word) for word in ("dataimport", "history"))
+)
+
+
+@csrf_exempt  # as its views are; they ask for it themselves where somebody comes with a session
+def any_spelling(request: HttpRequest) -> HttpResponseBase:
+    """The same addresses with a slash at their end, or with their words in another case."""
+    asked_for = request.path_info.removeprefix("/api/").removesuffix("/")
+    for known in urlpatterns:
+        found = re.match(known.pattern.regex.pattern, asked_for, re.IGNORECASE)
+        if found:
+            route, kwargs = f"api/{known.pattern}", found.groupdict()
+            request.resolver_match = ResolverMatch(
+                known.callback, (), kwargs, known.name, namespaces=["second"], route=route
+            )
+            answer: HttpResponseBase = known.callback(request, **kwargs)
+            return answer
+    nowhere: HttpResponseBase = Nowhere.as_view()(request)
+    return nowhere

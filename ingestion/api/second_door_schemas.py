@@ -17,11 +17,16 @@ from mediation.api.describing import (
     record_of,
 )
 
+NOTHING = {"type": "string", "maxLength": 0}  # as where a parameter is not named at all
 PAGE = [
-    query("page", {"type": "integer", "minimum": 1, "maximum": 100, "default": 1}, "Which page."),
-    query("pageSize", {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100}, "Rows of a page."),
+    query("page", {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100}, NOTHING], "default": 1}, "Which page."),
+    query(
+        "pageSize",
+        {"anyOf": [{"type": "integer", "minimum": 1}, NOTHING], "default": 100},
+        "Rows of a page; of more than 1,000, as many are told.",
+    ),
 ]
-OF_FEED = query("udrFeedId", {"type": "string", "minLength": 1}, "Only of this feed: its number or API name.")
+OF_FEED = query("udrFeedId", {"type": "string", "minLength": 0}, "Only of this feed: its number or API name.")
 REFERENCE = in_path("reference", TEXT, "The number of the import, or its tracking id.")
 STATUS = {"type": "integer", "minimum": 1}
 

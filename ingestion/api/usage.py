@@ -1,6 +1,7 @@
 """`POST feeds/{id or API name}/usage`: 1 to 1,000 records into a feed, answered once they are recorded."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +51,7 @@ class SubmitUsage(APIView):
     """Takes rows for a delimited feed, JSON records for a JSON feed, in any shape; 202 means that they are on disk."""
 
     shapes = frozenset(Shape)  # taken at this door, where the feed reads them
+    also_called: Mapping[str, Shape] = {}  # by what other types they go here
     body: bytes | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -121,6 +123,10 @@ class SubmitUsage(APIView):
         """Why the records take the place of others; empty: they are new usage."""
         return ""
 
+    def seconds_to_wait(self, request: Request) -> int:
+        """For the outcome. Raises Problem 400."""
+        return waiting.seconds_asked(request)
+
     def receive(self, request: Request, *, feed: Feed, **said: Any) -> services.Received:
         """Into the backfill that the address names, if it does."""
         if backfill := backfills.asked_for(request, feed):
@@ -135,12 +141,12 @@ class SubmitUsage(APIView):
         if found is None or (seen is not None and found.pk not in seen):
             detail = f"There is no feed {feed!r}; use its number or API name."
             raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
-        shape, charset = bodies.shape_of(request, found, self.shapes)
+        shape, charset = bodies.shape_of(request, found, self.shapes, self.also_called)
         key = request.headers.get("Idempotency-Key")
         if not is_idempotency_key(key):
             detail = f"Idempotency-Key has 1 to {MAX_KEY_CHARS} characters, none of them NUL."
             raise Problem(http.HTTP_400_BAD_REQUEST, "bad_idempotency_key", detail)
-        seconds = waiting.seconds_asked(request)
+        seconds = self.seconds_to_wait(request)
         assert isinstance(request.user, User)  # noqa: S101 - IsAuthenticated let it pass
         BACKLOG.require_low(timezone.now())
         try:

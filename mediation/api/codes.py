@@ -33,7 +33,7 @@ CODES: dict[str, Code] = {
         bad_idempotency_key=("The Idempotency-Key cannot be kept.", "Send 1 to 255 characters, none of them NUL."),
         bad_key=("A key is no key of usage.", "Send texts of 1 to 200 characters without NUL."),
         bad_page=("The page is no number, or too high.", "See `detail` for what is taken."),
-        bad_pageSize=("The size of a page is no number, or too high.", "See `detail` for what is taken."),
+        bad_pageSize=("The size of a page is no number, or 0.", "Ask for 1 or more."),
         bad_page_size=("The size of a page is no number, or too high.", "Ask for 1 to 1,000."),
         bad_request=("The request cannot be read, or is for another host.", "Check the address and the headers."),
         bad_spreadsheet=("`spreadsheet` is 1 or not sent.", "Send `spreadsheet=1`, or leave it out."),

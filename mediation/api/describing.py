@@ -184,7 +184,7 @@ class Described(AutoSchema):
     def _refuses(self) -> set[str]:
         """Its own codes, and those that its kind of operation shares with others."""
         own = set(self.get_extensions().get(REFUSES, ()))
-        codes = own | {*EVERYWHERE, *BEFORE_VIEWS}
+        codes = own | ({*EVERYWHERE, *BEFORE_VIEWS} - getattr(self.view, "never_refuses", frozenset()))
         parameters = {(one["name"], one["in"]) for one in self._get_parameters()}
         if any(place == "path" for _, place in parameters):
             codes.add("not_found")

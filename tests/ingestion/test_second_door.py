@@ -182,7 +182,7 @@ def test_who_may_not_send_is_refused_and_other_feeds_are_not_found():
         ("DataImport/Usage/Feed/%00", 404),
         ("DataImport/Usage/History?page=0", 400),
         ("DataImport/Usage/History?page=101", 400),
-        ("DataImportHistory/Exception/Paged?pageSize=1001", 400),
+        ("DataImportHistory/Exception/Paged?pageSize=0", 400),
         ("DataImport/Nothing", 404),
     ],
 )

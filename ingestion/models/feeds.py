@@ -96,6 +96,9 @@ class PickupState(models.Model):
     held_up_by = models.TextField(
         blank=True, default="", db_default="", help_text="The file that held up the last look: it comes last now."
     )
+    seen = models.JSONField(
+        default=dict, db_default={}, help_text="Of files not taken yet: size, moment of writing, since when seen so."
+    )
 
     def __str__(self) -> str:
         return f"pick-up of {self.feed}"

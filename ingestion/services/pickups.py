@@ -22,8 +22,10 @@ from mediation import services as mediation
 
 log = structlog.get_logger()
 
-# A file is taken when nobody has written to it for this long: then it is whole.
+# A file is taken when nobody has written to it for this long: then it is whole. Its own machine's clock may be wrong,
+# so two looks by ours must have seen it the same; an object store shows whole objects alone.
 STABLE_FOR = timedelta(seconds=10)
+MOST_SEEN = 1_000  # files of a location that a look remembers
 # After so long no further file of a location is begun: the rest waits for the next look, others have their turn.
 MOST_SECONDS = 30
 # After so long no further location is looked into. What is at hand then still has the end of a transfer, and what is
@@ -183,9 +185,10 @@ def _poll(feed: Feed, turn: _Round, taken: list[Taken]) -> None:
     give_up_at = time.monotonic() + MOST_SECONDS
     location = location_of(feed.pickup_location)
     with store.opened(location, name=feed.pickup_credentials, environment=turn.environment) as system:
-        for entry in _in_turn(feed, _files(system, location.path)):
-            if not _is_wanted(feed, entry, turn.now):
-                continue
+        wanted = [one for one in _files(system, location.path) if _is_wanted(feed, one, turn.now)]
+        if location.kind != Kind.S3:
+            wanted = _seen_before(feed, wanted, turn.now)
+        for entry in _in_turn(feed, wanted):
             if time.monotonic() >= give_up_at:
                 log.info("pickup_goes_on_later", feed=feed.api_name)
                 return
@@ -193,6 +196,30 @@ def _poll(feed: Feed, turn: _Round, taken: list[Taken]) -> None:
             taken.append(_take_alone(feed, system, location.path, entry, turn.now))
             if taken[-1].is_costly:
                 return
+
+
+def _seen_before(feed: Feed, entries: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """Those that a look of a while ago saw as they are now; the others are remembered for the next look."""
+    known: dict[str, Any] = PickupState.objects.filter(feed=feed).values_list("seen", flat=True).first() or {}
+    seen, found = {}, []
+    # Those come first that are remembered: else new names would push out others before their second look.
+    for entry in sorted(entries, key=lambda one: _key(one) not in known):
+        key, like = _key(entry), [entry["size"], store.written_at(entry)]
+        *before, since = known.get(key, [None])
+        seen[key] = [*like, since if before == like else now.timestamp()]
+        if before == like and now.timestamp() - since >= STABLE_FOR.total_seconds():
+            found.append(entry)
+    seen = dict(list(seen.items())[:MOST_SEEN])
+    if seen != known:
+        PickupState.objects.update_or_create(
+            feed=feed, defaults={"seen": seen}, create_defaults={"seen": seen, "looked_at": now}
+        )
+    return sorted(found, key=lambda one: one["name"])
+
+
+def _key(entry: Mapping[str, Any]) -> str:
+    """A name that JSON can hold, whatever bytes it is of."""
+    return ascii(posixpath.basename(entry["name"]))
 
 
 def _in_turn(feed: Feed, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ from rest_framework.generics import RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ingestion import selectors, services
+from ingestion import services
+from ingestion.api.seeing import seen_feed
 from ingestion.models import Backfill, Feed
 from mediation import services as mediation
 from mediation.api import Listed, ModelPermissions, NewestFirst, Problem, Strict
@@ -171,7 +172,7 @@ class BackfillsOfFeed(Listed):
             self.permission_denied(request)
 
     def get_queryset(self) -> QuerySet[Backfill]:
-        return super().get_queryset().filter(feed=_feed_of(self.kwargs["feed"], self.request.user))
+        return super().get_queryset().filter(feed=seen_feed(self.kwargs["feed"], self.request.user))
 
     @describe(
         "Open a backfill",
@@ -185,7 +186,7 @@ class BackfillsOfFeed(Listed):
     )
     def post(self, request: Request, feed: str) -> Response:
         """Let usage of a past window be sent again beside what counts, until it is closed."""
-        found = _feed_of(feed, request.user)
+        found = seen_feed(feed, request.user)
         form = OpeningSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
@@ -197,15 +198,6 @@ class BackfillsOfFeed(Listed):
         except services.UnableToReceive as refusal:
             raise Problem(http.HTTP_409_CONFLICT, refusal.code, str(refusal)) from None
         return Response(BackfillSerializer(backfill).data, status=http.HTTP_201_CREATED)
-
-
-def _feed_of(reference: str, by: Any) -> Feed:
-    found = selectors.feed_by(reference)
-    seen = mediation.feeds_seen(by)
-    if found is None or (seen is not None and found.pk not in seen):
-        detail = f"There is no feed {reference!r}; use its number or API name."
-        raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
-    return found
 
 
 @describe("Get a backfill", responses={200: BackfillDetailSerializer})

@@ -32,11 +32,10 @@ from ingestion.api.second_door_schemas import (
     USAGE_SENT,
 )
 from ingestion.api.second_door_ways import Lenient, answer_of, asked
-from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_imports
+from ingestion.api.seeing import SendersSeeTheirOwn, seen_exceptions, seen_feed, seen_imports
 from ingestion.api.usage import SubmitUsage
 from ingestion.core.bodies import Shape
 from ingestion.models import ExceptionRevision, Feed, ImportException, UsageImport
-from mediation import services as mediation
 from mediation.api import Problem
 from mediation.api.describing import FEED, IDEMPOTENCY_KEY, describe
 
@@ -155,12 +154,7 @@ class ReadFeed(Reading):
 
     @describe("Get a feed by the second door", parameters=[FEED], responses={200: FEED_READ}, refuses=("unknown_feed",))
     def get(self, request: Request, feed: str) -> Response:
-        found = selectors.feed_by(feed)
-        seen = mediation.feeds_seen(request.user)  # type: ignore[arg-type]
-        if found is None or (seen is not None and found.pk not in seen):
-            detail = f"There is no feed {feed!r}; use its number or API name."
-            raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
-        return Response(answer_of("get", [("read", "udrFeed", _feed(found))]))
+        return Response(answer_of("get", [("read", "udrFeed", _feed(seen_feed(feed, request.user)))]))
 
 
 class ReadHistory(Reading):

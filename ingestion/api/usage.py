@@ -24,9 +24,9 @@ from ingestion.api import backfills, bodies, gates, regulars, waiting
 from ingestion.api.gates import BACKLOG
 from ingestion.api.imports import UsageImportSerializer
 from ingestion.api.schemas import ACCEPTED, BODIES, SENDING_CODES, WAIT
+from ingestion.api.seeing import seen_feed
 from ingestion.core.bodies import Shape
 from ingestion.models import Feed, UsageImport
-from mediation import services as mediation
 from mediation.api import Problem
 from mediation.api.describing import FEED, IDEMPOTENCY_KEY, describe
 
@@ -136,16 +136,9 @@ class SubmitUsage(APIView):
     def _accept(self, request: Request, feed: str) -> Response:
         if not request.user.has_perm("ingestion.add_usageimport"):
             self.permission_denied(request)
-        found = selectors.feed_by(feed)
-        seen = mediation.feeds_seen(request.user)
-        if found is None or (seen is not None and found.pk not in seen):
-            detail = f"There is no feed {feed!r}; use its number or API name."
-            raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
+        found = seen_feed(feed, request.user)
         shape, charset = bodies.shape_of(request, found, self.shapes, self.also_called)
-        key = request.headers.get("Idempotency-Key")
-        if not is_idempotency_key(key):
-            detail = f"Idempotency-Key has 1 to {MAX_KEY_CHARS} characters, none of them NUL."
-            raise Problem(http.HTTP_400_BAD_REQUEST, "bad_idempotency_key", detail)
+        key = idempotency_key_of(request)
         seconds = self.seconds_to_wait(request)
         assert isinstance(request.user, User)  # noqa: S101 - IsAuthenticated let it pass
         BACKLOG.require_low(timezone.now())
@@ -196,7 +189,7 @@ def _is_plain(request: HttpRequest) -> bool:
         and _is_json(request.META.get("CONTENT_TYPE", ""))
         and "HTTP_CONTENT_ENCODING" not in request.META
         and "HTTP_TRANSFER_ENCODING" not in request.META
-        and is_idempotency_key(request.headers.get("Idempotency-Key"))
+        and _is_idempotency_key(request.headers.get("Idempotency-Key"))
     )
 
 
@@ -204,7 +197,16 @@ def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip() == "application/json"
 
 
-def is_idempotency_key(key: str | None) -> bool:
+def idempotency_key_of(request: Request) -> str | None:
+    """The Idempotency-Key that a request names, if it does. Raises Problem 400 where it cannot be kept."""
+    key = request.headers.get("Idempotency-Key")
+    if not _is_idempotency_key(key):
+        detail = f"Idempotency-Key has 1 to {MAX_KEY_CHARS} characters, none of them NUL."
+        raise Problem(http.HTTP_400_BAD_REQUEST, "bad_idempotency_key", detail)
+    return key
+
+
+def _is_idempotency_key(key: str | None) -> bool:
     """Whether a request names no key, or one that is kept."""
     return key is None or (1 <= len(key) <= MAX_KEY_CHARS and "\0" not in key)
 

@@ -15,12 +15,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ingestion import selectors, services
+from ingestion import services
 from ingestion.api.imports import UsageImportSerializer
 from ingestion.api.schemas import ACCEPTED, BODIES, SENDING_CODES, VOID_ACCEPTED, VOIDING, VOIDING_CODES, WAIT
-from ingestion.api.usage import MAX_KEY_CHARS, SubmitUsage, is_idempotency_key, problem_of
+from ingestion.api.seeing import seen_feed
+from ingestion.api.usage import SubmitUsage, idempotency_key_of, problem_of
 from ingestion.core.requests import RequestFault
-from ingestion.models import Feed, KeyToVoid, UsageVoid
+from ingestion.models import KeyToVoid, UsageVoid
 from mediation import services as mediation
 from mediation.api import Listed, NewestFirst, Problem
 from mediation.api.describing import FEED, IDEMPOTENCY_KEY, describe, query
@@ -72,11 +73,8 @@ class VoidUsage(APIView):
     def post(self, request: Request, feed: str) -> Response:
         if not request.user.has_perm("ingestion.void_usage"):
             self.permission_denied(request)
-        found = _feed_of(feed, request.user)
-        idempotency_key = request.headers.get("Idempotency-Key")
-        if not is_idempotency_key(idempotency_key):
-            detail = f"Idempotency-Key has 1 to {MAX_KEY_CHARS} characters, none of them NUL."
-            raise Problem(http.HTTP_400_BAD_REQUEST, "bad_idempotency_key", detail)
+        found = seen_feed(feed, request.user)
+        idempotency_key = idempotency_key_of(request)
         keys, reason = _read(request.data)
         try:
             void = services.ask_void(
@@ -97,15 +95,6 @@ class VoidUsage(APIView):
             "links": {"void": request.build_absolute_uri(reverse("api:void", args=[void.tracking_id]))},
         }
         return Response(document, status=http.HTTP_202_ACCEPTED)
-
-
-def _feed_of(reference: str, by: Any) -> Feed:
-    found = selectors.feed_by(reference)
-    seen = mediation.feeds_seen(by)
-    if found is None or (seen is not None and found.pk not in seen):
-        detail = f"There is no feed {reference!r}; use its number or API name."
-        raise Problem(http.HTTP_404_NOT_FOUND, "unknown_feed", detail)
-    return found
 
 
 def _read(document: Any) -> tuple[list[str], str]:

@@ -88,7 +88,7 @@ def poll_pickup_locations(*, now: datetime, environment: Mapping[str, str] | Non
     taken: list[Taken] = []
     turn = _Round(now, environment or {})
     # A server may be slow for minutes: one worker of all waits for servers, the others are there for everything else.
-    with store.alone("pickups elsewhere") as may_go_out:
+    with mediation.sole("pickups elsewhere") as may_go_out:
         for feed in _feeds_to_look_at(now):
             if turn.seconds() >= MOST_SECONDS_OF_ALL:
                 log.info("pickups_go_on_later")
@@ -114,7 +114,7 @@ def _is_elsewhere(feed: Feed) -> bool:
 
 def _look_alone(feed: Feed, turn: _Round) -> list[Taken]:
     # Another worker, or host, may be at it for as long as its files take.
-    with store.alone(f"pickup:{feed.pk}") as is_mine:
+    with mediation.sole(f"pickup:{feed.pk}") as is_mine:
         return _look(feed, turn) if is_mine and not _was_cut_short(feed, turn) else []
 
 

@@ -43,7 +43,7 @@ from ingestion.store.payloads import (
     payload_part,
     payload_start,
 )
-from ingestion.store.places import Steady, UnableToReach, alone, open_entry, opened, written_at
+from ingestion.store.places import Steady, UnableToReach, open_entry, opened, written_at
 from ingestion.store.submissions import Submission, put_submission
 from ingestion.store.twins import TwinInFlight, limit_wait, waiting_for_a_twin
 from ingestion.store.uploaded import Joined, delete_stored, delete_upload_folder, keep_upload_part, upload_tokens
@@ -57,7 +57,6 @@ __all__ = [
     "Submission",
     "TwinInFlight",
     "UnableToReach",
-    "alone",
     "attempts_frame",
     "blocks_of",
     "close_earlier_exceptions",

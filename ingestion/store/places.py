@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 import fsspec
-from django.db import connection
 
 from ingestion.core.locations import Kind, Location
 
@@ -29,20 +28,6 @@ LONGEST_SECONDS = 900
 
 class UnableToReach(OSError):
     """A location that cannot be opened; its text says why and what to do."""
-
-
-@contextmanager
-def alone(name: str) -> Iterator[bool]:
-    """Whether nobody else, on any host, does what bears this name; nobody will until this ends, or its process does."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        (is_mine,) = cursor.fetchone()
-    try:
-        yield is_mine
-    finally:
-        if is_mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def close_asked(*, now: datetime) -> int:
     0 where none waits, while batches do that were there when it was asked, or while another worker puts periods in
     order: numbers are given one after the other anyway.
     """
-    with store.alone(ORDERING) as is_alone:
+    with mediation.sole(ORDERING) as is_alone:
         if not is_alone:
             return 0
         claimed = _claim(selectors.periods_to_close().order_by("starts_at", "pk"), CLOSED_AT_ONCE)
@@ -118,7 +118,7 @@ def settle_waiting(*, now: datetime) -> int:
 
     Each is priced again with those that share its allowances. One worker at a time puts periods in order.
     """
-    with store.alone(ORDERING) as is_alone:
+    with mediation.sole(ORDERING) as is_alone:
         if not is_alone:
             return 0
         return _tried(_claim(selectors.periods_unsettled().order_by("pk"), AT_ONCE), now, _settle)

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 
+from mediation import services as mediation
 from rating import selectors, store
 from rating.store.counted_usage import NO_END
 
@@ -24,7 +25,7 @@ def count_next_period(*, now: datetime) -> bool:
     The transaction holds the period's lock, which whoever writes a charge in it holds too: none is left out. How it is
     best counted is asked before, since they wait meanwhile.
     """
-    with store.alone(COUNTING) as is_alone:
+    with mediation.sole(COUNTING) as is_alone:
         waiting = selectors.periods_to_count(now).first() if is_alone else None
         if waiting is not None:
             [period] = store.periods_known([waiting.period_id]).to_dicts()

@@ -20,7 +20,6 @@ from .charges import (
 from .counted_usage import count_period, find_busy_periods, has_few_lines
 from .payers import payers_by_service, payers_of
 from .periods import (
-    alone,
     is_alone,
     lock_accounts,
     lock_open_periods,
@@ -56,7 +55,6 @@ from .udrs import udr_ranges, usage_of_batches, usage_of_udrs
 __all__ = [
     "accounts_charged",
     "accounts_due",
-    "alone",
     "begin_work",
     "billed_charges",
     "book",

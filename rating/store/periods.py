@@ -1,7 +1,6 @@
 """Billing periods, made on demand and locked: one worker at a time counts in a period, none while it closes."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 from django.db import connection
@@ -176,20 +175,6 @@ def lock_accounts(account_ids: Iterable[int]) -> None:
         cursor.execute(
             "SELECT id FROM rating_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [sorted(set(account_ids))]
         )
-
-
-@contextmanager
-def alone(work: str) -> Iterator[bool]:
-    """Whether nobody else does this work now; nobody will until the block ends, or the worker dies."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [work])
-        (is_ours,) = cursor.fetchone()
-    try:
-        yield bool(is_ours)
-    finally:
-        if is_ours:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [work])
 
 
 def is_alone(work: str) -> bool:

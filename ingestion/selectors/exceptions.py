@@ -1,0 +1,45 @@
+"""Questions about exceptions and what they were corrected to."""
+
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from ingestion.core.fixing import Corrected
+from ingestion.models import ExceptionRevision, GroupCorrection, ImportException, UsageImport
+from ingestion.selectors.taking_back import feeds_swapped_now
+
+
+def exceptions_to_retry() -> QuerySet[ImportException]:
+    """Exceptions that somebody asked to mediate again."""
+    waiting = ImportException.objects.filter(status=ImportException.Status.REPROCESSING)
+    return waiting.exclude(feed_id__in=feeds_swapped_now())
+
+
+def exceptions_due(now: datetime) -> QuerySet[ImportException]:
+    """Open exceptions whose next try by themselves has come."""
+    return ImportException.objects.filter(status=ImportException.Status.OPEN, next_try_at__lte=now)
+
+
+def corrections_of(usage_import: UsageImport, number: int | None = None) -> dict[int, Corrected]:
+    """Record number -> what it is read from now, for every record of an import that was ever corrected, or for one."""
+    revisions = ExceptionRevision.objects.filter(exception__usage_import=usage_import, withdrawn_at=None)
+    if number is not None:
+        revisions = revisions.filter(exception__record_number=number)
+    found: dict[int, Corrected] = {}
+    in_order = revisions.order_by("exception__attempt", "number")
+    for place, raw, changes in in_order.values_list("exception__record_number", "raw", "changes"):
+        found[place] = found.get(place, Corrected()).then(raw, changes)
+    return found
+
+
+def corrections_to_work(now: datetime) -> QuerySet[GroupCorrection]:
+    """Group corrections that a worker may take a portion of: new ones, and those whose worker is gone."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    under_way = (GroupCorrection.Status.WAITING, GroupCorrection.Status.RUNNING)
+    return GroupCorrection.objects.filter(is_free, status__in=under_way).exclude(feed_id__in=feeds_swapped_now())
+
+
+def corrections_to_undo(now: datetime) -> QuerySet[GroupCorrection]:
+    """Group corrections that a worker may take back."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    return GroupCorrection.objects.filter(is_free, status=GroupCorrection.Status.UNDOING)

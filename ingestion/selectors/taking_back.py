@@ -1,0 +1,66 @@
+"""Questions about voids, amendments and backfills."""
+
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from ingestion.models import Backfill, ImportChunk, UsageImport, UsageVoid
+
+
+def voids_to_work(now: datetime) -> QuerySet[UsageVoid]:
+    """Voids that a worker may claim: new ones, those whose turn has come, and those whose worker is gone."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    waiting = UsageVoid.objects.filter(is_free, status=UsageVoid.Status.WAITING)
+    return waiting.exclude(feed_id__in=feeds_swapped_now())
+
+
+def voids_waiting(feed_id: int) -> QuerySet[UsageVoid]:
+    """Voids of a feed that are not done."""
+    return UsageVoid.objects.filter(feed_id=feed_id, status=UsageVoid.Status.WAITING)
+
+
+def amendments_under_way(feed_id: int) -> QuerySet[ImportChunk]:
+    """Chunks of a feed that amend and are not decided."""
+    undecided = (ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED)
+    return ImportChunk.objects.filter(feed_id=feed_id, amends=True, status__in=undecided)
+
+
+def is_corrected_now(feed_id: int) -> bool:
+    """Whether voids or amendments of a feed are under way, so that what came later waits for them."""
+    return voids_waiting(feed_id).exists() or amendments_under_way(feed_id).exists()
+
+
+def is_put_off(now: datetime) -> bool:
+    """Whether a young void or amendment waits for usage that came before it, and will look again in a moment."""
+    since = now - timedelta(minutes=1)
+    chunks = ImportChunk.objects.filter(amends=True, status=ImportChunk.Status.CLAIMED, attempts=0)
+    return (
+        UsageVoid.objects.filter(status=UsageVoid.Status.WAITING, attempts=0, received_at__gt=since).exists()
+        or chunks.filter(usage_import__received_at__gt=since).exists()
+    )
+
+
+def backfills_to_work(now: datetime) -> QuerySet[Backfill]:
+    """Backfills that a worker is to close, revert or abandon, or to give up, and that nobody works on."""
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    at_work = (Backfill.Status.CLOSING, Backfill.Status.REVERTING, Backfill.Status.ABANDONING)
+    return Backfill.objects.filter(is_free, status__in=at_work)
+
+
+def feeds_swapped_now() -> QuerySet[Backfill, int]:
+    """The feeds of whose backfills a worker is at one: whoever mediates their usage would stand and wait for him."""
+    at_work = (Backfill.Status.CLOSING, Backfill.Status.REVERTING, Backfill.Status.ABANDONING)
+    return Backfill.objects.filter(status__in=at_work, attempts__gt=0).values_list("feed_id", flat=True)
+
+
+def is_swapped_now(feed_id: int) -> bool:
+    """Whether a worker is at a backfill of a feed."""
+    return feeds_swapped_now().filter(feed_id=feed_id).exists()
+
+
+def sums_of_backfill(backfill: Backfill) -> dict[str, int]:
+    """How many imports and records came by a backfill, and what became of them."""
+    names = ("record", "imported", "exception", "skipped", "duplicate", "waiting")
+    sums = {f"{name}_count": Coalesce(Sum(f"{name}_count"), 0) for name in names}
+    return UsageImport.objects.filter(backfill=backfill).aggregate(import_count=Count("pk"), **sums)

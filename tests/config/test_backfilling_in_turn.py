@@ -106,6 +106,9 @@ def test_what_came_again_after_a_void_is_brought_back_though_its_key_was_voided_
 
 def test_keys_are_freed_by_the_keys_however_few_rows_a_backfill_is_taken_for():
     with connection.cursor() as cursor:
+        # What the server last counted here depends on when it came by; unknown, a table is no tiny one to it.
+        tables = "'mediation_udrkey', 'mediation_voidedudr'"
+        cursor.execute(f"UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE relname IN ({tables})")
         for other in ("hashjoin", "mergejoin", "seqscan"):
             cursor.execute(f"SET LOCAL enable_{other} = off")
         cursor.execute(f"EXPLAIN {backfills.FREE_KEYS}", {"backfill": 1, "feed": 1})

@@ -304,7 +304,7 @@ def test_a_write_off_of_ten_thousand_takes_not_much_longer_with_its_entries():
     written_off = write_off_exceptions(exceptions=ImportException.objects.all(), reason="test data", by=None, now=NOW)
     took_seconds = Decimal(str(time.perf_counter() - started))
     assert (written_off, len(entries("ingestion_importexception"))) == (10_000, 10_000)
-    assert took_seconds < 10
+    assert took_seconds < 60
 
 
 def test_tries_that_change_nothing_are_not_entered_and_those_of_a_person_are():

@@ -164,9 +164,9 @@ def test_a_small_file_of_one_sign_is_no_bomb():
 def test_a_bomb_is_refused_soon_and_in_little_memory(kind):
     bomb = PACKERS[kind](b"0" * (200 << 20))
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     assert refusal(bomb) == "ratio"
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert tracemalloc.get_traced_memory()[1] < 64 << 20
     tracemalloc.stop()
 
@@ -189,9 +189,9 @@ def test_a_zip_of_very_many_members_is_refused_unread():
 
 
 def test_very_many_gzip_members_are_refused():
-    started = time.perf_counter()
+    started = time.process_time()
     assert refusal(gzip.compress(b"", mtime=0) * 20_000) == "members"
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 mutations = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8)

@@ -95,10 +95,10 @@ def test_what_stands_around_the_records_may_be_of_any_size_but_not_of_any_depth(
     assert len(list(json_path.cut(endless, PATH))) == 1
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
-    started = time.perf_counter()
+    started = time.process_time()
     assert "nested more than" in refusal('{"a": ' + "[" * (4 << 20))
     assert "broken" in refusal('{"' + "x" * (4 << 20))
-    assert time.perf_counter() - started < 4
+    assert time.process_time() - started < 4
 
 
 def test_spans_are_bounded(monkeypatch):

@@ -238,19 +238,16 @@ def test_what_is_no_workbook_is_refused():
 
 
 @pytest.mark.parametrize(
-    "rows",
-    [
-        [" " * (300 << 20)],
-        ["<row><c t='str'><v>" + "x" * (300 << 20)],
-        ["<row/>" * (20 << 20)],
-    ],
+    ("begins", "repeated", "times"),
+    [("", " ", 300 << 20), ("<row><c t='str'><v>", "x", 300 << 20), ("", "<row/>", 20 << 20)],
+    ids=["spaces", "text", "rows"],
 )
-def test_a_bomb_is_refused_soon_and_in_little_memory(rows):
-    content = book(HEADER, *rows)
+def test_a_bomb_is_refused_soon_and_in_little_memory(begins, repeated, times):
+    content = book(HEADER, begins + repeated * times)
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     assert "bomb" in refusal(content)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert tracemalloc.get_traced_memory()[1] < 32 << 20
     tracemalloc.stop()
 

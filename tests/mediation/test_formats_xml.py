@@ -131,9 +131,9 @@ BOMB = "<!DOCTYPE a [<!ENTITY b 'bbbbbbbbbb'>" + "".join(
     ],
 )
 def test_document_types_and_entities_are_refused(document):
-    started = time.perf_counter()
+    started = time.process_time()
     assert "document type" in refusal(document)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_an_unknown_entity_is_refused():

@@ -50,6 +50,7 @@ class Example:
     """A request that a test sends, and the answer that it gets."""
 
     name: str
+    status: int
     request: str
     answer: str
 
@@ -119,7 +120,7 @@ def _operation(path: str, method: str, said: dict[str, Any]) -> Operation:
         tuple(_parameter(one) for one in said.get("parameters", ())),
         _bodies(said.get("requestBody", {})),
         tuple(_answer(status, one) for status, one in said["responses"].items()),
-        tuple(_example(method.upper(), one) for one in examples().get(said["operationId"], ())),
+        tuple(_example(one) for one in examples().get(said["operationId"], ())),
     )
 
 
@@ -133,9 +134,19 @@ def _answer(status: str, said: dict[str, Any]) -> Answer:
     return Answer(status, "" if codes else said.get("description", ""), () if codes else _bodies(said), codes)
 
 
-def _example(method: str, said: dict[str, Any]) -> Example:
-    sent = f"\n\n{_json(said['body'])}" if "body" in said else ""
-    return Example(said["name"], f"{method} {said['path']}{sent}", f"{said['status']}\n\n{_json(said['answer'])}")
+def _example(said: dict[str, Any]) -> Example:
+    headers = said.get("headers", {})
+    if "body" in said:
+        headers = {"Content-Type": said["body_type"], **headers}
+    sent = _message(f"{said['method']} {said['path']}", headers, said.get("body"))
+    came = _message(str(said["status"]), said.get("answer_headers", {}), said.get("answer"))
+    return Example(said["name"], said["status"], sent, came)
+
+
+def _message(first: str, headers: dict[str, str], body: Any) -> str:
+    """A request or an answer, much as it goes over the wire."""
+    lines = [first, *(f"{name}: {text}" for name, text in headers.items())]
+    return "\n".join(lines if body is None else [*lines, "", body if isinstance(body, str) else _json(body)])
 
 
 def _json(value: Any) -> str:

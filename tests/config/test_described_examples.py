@@ -5,128 +5,164 @@
 
 import json
 import os
-import re
-from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
+from jsonschema import Draft202012Validator
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
-from config import samples
+from config.describing import document as making
 from config.describing.document import document
-from config.describing.examples import FILE, examples
-from rating import services as rating
-from tests.ingestion.factories import work
+from config.describing.examples import FILE, called, examples
+from tests.config.plainly import Plain
+from tests.config.story import STORY, Ask, Clock, prepare
 
-MAY = datetime(2026, 5, 20, 12, tzinfo=UTC)
-ROW = "2026-05-01T10:00:00,Unknown,4038670001,4038670002,648-688-4180,90,False,False,voice,Voice_1,"
-BAD = ROW.replace("05-01", "02-30")
-EVENT = {
-    "Date": "2026-05-02T08:30:00Z",
-    "UdrIdentifierTypeName": "Unknown",
-    "OriginatingIdentifier": "acct-100041",
-    "TerminatingIdentifier": "GET /weather",
-    "UdrUsageIdentifier": "event-1",
-    "Value": 3,
-    "Inbound": False,
-    "UsageClassName": "API Requests",
-    "UsageClassTypeName": "Requests",
-}
-# Operation, name, method and path, body; {…} stands for what an earlier answer named so. "work": what waits is done.
-STORY = [
-    ("send_usage", "Rows", "POST feeds/rows/usage", {"data": [ROW, BAD]}),
-    ("send_usage", "Events", "POST feeds/events/usage", {"data": [EVENT]}),
-    ("send_usage", "Nothing in it", "POST feeds/rows/usage", {"data": []}),
-    ("send_usage", "A feed that is not there", "POST feeds/nowhere/usage", {"data": [ROW]}),
-    "work",
-    ("list_imports", "The latest", "GET imports?page_size=5", None),
-    ("list_imports", "A filter that is misspelled", "GET imports?statsu=failed", None),
-    ("get_an_import", "Events", "GET imports/{tracking_id}", None),
-    ("list_the_records_of_an_import", "Imported", "GET imports/{tracking_id}/records?outcome=imported", None),
-    (
-        "look_up_usage_by_its_keys",
-        "Two keys",
-        "POST usage-identifiers/lookup",
-        {"feed": "events", "keys": ["event-1", "x"]},
-    ),
-    ("list_exceptions", "Bad dates", "GET exceptions?code=bad_date", None),
-    (
-        "correct_an_exception",
-        "Another text",
-        "POST exceptions/{exception}/correct",
-        {"raw": ROW.replace("10:00", "11:00"), "reason": "the switch's clock"},
-    ),
-    ("list_udrs", "Of one class", "GET udrs?usage_class=voice", None),
-    ("list_charges", "Of one account", "GET charges?account=100041", None),
-    ("sum_up_usage", "Of one account", "GET usage-summary?account=100041", None),
-    ("get_an_account_s_usage", "Of May", "GET accounts/100041/usage?from=2026-05-01&to=2026-05-31", None),
-    ("void_usage", "One key", "POST feeds/events/usage/void", {"keys": ["event-1"], "reason": "a test call"}),
-    ("ask_for_a_rerate", "Of one account", "POST rerates", {"account": "100041", "reason": "a new price"}),
-]
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
-NUMBER = re.compile(r'("(?:(?:\w+_)?ids?|period)": \[?|/rerates/|/exceptions/)\d+')
-
-
-class Plain:
-    """Makes what differs from run to run the same: numbers of rows, tracking ids, moments of arrival, our address."""
-
-    def __init__(self):
-        self.known = {}
-
-    def __call__(self, answer):
-        text = json.dumps(answer, ensure_ascii=False)
-        text = UUID.sub(self._named, text)
-        text = NUMBER.sub(r"\g<1>1", text)
-        text = MOMENT.sub("2026-05-20T12:00:00.000000Z", text)
-        return json.loads(text.replace("http://testserver/", "https://sluice.example/"))
-
-    def _named(self, found):
-        return self.known.setdefault(found[0], f"00000000-0000-4000-8000-{len(self.known) + 1:012d}")
+# Operations whose success has no body, so that the document has no place for an example of it.
+WITHOUT_ANSWER_BODY = {"give_up_a_file": "204: what came of the file is forgotten, and there is nothing to tell."}
+# Of an answer's headers, those that tell something of it.
+TELLING = ("ETag", "Range", "Retry-After")
 
 
 @pytest.fixture
-def client():
-    samples.load_configuration(now=MAY)
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("django.utils.timezone.now", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def client(clock):
+    prepare()
     robot = User.objects.create_user(username="robot", is_superuser=True)
     return APIClient(headers={"Authorization": f"Token {AuthToken.objects.create(user=robot)[1]}"})
 
 
-def told(client):
-    """The story as it goes now, by operation."""
+def told(client, clock):
+    """The story as it goes now, by operation; of each what succeeds comes first."""
     plain, named, found = Plain(), {}, {}
     for step in STORY:
-        if step == "work":
-            work(datetime.now(UTC))
-            while rating.rate_batches(now=datetime.now(UTC)):
-                pass
-            continue
-        operation, name, request, body = step
-        method, path = request.format_map(named).split(" ", 1)
-        answer = client.generic(method, f"/api/v1/{path}", json.dumps(body) if body else "", "application/json")
-        document_ = answer.json()
-        named |= {"tracking_id": document_["tracking_id"]} if "tracking_id" in document_ else {}
-        if operation == "list_exceptions":
-            named["exception"] = document_["results"][0]["id"]
-        one = {"name": name, "path": plain(f"/api/v1/{path}"), "status": answer.status_code, "answer": plain(document_)}
-        found.setdefault(operation, []).append(one | ({"body": body} if body else {}))
-    return found
+        clock.tick()
+        if isinstance(step, Ask):
+            found.setdefault(step.operation, []).append(asked(client, step, named, plain))
+        else:
+            named |= step()
+    return {name: sorted(told_, key=lambda one: one["status"] >= 400) for name, told_ in found.items()}
+
+
+def asked(client, step, named, plain):
+    """One example: what was sent and what came, without what differs from run to run."""
+    method, path = step.request.format_map(named).split(" ", 1)
+    path = path if path.startswith("/") else f"/api/v1/{path}"
+    body = filled(step.body, named)
+    headers = {name: text.format_map(named) for name, text in step.headers.items()}
+    sent = body if isinstance(body, str) else "" if body is None else json.dumps(body)
+    answer = client.generic(method, path, sent, step.body_type, headers=headers)
+    for name, place in step.keeps.items():
+        named[name] = answer[place] if place in answer else at(answer.json(), place)
+    example = {"name": step.name, "method": method, "path": plain.text(path), "headers": plain.texts(headers)}
+    if body is not None:
+        example |= {"body_type": step.body_type, "body": plain.document(body, path)}
+    example |= told_answer(answer, path, plain)
+    return {name: value for name, value in example.items() if value != {}}
+
+
+def told_answer(answer, path, plain):
+    """What came: its status, the headers that tell something, and what it holds, if anything."""
+    headers = {name: answer[name] for name in TELLING if name in answer}
+    told_ = {"status": answer.status_code, "answer_headers": plain.texts(headers)}
+    content = (b"".join(answer) if answer.streaming else answer.content).decode()
+    if not content:
+        return told_
+    media_type = answer["Content-Type"].partition(";")[0]
+    read = json.loads(content) if media_type.endswith("json") else content
+    return told_ | {"answer_type": media_type, "answer": plain.document(read, path)}
+
+
+def filled(body, named):
+    """A body with what earlier answers named in the place of {…}."""
+    if not isinstance(body, dict):
+        return body
+    marks = {f"{{{name}}}": value for name, value in named.items()}
+    return {name: marks.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
+
+
+def at(answer, place):
+    """What stands at a/0/b of an answer."""
+    for step in place.split("/"):
+        answer = answer[int(step) if step.isdecimal() else step]
+    return answer
+
+
+def write(found):
+    FILE.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    examples.cache_clear()
+    making._made.cache_clear()
 
 
 @pytest.mark.django_db
-def test_every_example_of_the_document_is_answered_as_it_says(client):
-    found = told(client)
-    if os.environ.get("SLUICE_WRITE_EXAMPLES"):
-        FILE.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-        examples.cache_clear()
+def test_every_example_of_the_document_is_answered_as_it_says(client, clock):
+    is_writing = os.environ.get("SLUICE_WRITE_EXAMPLES")
+    if is_writing:
+        write({})  # those of an operation that changed its name would have no place in the document
+    found = told(client, clock)
+    if is_writing:
+        write(found)
     assert found == examples()
 
 
+def operations():
+    return {one["operationId"]: one for methods in document()["paths"].values() for one in methods.values()}
+
+
+def every_example():
+    return [(operations()[name], one) for name, told_ in examples().items() for one in told_]
+
+
+def test_every_operation_has_an_example_of_its_success():
+    with_success = {name for name, told_ in examples().items() if any(one["status"] < 300 for one in told_)}
+    assert with_success == set(operations())
+    shown = {
+        name
+        for name, operation in operations().items()
+        for status, answer in operation["responses"].items()
+        if status < "3" and any(form.get("examples") for form in answer.get("content", {}).values())
+    }
+    assert shown == set(operations()) - set(WITHOUT_ANSWER_BODY)
+
+
+def test_no_two_examples_of_an_operation_have_the_same_name():
+    for told_ in examples().values():
+        names = [called(one) for one in told_]
+        assert len(set(names)) == len(names)
+
+
 def test_every_example_is_in_the_document():
-    by_name = {one["operationId"]: one for methods in document()["paths"].values() for one in methods.values()}
-    for operation, told_ in examples().items():
-        for one in told_:
-            content = by_name[operation]["responses"][str(one["status"])]["content"]
-            shown = [each["value"] for form in content.values() for each in form.get("examples", {}).values()]
-            assert one["answer"] in shown
+    for operation, one in every_example():
+        name = called(one)
+        answer = operation["responses"][str(one["status"])]
+        if "answer" in one:
+            assert answer["content"][one["answer_type"]]["examples"][name]["value"] == one["answer"]
+        if "body" in one:
+            taken = operation["requestBody"]["content"][one["body_type"]]
+            assert taken["examples"][name]["value"] == one["body"]
+
+
+def test_every_answer_is_what_the_document_says_of_it():
+    for operation, one in every_example():
+        if "answer" in one:
+            schema = operation["responses"][str(one["status"])]["content"][one["answer_type"]]["schema"]
+            assert faults(schema, one["answer"]) == [], (operation["operationId"], one["name"])
+
+
+def test_every_body_that_is_taken_is_what_the_document_says_of_it():
+    for operation, one in every_example():
+        if "body" in one and one["status"] < 300:
+            schema = operation["requestBody"]["content"][one["body_type"]]["schema"]
+            assert faults(schema, one["body"]) == [], (operation["operationId"], one["name"])
+
+
+def faults(schema, value):
+    """What a schema of the document finds wrong with a value."""
+    whole = {**schema, "components": document()["components"]}
+    return [fault.message for fault in Draft202012Validator(whole).iter_errors(value)]

@@ -83,6 +83,7 @@ def quick_and_apart(tmp_path_factory):
         override_settings(
             PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
             MEDIA_ROOT=str(tmp_path_factory.mktemp("payloads")),
+            WHITENOISE_USE_FINDERS=False,  # it would look up each static file for every client
         ),
     ):
         yield

@@ -83,7 +83,7 @@ def test_every_parameter_says_what_it_takes():
 
 def test_the_links_of_the_first_and_the_last_page_may_be_null():
     pages = [one for name, one in document()["components"]["schemas"].items() if name.startswith("Paginated")]
-    assert len(pages) > 10
+    assert len(pages) >= 10
     links = [one["properties"][name] for one in pages for name in ("next", "previous")]
     assert all(link["type"] == ["string", "null"] and link["format"] == "uri" for link in links)
     assert "nullable" not in json.dumps(document())

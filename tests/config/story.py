@@ -158,13 +158,14 @@ LINES = (
     '{"Date": "2026-05-04T08:31:00Z", "OriginatingIdentifier": "acct-100041", "UdrUsageIdentifier": "event-9",'
     ' "Value": 2.5, "UsageClassName": "API Requests"}\n'
 )
+ROWS = {"data": [ROW, BAD_DATE, BAD_VALUE, FAX]}
 TODAY = {"Idempotency-Key": "switch-2026-05-20"}
 SENDING = [
     Ask(
         "send_usage",
         "Rows",
         "POST feeds/rows/usage",
-        {"data": [ROW, BAD_DATE, BAD_VALUE, FAX]},
+        ROWS,
         headers=TODAY,
         keeps={"import": "tracking_id"},
     ),
@@ -212,6 +213,8 @@ SENDING = [
     Ask("give_up_a_file", "One that is not whole", "DELETE feeds/rows/files/june.csv"),
     Ask("give_up_a_file", "One that was never sent", "DELETE feeds/rows/files/july.csv"),
     work,
+    Ask("send_usage", "The same again, now with its outcome", "POST feeds/rows/usage?wait=30", ROWS, headers=TODAY),
+    Ask("send_a_file", "The same again", "PUT feeds/rows/files/may.csv", FILE_ROWS, FILE),
 ]
 
 # What became of it.
@@ -241,6 +244,7 @@ EXCEPTIONS = [
         keeps={"fax": "results/0/id", "value": "results/1/id", "date": "results/2/id"},
     ),
     Ask("get_an_exception", "A bad date", "GET exceptions/{date}", keeps={"seen": "ETag"}),
+    Ask("get_an_exception", "As it is had already", "GET exceptions/{date}", headers={"If-None-Match": "{seen}"}),
     Ask(
         "correct_an_exception",
         "Another text",
@@ -322,16 +326,13 @@ CUSTOMERS = [
 # Usage is taken back, and sent again.
 
 TEST_CALL = {"keys": ["event-2", "event-7"], "reason": "a test call"}
+AMEND, LESS = "feeds/events/usage/amend?reason=counted+twice", {"data": [event(1, value=2)]}
+ONCE = {"Idempotency-Key": "event-1-once"}
 CORRECTIONS = [
     Ask("void_usage", "Two keys", "POST feeds/events/usage/void", TEST_CALL, keeps={"void": "tracking_id"}),
     Ask("void_usage", "Without a reason", "POST feeds/events/usage/void", {"keys": ["event-2"]}),
-    Ask(
-        "amend_usage",
-        "Another value",
-        "POST feeds/events/usage/amend?reason=counted+twice",
-        {"data": [event(1, value=2)]},
-    ),
-    Ask("amend_usage", "Without a reason", "POST feeds/events/usage/amend", {"data": [event(1, value=2)]}),
+    Ask("amend_usage", "Another value", f"POST {AMEND}", LESS, headers=ONCE),
+    Ask("amend_usage", "Without a reason", "POST feeds/events/usage/amend", LESS),
     Ask(
         "amend_usage",
         "A feed whose records have no key",
@@ -339,6 +340,7 @@ CORRECTIONS = [
         {"data": [ROW]},
     ),
     work,
+    Ask("amend_usage", "The same again, now with its outcome", f"POST {AMEND}&wait=30", LESS, headers=ONCE),
     Ask("get_a_void", "One key was known", "GET voids/{void}"),
     Ask("list_voids", "The latest", "GET voids?page_size=1"),
 ]

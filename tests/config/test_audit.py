@@ -12,7 +12,6 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django_q.tasks import async_task
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
@@ -26,6 +25,7 @@ from mediation.models import LookupTable, UsageClass
 from rating import services as rating
 from rating.models import Account, BillingPeriod, BucketGrant, Service, ServiceIdentifier
 from tests.config.crowd import crowd, person
+from tests.config.working import worked
 from tests.ingestion.factories import NOW, FeedFactory, event, feed_of, posted, user_with, work
 from tests.rating.factories import NOW as LONG_AFTER
 from tests.rating.factories import RateFactory, subscriber, used, waiting
@@ -115,7 +115,7 @@ def touch_classes():
 
 def test_what_a_worker_does_is_entered_as_the_house_s_unless_somebody_asked():
     UsageClass.objects.create(name="calls")
-    async_task("tests.config.test_audit.touch_classes", sync=True)
+    worked("tests.config.test_audit.touch_classes")
     entry = last("mediation_usageclass")
     assert (entry.source, entry.actor_name, entry.actor_id) == ("worker", "the house", None)
     assert entry.request_id
@@ -128,7 +128,7 @@ def test_a_statement_that_a_worker_writes_is_the_deed_of_who_asked_for_it():
     waiting(used(rate, subscriber(rate.plan)))
     rating.rate_batches(now=LONG_AFTER)
     rating.ask_to_close(periods=BillingPeriod.objects.all(), by=clerk, now=LONG_AFTER)
-    async_task("rating.services.close_asked", now=LONG_AFTER, sync=True)
+    worked("rating.services.close_asked", now=LONG_AFTER)
     entry = last("rating_statement")
     assert (entry.actor_name, entry.source, entry.operation) == (clerk.username, "worker", "insert")
     assert entry.owner_table == "rating_billingperiod"

@@ -11,12 +11,12 @@ from uuid import UUID
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django_q.tasks import async_task
 from knox.models import AuthToken
 
 from config.logging import formatter
 from ingestion.models import UsageImport
 from mediation.models import UdrBatch
+from tests.config.working import worked
 from tests.ingestion.factories import event, feed_of
 
 pytestmark = pytest.mark.django_db
@@ -55,11 +55,6 @@ def post(client, request_id, body=None, feed=None):
     )
 
 
-def task(name):
-    """A worker's task, as a worker runs it."""
-    return async_task(name, sync=True)
-
-
 def test_one_post_is_followed_from_the_web_to_the_charge(client):
     with lines() as web:
         answer = post(client, "gateway-7")
@@ -69,7 +64,7 @@ def test_one_post_is_followed_from_the_web_to_the_charge(client):
     assert all(line["request_id"] == "gateway-7" for line in web)
     assert UsageImport.objects.get(tracking_id=tracking_id).request_id == "gateway-7"
     with lines() as worker:
-        tasks = [task("ingestion.tasks.mediate_waiting"), task("rating.tasks.rate_waiting")]
+        tasks = [worked("ingestion.tasks.mediate_waiting"), worked("rating.tasks.rate_waiting")]
     ours = [line for line in worker if tracking_id in line.get("tracking_ids", ())]
     assert [line["event"] for line in ours] == ["usage_mediated", "usage_rated"]
     assert [line["request_ids"] for line in ours] == [["gateway-7"]] * 2
@@ -82,7 +77,7 @@ def test_submissions_that_are_worked_on_together_are_all_named(client):
     for name in ("a", "b"):
         post(client, name, {"data": [event(name)]}, feed)
     with lines() as worker:
-        task("ingestion.tasks.mediate_waiting")
+        worked("ingestion.tasks.mediate_waiting")
     (line,) = [line for line in worker if line["event"] == "usage_mediated"]
     assert line["request_ids"] == ["a", "b"]
     assert line["tracking_ids"] == [
@@ -100,10 +95,10 @@ def test_submissions_that_are_worked_on_together_are_all_named(client):
 def test_a_crash_names_whose_usage_it_was(client, monkeypatch, broken, name, told):
     post(client, "gateway-9")
     if name.startswith("rating"):
-        task("ingestion.tasks.mediate_waiting")
+        worked("ingestion.tasks.mediate_waiting")
     monkeypatch.setattr(broken, None)
     with lines() as worker:
-        task(name)
+        worked(name)
     crash = next(line for line in worker if line["event"] == told)
     assert crash["request_ids"] == ["gateway-9"]
     assert UUID(crash["tracking_ids"][0])

@@ -206,8 +206,10 @@ def _month_after(month: date) -> date:
 
 
 def csv_file(request: HttpRequest) -> HttpResponse:
-    """Every line as CSV, amounts by currency; with `spreadsheet` safe to open in one."""
+    """Every line as CSV, amounts by currency; with `spreadsheet` safe to open in one. 409: not counted yet."""
     shown = _shown_or_refused(request)
+    if shown.as_of is None:
+        return _not_counted(request, shown)
     header, rows = _table(shown)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -220,8 +222,10 @@ def csv_file(request: HttpRequest) -> HttpResponse:
 
 
 def workbook_file(request: HttpRequest) -> HttpResponseBase:
-    """Every line, the totals by feed, and the totals of all, each on a sheet."""
+    """Every line, the totals by feed, and the totals of all, each on a sheet. 409: not counted yet."""
     shown = _shown_or_refused(request)
+    if shown.as_of is None:
+        return _not_counted(request, shown)
     header, rows = _table(shown)
     numbers = set(header) - {"feed", "day"}
     by_feed = [total(lines, feed_id=feed_id) for feed_id, lines in groupby(shown.lines, key=lambda each: each.feed_id)]
@@ -242,6 +246,17 @@ def _shown_or_refused(request: HttpRequest) -> Shown:
     if not kit.person(request).has_perm(PERMISSION):
         raise PermissionDenied
     return shown_to(request)
+
+
+def _not_counted(request: HttpRequest, shown: Shown) -> HttpResponse:
+    """409: a file with a header alone would say that nothing was received."""
+    context = {
+        **admin.site.each_context(request),
+        "title": f"{shown.month:%B %Y} is not counted yet",
+        "is_at_work": shown.asked is not None and shown.asked.status in AT_WORK,
+        "page": _address(shown.month, shown.feed_id),
+    }
+    return TemplateResponse(request, "admin/reconciliation/not_counted.html", context, status=409)
 
 
 def _file_name(shown: Shown) -> str:

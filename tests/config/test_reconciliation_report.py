@@ -325,6 +325,20 @@ def test_a_large_month_is_counted_by_a_worker(received, monkeypatch):
     assert "Anna" not in one
 
 
+@pytest.mark.parametrize("name", ["reconciliation_csv", "reconciliation_xlsx"])
+def test_a_month_that_is_not_counted_has_no_file_and_says_so(received, monkeypatch, name):
+    monkeypatch.setattr(counting, "MOST_IMPORTS_AT_ONCE", 1)
+    client = browser("config.view_reconciliation")
+    refused = page(client, name, month="2026-05")
+    assert refused.status_code == 409
+    assert "the page of the month has a button for it" in refused.content.decode()
+    assert f"{reverse('admin:reconciliation')}?month=2026-05" in refused.content.decode()
+    reconciliation.ask_to_reconcile(month=MAY, by=None, now=timezone.now())
+    assert "It is being counted" in page(client, name, month="2026-05").content.decode()
+    tasks.make_exports()
+    assert page(client, name, month="2026-05").status_code == 200
+
+
 def test_a_crash_is_tried_again_and_parked_in_the_end(monkeypatch):
     def crash(*args, **kwargs):
         raise OSError("out of disk")

@@ -20,10 +20,11 @@ LONGEST_GAP = timedelta(hours=1)
 
 
 def charge_restored(*, now: datetime) -> int:
-    """Charge what counts again and was taken back before; returns how many were looked at, 0 where none waits.
+    """Charge what counts again and was taken back before; returns how many were looked at.
 
-    Those that a backfill is just replacing again are left to it. What crashed is kept with its trace and tried again
-    alone, after gaps that grow to an hour: a period does not close while it waits.
+    0 where none waits, or others hold them: those that a backfill is just replacing again are left to it. What crashed
+    is kept with its trace and tried again alone, after gaps that grow to an hour: a period does not close while it
+    waits.
     """
     waiting = selectors.restored_waiting(now)
     udr_ids = list(waiting.filter(attempts=0).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])

@@ -21,7 +21,7 @@ UNCHARGED = (RatingException.Status.OPEN, RatingException.Status.WRITTEN_OFF)
 
 
 def reverse_voided(*, now: datetime) -> int:
-    """Take back what voided UDRs were charged; returns how many were looked at, 0 where none waits.
+    """Take back what voided UDRs were charged; returns how many were looked at, 0 where none waits or others hold them.
 
     What crashed is kept with its trace and tried again alone, after gaps that grow to an hour: a period does not close
     while it waits.
@@ -32,7 +32,7 @@ def reverse_voided(*, now: datetime) -> int:
     if not udr_ids:
         return 0
     try:
-        _reverse(udr_ids, now)
+        return _reverse(udr_ids, now)
     except Exception:
         log.exception("voiding crashed", extra={"udr_ids": udr_ids})
         _put_off(udr_ids, now)
@@ -40,7 +40,7 @@ def reverse_voided(*, now: datetime) -> int:
 
 
 @transaction.atomic
-def _reverse(udr_ids: Sequence[int], now: datetime) -> None:
+def _reverse(udr_ids: Sequence[int], now: datetime) -> int:
     rows = VoidedUdr.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk__in=udr_ids, settled_at=None)
     ours = [row.pk for row in rows.order_by("pk")]
     # The batches first, as rating does. One that was replaced meanwhile takes all of its charges back by itself.
@@ -51,6 +51,7 @@ def _reverse(udr_ids: Sequence[int], now: datetime) -> None:
         reverse_charges(udr_ids=charged, now=now)
         _supersede(batches, charged, now)
     VoidedUdr.objects.filter(pk__in=ours).update(settled_at=now, error="")
+    return len(ours)
 
 
 def _supersede(batches: Sequence[UdrBatch], udr_ids: Sequence[int], now: datetime) -> None:

@@ -214,3 +214,29 @@ def test_nothing_else_of_a_feed_is_taken_up_while_a_backfill_of_it_is_swapped(fe
     decide_later.refresh_from_db()
     assert decide_later.status == "completed"
     assert ImportException.objects.get().status == "open"
+
+
+def test_restored_usage_whose_rows_another_worker_holds_is_not_counted_as_looked_at(feed, who):
+    posted(feed, call("a", 2, who), call("b", 2, who), now=timezone.now() - timedelta(hours=3))
+    work_all(timezone.now())
+    backfill = opened(feed)
+    sent(backfill, call("c", 4, who), now=timezone.now())
+    work_all(timezone.now())
+    for ask in (ingestion.ask_close, ingestion.ask_revert):
+        ask(backfill=backfill, by=None, now=timezone.now())
+        assert ingestion.backfill_next(now=timezone.now())
+        while rating.rate_batches(now=timezone.now()) or rating.reverse_voided(now=timezone.now()):
+            pass
+    other_worker = connection.copy()
+    try:
+        other_worker.set_autocommit(False)
+        with other_worker.cursor() as cursor:
+            cursor.execute("SELECT FROM mediation_restoredudr ORDER BY udr_id LIMIT 1 FOR UPDATE")
+        assert rating.charge_restored(now=timezone.now()) == 1
+        assert rating.charge_restored(now=timezone.now()) == 0
+        other_worker.rollback()
+    finally:
+        other_worker.close()
+    work_all(timezone.now())
+    assert counting(feed) == {"a": 2, "b": 2}
+    assert_reconciled()

@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from ingestion import services as ingestion
@@ -64,4 +65,28 @@ def test_many_workers_at_once_count_each_key_once_or_not_at_all():
     assert {udr.uniqueness_identifier: udr.value for udr in counting_udrs(Udr.objects.all())} == values
     assert standing() == sum(values.values()) * PRICE
     assert VoidedUdr.objects.filter(settled_at=None).count() == 0
+    assert_reconciled()
+
+
+def test_voids_whose_rows_another_worker_holds_are_not_counted_as_looked_at():
+    feed = feed_of(KEYED)
+    rate = RateFactory(usage_class=UsageClass.objects.get(name="calls"), price=str(PRICE))
+    who = subscriber(rate.plan).identifier
+    posted(feed, call("a", 2, who), call("b", 2, who), now=timezone.now())
+    work_all(timezone.now())
+    voided(feed, "a", "b", now=timezone.now())
+    assert ingestion.void_next(now=timezone.now())
+    other_worker = connection.copy()
+    try:
+        other_worker.set_autocommit(False)
+        with other_worker.cursor() as cursor:
+            cursor.execute("SELECT FROM mediation_voidedudr WHERE key = 'a' FOR UPDATE")
+        assert rating.reverse_voided(now=timezone.now()) == 1
+        assert rating.reverse_voided(now=timezone.now()) == 0
+        other_worker.rollback()
+    finally:
+        other_worker.close()
+    assert rating.reverse_voided(now=timezone.now()) == 1
+    work_all(timezone.now())
+    assert standing() == 0
     assert_reconciled()

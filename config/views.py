@@ -1,5 +1,6 @@
 """What load balancers and monitors ask (does the process live, can it work), and what machines hear at no address."""
 
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,8 @@ from rest_framework.views import APIView
 
 from config.metrics import reading
 from mediation.api import TYPE, Problem
+from mediation.api.outages import RETRY_SECONDS, is_outage
+from mediation.api.problems import NO_DATABASE
 from mediation.models import Bell
 
 # Without any one of these, a record that we acknowledged could be lost with the power.
@@ -99,8 +102,13 @@ def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def admit_failure(request: HttpRequest) -> HttpResponse:
-    """500: logged as a crash; who asked is told no more than that."""
+    """500: logged as a crash; who asked is told no more than that. 503 where the database is away."""
+    error = sys.exception()
     if is_for_machines(request):
+        if error is not None and is_outage(error):
+            told = _problem_before_views(503, "database_away", NO_DATABASE)
+            told["Retry-After"] = str(RETRY_SECONDS)
+            return told
         return _problem_before_views(500, "internal_error", "We failed, and it is logged. Nothing is half done.")
     return server_error(request)
 

@@ -9,7 +9,7 @@ what it may not see is not there (404) for it.
 **Numbers.** Amounts and quantities are texts of all their digits; nothing of them passes through a float.
 
 **Retry.** With `Idempotency-Key`, sending the same again does nothing more and is answered as before. 429 and 503 come
-with `Retry-After`; nothing was taken then.
+with `Retry-After`; nothing was taken then, or, after `database_away`, the same request again finds out.
 
 **Lists** come in pages: follow `next` until it is null. `Accept: text/csv`, or `format=csv`, brings all of a list at
 once.

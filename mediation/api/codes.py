@@ -137,6 +137,10 @@ CODES: dict[str, Code] = {
     **_of(
         503,
         backlogged=("Too much waits to be mediated; nothing was taken.", "Wait as long as `Retry-After` says."),
+        database_away=(
+            "The database does not answer, or was lost on the way.",
+            "Wait as long as `Retry-After` says, and send it again with the same Idempotency-Key.",
+        ),
         overtaken=("The feed was changed again and again meanwhile.", "Wait as long as `Retry-After` says."),
         uploads_busy=("As many files are being sent as are taken at once.", "Wait as long as `Retry-After` says."),
     ),

@@ -27,7 +27,7 @@ DIGITS: Schema = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "exampl
 # Which operation may refuse so, whatever it is about.
 EVERYWHERE = (
     *("not_authenticated", "authentication_failed", "permission_denied", "not_acceptable", "throttled"),
-    *("unknown_parameter", "empty_parameter", "repeated_parameter"),
+    *("unknown_parameter", "empty_parameter", "repeated_parameter", "database_away"),
 )
 # Told before any view is asked, and so in one form alone.
 BEFORE_VIEWS = ("address_too_long", "headers_too_long")

@@ -1,5 +1,6 @@
 """Every refusal as `application/problem+json`, by RFC 9457: all faults at once, each with a stable code of `codes`."""
 
+import logging
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -12,10 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
+from mediation.api.outages import RETRY_SECONDS, is_outage
 from mediation.services.approving import ASKERS, NeedsSecondPerson
+
+log = logging.getLogger(__name__)
 
 TYPE = "application/problem+json"
 MAX_ERRORS = 100  # of an answer; whoever mends these sees the next
+NO_DATABASE = f"The database does not answer just now. Send it again, from {RETRY_SECONDS} seconds on."
 MAX_POINTER, MAX_DETAIL = 500, 5_000  # characters, also where a sender's own text stands in them
 
 
@@ -55,6 +60,12 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, NeedsSecondPerson):
         set_rollback()
         return _asked(error, context["request"])
+    if is_outage(error):
+        log.error("the database does not answer: %s", error)
+        set_rollback()
+        told = _answer(http.HTTP_503_SERVICE_UNAVAILABLE, "database_away", NO_DATABASE)
+        told["Retry-After"] = str(RETRY_SECONDS)
+        return told
     answer = exception_handler(error, context)
     if answer is None:
         return None

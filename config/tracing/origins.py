@@ -55,7 +55,7 @@ def trace_record(*, usage_import: UsageImport, number: int, udr: Udr | None) -> 
     usage_import: with its feed and its version's profile.
     """
     traced = _traced(usage_import, number, udr)
-    corrected = ingestion.corrections_of(usage_import).get(number)
+    corrected = ingestion.corrections_of(usage_import, number).get(number)
     found, lost = None, ""
     try:
         found = _records(traced)

@@ -89,6 +89,19 @@ def test_a_charged_record_is_told_from_its_raw_row_to_its_charge(feed):
     assert " style=" not in page
 
 
+def test_of_the_corrections_of_an_import_those_of_the_traced_record_alone_are_read(feed):
+    taken = posted(feed, event("a", "x"), event("b", "x"))
+    rated()
+    for exception in ImportException.objects.order_by("pk"):
+        ingestion.correct_exception(exception=exception, changes={"value": "4"}, reason="typo", by=None, now=NOW)
+    rated()
+    with CaptureQueriesContext(connection) as asked:
+        assert names(taken, 2).count("revision") == 1
+    of_import = [one["sql"] for one in asked if "exceptionrevision" in one["sql"] and '"import_id" = ' in one["sql"]]
+    assert len(of_import) == 2
+    assert all('"record_number" = 2' in sql for sql in of_import)
+
+
 def test_a_corrected_record_is_told_with_its_exception_and_its_revision(feed):
     taken = filed(feed, event("e1", "2"), event("e2", "many"))
     work()

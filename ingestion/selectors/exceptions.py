@@ -24,7 +24,7 @@ def corrections_of(usage_import: UsageImport, number: int | None = None) -> dict
     """Record number -> what it is read from now, for every record of an import that was ever corrected, or for one."""
     revisions = ExceptionRevision.objects.filter(exception__usage_import=usage_import, withdrawn_at=None)
     if number is not None:
-        # One look into the index for each attempt: that the record's place comes last in it would cost a walk otherwise.
+        # One look into the index for each attempt: the place of a record comes last in it.
         attempts = range(1, usage_import.attempt + 1)
         revisions = revisions.filter(exception__attempt__in=attempts, exception__record_number=number)
     found: dict[int, Corrected] = {}

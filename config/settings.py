@@ -6,6 +6,7 @@ import secrets
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import environ  # type: ignore[import-untyped]
 from csp.constants import NONE, SELF
@@ -152,6 +153,16 @@ STATIC_ROOT = DATA_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 WHITENOISE_USE_FINDERS = True  # a checkout serves its static files without collectstatic
 MEDIA_ROOT = env.str("SLUICE_PAYLOAD_DIR", str(DATA_DIR / "payloads"))
+# Folders of this machine that files may be picked up from; by the environment alone, as whoever sets up feeds may not
+# read whatever the workers may. What we keep ourselves is never picked up.
+_pickup_folder = str(DATA_DIR / "pickup")
+PICKUP_GROUNDS: dict[str, Any] = {
+    "roots": tuple(name.strip() for name in env.list("SLUICE_PICKUP_ROOTS", default=[_pickup_folder]) if name.strip()),
+    "private": (str(DATA_DIR), str(Path(MEDIA_ROOT).resolve())),
+    "own": _pickup_folder,
+}
+if _faulty := [name for name in PICKUP_GROUNDS["roots"] if not name.startswith("/")]:
+    raise ImproperlyConfigured(f"SLUICE_PICKUP_ROOTS: write folders from the root, unlike {', '.join(_faulty)}.")
 STORAGES = {
     "default": env.json("SLUICE_PAYLOAD_STORAGE", {"BACKEND": "config.storage.DurableStorage"}),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -4,6 +4,7 @@ import os
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -12,6 +13,7 @@ from config.dashboard import figures, noticing
 from config.webhooks import delivering, events
 from ingestion import selectors as ingestion_selectors
 from ingestion import services as ingestion_services
+from ingestion.core.locations import Grounds
 from mediation import services as mediation_services
 from mediation.models import Bell
 from rating import selectors as rating_selectors
@@ -85,7 +87,8 @@ def expire_uploads() -> None:
 
 def poll_pickups() -> None:
     """Take in what lies ready in the pick-up locations."""
-    ingestion_services.poll_pickup_locations(now=timezone.now(), environment=os.environ)
+    grounds = Grounds(**settings.PICKUP_GROUNDS)
+    ingestion_services.poll_pickup_locations(now=timezone.now(), environment=os.environ, grounds=grounds)
 
 
 def make_exports() -> None:

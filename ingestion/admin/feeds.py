@@ -69,6 +69,7 @@ class GrantInline(kit.EditInline):
 
 @admin.register(Feed)
 class FeedAdmin(kit.ModelAdmin):
+    form = pickup.LocationForm
     feed_path = "pk"
     list_display = ("name", "api_name", "profile", "is_enabled", "last_import", "open_exceptions", "upload_link")
     list_filter = ("is_enabled", "profile")

@@ -4,13 +4,15 @@ import os
 from typing import Any
 
 from django import forms
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.html import format_html
 
 from ingestion import services
+from ingestion.core.locations import Grounds
 from ingestion.models import Feed, PickupState
 from mediation.admin import kit, marks
 
@@ -18,6 +20,30 @@ LEAD = (
     "Looks into {} as the workers do, takes nothing, and says what lies there. A server that does not answer is given"
     " up within half a minute."
 )
+
+
+class LocationForm(forms.ModelForm):
+    """A feed, whose location may be a folder of this machine only where the environment allows it."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        if (field := self.fields.get("pickup_location")) is not None:
+            roots = ", ".join(settings.PICKUP_GROUNDS["roots"])
+            field.help_text += f" Folders of this machine lie in {roots}." if roots else " No folder of this machine."
+
+    def clean_pickup_location(self) -> str:
+        """One that was there before is told of where it is looked at, and keeps nobody from changing something else."""
+        location: str = self.cleaned_data["pickup_location"]
+        if location and "pickup_location" in self.changed_data:
+            try:
+                services.require_allowed_location(location=location, grounds=grounds())
+            except services.UnableToPickUp as refusal:
+                raise ValidationError(str(refusal)) from None
+        return location
+
+
+def grounds() -> Grounds:
+    return Grounds(**settings.PICKUP_GROUNDS)
 
 
 def told(feed: Feed | None) -> Any:
@@ -55,7 +81,7 @@ def try_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 def _look(model_admin: Any, request: HttpRequest, feed: Feed, form: forms.Form) -> None:
     try:
         look = services.look_into_location(
-            feed=feed, by=kit.person(request), environment=os.environ, now=timezone.now()
+            feed=feed, by=kit.person(request), environment=os.environ, grounds=grounds(), now=timezone.now()
         )
     except services.UnableToPickUp as refusal:
         form.add_error(None, str(refusal))

@@ -33,6 +33,18 @@ class Location:
     user: str = ""
 
 
+@dataclass(frozen=True)
+class Grounds:
+    """Where pick-up folders of this machine may lie: in one of `roots`, never in a `private` one, but for `own` in it.
+
+    All are absolute paths.
+    """
+
+    roots: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    own: str = ""
+
+
 def location_of(text: str) -> Location:
     """A location as a person wrote it. Raises FaultyLocationError."""
     if "://" not in text:

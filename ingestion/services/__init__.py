@@ -60,7 +60,12 @@ from ingestion.services.fixing import (
 )
 from ingestion.services.later import UnableToRetryLater, retry_due, retry_later, stop_retrying
 from ingestion.services.mediating import MAX_GROUP, mediate_next_chunks
-from ingestion.services.pickups import UnableToPickUp, look_into_location, poll_pickup_locations
+from ingestion.services.pickups import (
+    UnableToPickUp,
+    look_into_location,
+    poll_pickup_locations,
+    require_allowed_location,
+)
 from ingestion.services.planning import plan_next_import
 from ingestion.services.receiving import (
     Overtaken,
@@ -148,6 +153,7 @@ __all__ = [
     "reopen_exceptions",
     "reprocess_exceptions",
     "reprocess_imports",
+    "require_allowed_location",
     "retry_due",
     "retry_errored",
     "retry_later",

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from ingestion import store
-from ingestion.core.locations import FaultyLocationError, Kind, is_finished, location_of
+from ingestion.core.locations import FaultyLocationError, Grounds, Kind, is_finished, location_of
 from ingestion.models import Feed, PickupState, UsageImport
 from ingestion.services.planning import plan_import
 from ingestion.services.receiving import UnableToReceive, receive_file
@@ -37,6 +37,7 @@ COSTLY_SECONDS = 30
 LONGEST_REST = timedelta(minutes=30)
 MOST_CHARS = 2_000  # of an error
 MOST_NAMES = 10
+NO_FOLDERS = Grounds()
 
 
 class UnableToPickUp(Exception):
@@ -57,10 +58,11 @@ class Taken:
 
 @dataclass(frozen=True)
 class _Round:
-    """A poll under way: when it began, and where credentials stand."""
+    """A poll under way: when it began, where credentials stand, and where folders may lie."""
 
     now: datetime
     environment: Mapping[str, str]
+    grounds: Grounds
     started: float = field(default_factory=lambda: time.monotonic())
 
     def seconds(self) -> float:
@@ -80,13 +82,15 @@ class Look:
     names: Sequence[str]
 
 
-def poll_pickup_locations(*, now: datetime, environment: Mapping[str, str] | None = None) -> list[Taken]:
+def poll_pickup_locations(
+    *, now: datetime, environment: Mapping[str, str] | None = None, grounds: Grounds = NO_FOLDERS
+) -> list[Taken]:
     """Take every stable file of every enabled feed's location; returns what became of each.
 
-    environment: where credentials stand, by name.
+    environment: where credentials stand, by name. grounds: where folders of this machine may lie.
     """
     taken: list[Taken] = []
-    turn = _Round(now, environment or {})
+    turn = _Round(now, environment or {}, grounds)
     # A server may be slow for minutes: one worker of all waits for servers, the others are there for everything else.
     with mediation.sole("pickups elsewhere") as may_go_out:
         for feed in _feeds_to_look_at(now):
@@ -184,7 +188,9 @@ def _note_begun(feed: Feed, name: str, turn: _Round) -> None:
 def _poll(feed: Feed, turn: _Round, taken: list[Taken]) -> None:
     give_up_at = time.monotonic() + MOST_SECONDS
     location = location_of(feed.pickup_location)
-    with store.opened(location, name=feed.pickup_credentials, environment=turn.environment) as system:
+    with store.opened(
+        location, name=feed.pickup_credentials, environment=turn.environment, grounds=turn.grounds
+    ) as system:
         wanted = [one for one in _files(system, location.path) if _is_wanted(feed, one, turn.now)]
         if location.kind != Kind.S3:
             wanted = _seen_before(feed, wanted, turn.now)
@@ -235,13 +241,25 @@ def _files(system: Any, folder: str) -> list[dict[str, Any]]:
     return [entry for entry in found if entry["type"] == "file" and entry["name"].rstrip("/") != folder]
 
 
-def look_into_location(*, feed: Feed, by: User | None, environment: Mapping[str, str], now: datetime) -> Look:
+def require_allowed_location(*, location: str, grounds: Grounds) -> None:
+    """Raise UnableToPickUp where a location cannot be one, or is a folder of this machine that may not be one."""
+    try:
+        place = location_of(location)
+        if place.kind == Kind.FOLDER:
+            store.require_within(place.path, grounds)
+    except (store.OutOfBounds, FaultyLocationError) as fault:
+        raise UnableToPickUp(str(fault)) from None
+
+
+def look_into_location(
+    *, feed: Feed, by: User | None, environment: Mapping[str, str], grounds: Grounds = NO_FOLDERS, now: datetime
+) -> Look:
     """What lies in a feed's location, without taking anything. Raises UnableToPickUp."""
     mediation.require_permission(by, "ingestion.change_feed")
     mediation.require_feeds(by, [feed.pk])
     try:
         location = location_of(feed.pickup_location)
-        with store.opened(location, name=feed.pickup_credentials, environment=environment) as system:
+        with store.opened(location, name=feed.pickup_credentials, environment=environment, grounds=grounds) as system:
             files = _files(system, location.path)
     except Exception as trouble:
         raise UnableToPickUp(_told(trouble, feed)) from trouble

@@ -9,6 +9,7 @@ from ingestion.store.exceptions import (
     renew_exceptions,
     take_back_corrections,
 )
+from ingestion.store.folders import OutOfBounds, require_within
 from ingestion.store.outcomes import (
     attempts_frame,
     close_earlier_exceptions,
@@ -53,6 +54,7 @@ __all__ = [
     "REVISIONS",
     "STORED_PARTS",
     "Joined",
+    "OutOfBounds",
     "Steady",
     "Submission",
     "TwinInFlight",
@@ -91,6 +93,7 @@ __all__ = [
     "refuse_parts",
     "renew_exceptions",
     "renew_parts",
+    "require_within",
     "set_part_records",
     "skip_duplicates_of",
     "stored_parts",

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, BinaryIO
 
-import fsspec
-
-from ingestion.core.locations import Kind, Location
+from ingestion.core.locations import Grounds, Kind, Location
+from ingestion.store.folders import LocalFolders, require_within
 
 PREFIX = "SLUICE_PICKUP_"
 KNOWN_HOSTS = f"{PREFIX}KNOWN_HOSTS"
@@ -31,15 +30,16 @@ class UnableToReach(OSError):
 
 
 @contextmanager
-def opened(location: Location, *, name: str, environment: Mapping[str, str]) -> Iterator[Any]:
-    """The file system of a location. Raises UnableToReach, where it can be told before the first file is asked for.
+def opened(location: Location, *, name: str, environment: Mapping[str, str], grounds: Grounds) -> Iterator[Any]:
+    """The file system of a location.
 
+    Raises UnableToReach, or OutOfBounds, where it can be told before the first file is asked for.
     name: of the credentials, in the variables SLUICE_PICKUP_{name}_….
     """
     told = {key: environment.get(f"{PREFIX}{name}_{key}", "") for key in _NEEDED[location.kind]}
     if location.kind == Kind.FOLDER:
-        system = fsspec.filesystem("file", skip_instance_cache=True)
-        yield system
+        require_within(location.path, grounds)
+        yield LocalFolders(grounds)
         return
     system = _sftp(location, name, told, environment) if location.kind == Kind.SFTP else _object_store(told, name)
     try:

@@ -57,3 +57,13 @@ def test_a_faulty_setting_of_four_eyes_stops_the_start_and_says_what_is_wrong():
     started = run("-c", "from config import settings", SLUICE_FOUR_EYES="write_off:100,close")
     assert started.returncode != 0
     assert "SLUICE_FOUR_EYES: 'close' is none of activate_profile" in started.stderr
+
+
+def test_pickup_folders_are_those_that_the_environment_names_or_one_in_the_data_folder(tmp_path):
+    show = "from config import settings; print(*settings.PICKUP_GROUNDS['roots'])"
+    environment = {"SLUICE_DATA_DIR": str(tmp_path)}
+    assert run("-c", show, **environment).stdout.strip() == f"{tmp_path}/pickup"
+    assert run("-c", show, **environment, SLUICE_PICKUP_ROOTS="/srv/a, /srv/b").stdout.strip() == "/srv/a /srv/b"
+    assert run("-c", show, **environment, SLUICE_PICKUP_ROOTS="").stdout.strip() == ""
+    faulty = run("-c", show, **environment, SLUICE_PICKUP_ROOTS="usage")
+    assert "SLUICE_PICKUP_ROOTS: write folders from the root, unlike usage." in faulty.stderr

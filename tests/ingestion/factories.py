@@ -11,11 +11,13 @@ from django.db import connections
 from factory.django import DjangoModelFactory
 
 from ingestion import services
+from ingestion.core.locations import Grounds
 from ingestion.models import Feed, FeedGrant, UsageImport
 from mediation.models import DataProfile, ProfileVersion, UsageClass, UsageClassType
 from tests.mediation.profiles import JSON, document
 
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
+ANYWHERE = Grounds(roots=("/",))
 BY_EVENT = document(uniqueness=["UdrUsageIdentifier"])
 EVENTS = document(JSON, uniqueness=["UdrUsageIdentifier"])
 NAMED = document(

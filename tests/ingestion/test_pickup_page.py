@@ -10,15 +10,28 @@ from ingestion import services
 from ingestion.models import Feed, PickupState
 from tests.config.crowd import person
 
-from .factories import NOW, event, feed_of
+from .factories import ANYWHERE, NOW, event, feed_of
 
 pytestmark = pytest.mark.django_db
 CHANGES = ("ingestion.view_feed", "ingestion.change_feed")
 
 
+@pytest.fixture(autouse=True)
+def anywhere(settings):
+    settings.PICKUP_GROUNDS = {"roots": ("/",), "private": (), "own": ""}
+
+
 def page_of(feed, client=None):
     client = client or person(*CHANGES)
     return client.get(reverse("admin:ingestion_feed_change", args=[feed.pk])).content.decode()
+
+
+def answers_of(feed, client):
+    """The address of a feed's page, and what its form sends."""
+    url = reverse("admin:ingestion_feed_change", args=[feed.pk])
+    form = client.get(url).context["adminform"].form.initial
+    answers = {name: value for name, value in form.items() if value not in (None, False)}
+    return url, answers | {"grants-TOTAL_FORMS": 0, "grants-INITIAL_FORMS": 0}
 
 
 def look(feed, client=None):
@@ -28,24 +41,20 @@ def look(feed, client=None):
 def test_the_last_trouble_of_a_location_stands_on_the_feeds_page_and_in_the_list(tmp_path):
     feed = feed_of(pickup_location=f"{tmp_path}/nowhere")
     assert "Nobody has looked at it yet." in page_of(feed)
-    services.poll_pickup_locations(now=NOW)
+    services.poll_pickup_locations(now=NOW, grounds=ANYWHERE)
     assert f"There is no {tmp_path}/nowhere: make it, or correct the location." in page_of(feed)
     assert "It fails" in page_of(feed)
     listed = person(*CHANGES).get(reverse("admin:ingestion_feed_changelist")).content.decode()
     assert "pick-up fails" in listed
     (tmp_path / "nowhere").mkdir()
-    services.poll_pickup_locations(now=PickupState.objects.get().next_look_at)
+    services.poll_pickup_locations(now=PickupState.objects.get().next_look_at, grounds=ANYWHERE)
     assert "The last trouble was" in page_of(feed)
     assert "pick-up fails" not in person(*CHANGES).get(reverse("admin:ingestion_feed_changelist")).content.decode()
 
 
 def test_a_location_that_cannot_be_is_refused_with_what_it_may_look_like():
-    feed = feed_of()
     client = person(*CHANGES)
-    url = reverse("admin:ingestion_feed_change", args=[feed.pk])
-    form = client.get(url).context["adminform"].form.initial
-    answers = {name: value for name, value in form.items() if value not in (None, False)}
-    answers |= {"grants-TOTAL_FORMS": 0, "grants-INITIAL_FORMS": 0}
+    url, answers = answers_of(feed_of(), client)
     refused = client.post(url, answers | {"pickup_location": "sftp://carrier:secret@host.example/out"})
     assert "A password or key never stands in an address" in refused.content.decode()
     refused = client.post(url, answers | {"pickup_location": "ftp://host.example"})

@@ -16,7 +16,7 @@ from ingestion.models import PickupState
 from ingestion.services import pickups
 from tests.config.crowd import person
 
-from .factories import NOW, FeedFactory, event, feed_of
+from .factories import ANYWHERE, NOW, FeedFactory, event, feed_of
 from .test_pickup_page import CHANGES, page_of
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +55,7 @@ def drop(feed, *names):
 
 
 def poll(now=NOW):
-    return services.poll_pickup_locations(now=now)
+    return services.poll_pickup_locations(now=now, grounds=ANYWHERE)
 
 
 def names_of(taken):

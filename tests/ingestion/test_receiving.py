@@ -14,7 +14,7 @@ from ingestion.models import ImportBody, UsageImport
 from ingestion.services import pickups
 from mediation.models import Udr
 
-from .factories import NOW, FeedFactory, counts, event, feed_of, filed, posted, user_with, work
+from .factories import ANYWHERE, NOW, FeedFactory, counts, event, feed_of, filed, posted, user_with, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("reconciled")]
 
@@ -132,7 +132,7 @@ def drop(folder, name, *lines, age=60, content=None):
 
 
 def poll(now=NOW):
-    return services.poll_pickup_locations(now=now)
+    return services.poll_pickup_locations(now=now, grounds=ANYWHERE)
 
 
 def files(folder):

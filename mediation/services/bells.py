@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django_q.tasks import async_task
 
 from mediation import selectors
@@ -59,16 +59,29 @@ def answer(name: str, now: datetime) -> None:
 
 @contextmanager
 def sole(name: str) -> Iterator[bool]:
-    """Whether no other worker of any host is at this, for as long as it takes; one that dies is not at it any more."""
+    """Whether no other worker of any host is at this, for as long as it takes; one that dies is not at it any more.
+
+    In a transaction what is done inside is undone where it fails: no statement is taken after one that failed, so
+    nobody could say that he is through.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
         (is_sole,) = cursor.fetchone()
     try:
-        yield is_sole
-    finally:
-        if is_sole:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+        with transaction.atomic() if connection.in_atomic_block else nullcontext():
+            yield is_sole
+    except BaseException:
+        # Whoever lost his connection is not at it any more, and is told of that alone.
+        with suppress(Error):
+            _leave(name, is_sole)
+        raise
+    _leave(name, is_sole)
+
+
+def _leave(name: str, is_sole: bool) -> None:
+    if is_sole:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
 
 
 def linger(name: str, is_work_there: Callable[[], bool], *, came_at: float) -> None:

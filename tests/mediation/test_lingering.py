@@ -1,13 +1,13 @@
 """A worker who is through waits a moment for more; nobody is called meanwhile, and nobody waits beside another."""
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import count
 from time import monotonic as came_now
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import DataError, OperationalError, connection, transaction
 from django_q.models import OrmQ
 
 from ingestion import services as ingestion_services
@@ -19,12 +19,16 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
 
 
+def another_session():
+    parameters = connection.get_connection_params()
+    told = {key: parameters[key] for key in ("host", "port", "user", "password", "dbname") if parameters.get(key)}
+    return psycopg.connect(**told, autocommit=True)
+
+
 @contextmanager
 def another_worker_at(name):
     """A session of somebody else's who is at this until he ends."""
-    parameters = connection.get_connection_params()
-    told = {key: parameters[key] for key in ("host", "port", "user", "password", "dbname") if parameters.get(key)}
-    with psycopg.connect(**told, autocommit=True) as other:
+    with another_session() as other:
         other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
         yield
         other.execute("SELECT pg_advisory_unlock_all()")
@@ -117,3 +121,38 @@ def test_after_waiting_in_vain_everything_is_looked_at_once_more(steps, monkeypa
     steps.extend([1] * 10)
     tasks.mediate_waiting()
     assert told == ["looked", "waited", "looked", "looked", "waited", "looked"]
+
+
+def is_free(name):
+    with another_session() as other:
+        return other.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name]).fetchone()[0]
+
+
+def fail_at(name):
+    with services.sole(name):
+        connection.cursor().execute("SELECT 1/0")
+
+
+def test_who_fails_in_a_transaction_says_why_and_is_at_it_no_more():
+    with pytest.raises(DataError, match="division by zero"):
+        fail_at("counting sheep")
+    assert is_free("counting sheep")
+
+
+def test_who_is_not_alone_and_fails_in_a_transaction_says_why():
+    with another_worker_at("counting geese"), pytest.raises(DataError, match="division by zero"):
+        fail_at("counting geese")
+    assert is_free("counting geese")
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.parametrize("is_in_transaction", [False, True])
+def test_who_loses_his_connection_is_told_of_that_alone(is_in_transaction):
+    with (
+        pytest.raises(OperationalError, match="terminating connection"),
+        transaction.atomic() if is_in_transaction else nullcontext(),
+        services.sole("counting cows"),
+    ):
+        connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    connection.close()
+    assert is_free("counting cows")

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from django.conf import settings
 from django.db import Error, connection, transaction
 from django_q.tasks import async_task
+from psycopg.pq import TransactionStatus
 
 from mediation import selectors
 from mediation.models import Bell
@@ -61,18 +62,20 @@ def answer(name: str, now: datetime) -> None:
 def sole(name: str) -> Iterator[bool]:
     """Whether no other worker of any host is at this, for as long as it takes; one that dies is not at it any more.
 
-    In a transaction what is done inside is undone where it fails: no statement is taken after one that failed, so
-    nobody could say that he is through.
+    After a statement that failed a transaction takes no other, so nobody could say that he is through: then it goes
+    back to where this began.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
         (is_sole,) = cursor.fetchone()
+    beginning = transaction.savepoint() if is_sole and connection.in_atomic_block else None
     try:
-        with transaction.atomic() if connection.in_atomic_block else nullcontext():
-            yield is_sole
+        yield is_sole
     except BaseException:
         # Whoever lost his connection is not at it any more, and is told of that alone.
         with suppress(Error):
+            if beginning and connection.connection.info.transaction_status == TransactionStatus.INERROR:
+                transaction.savepoint_rollback(beginning)
             _leave(name, is_sole)
         raise
     _leave(name, is_sole)

@@ -35,6 +35,7 @@ STATUS_OF = {
     "empty_file": http.HTTP_400_BAD_REQUEST,
     "not_the_next_bytes": http.HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE,
     "digest_mismatch": http.HTTP_422_UNPROCESSABLE_ENTITY,
+    "no_upload": http.HTTP_404_NOT_FOUND,
 }
 _senders = BoundedSemaphore(MOST_SENDERS)
 
@@ -70,14 +71,15 @@ class FileOfFeed(APIView):
         parameters=[FEED, FILE_NAME],
         request=None,
         responses={204: None},
-        refuses=("unknown_feed", "bad_file_name", "no_upload"),
+        refuses=("unknown_feed", "bad_file_name", "no_upload", "upload_busy"),
     )
     def delete(self, request: Request, feed: str, name: str) -> Response:
-        """Forget what came of a file that is not whole."""
-        _, upload = self._asked(request, feed, name)
-        if upload is None:
-            _refuse_unknown(name)
-        services.give_up_upload(upload=upload)
+        """Forget what came of a file that is not whole; refused while another request sends bytes of it."""
+        found, _ = self._asked(request, feed, name)
+        try:
+            services.give_up_upload(feed=found, file_name=name, by=cast(User, request.user), now=timezone.now())
+        except services.UnableToUpload as refusal:
+            raise _problem(refusal) from None
         return Response(status=http.HTTP_204_NO_CONTENT)
 
     @describe(
@@ -115,7 +117,7 @@ class FileOfFeed(APIView):
         return found, selectors.upload_of(found, name, cast(User, request.user)).first()
 
     def _take(self, request: Request, feed: Feed, name: str, headers: "_Headers") -> Response:
-        upload = services.hold_upload(
+        with services.hold_upload(
             feed=feed,
             file_name=name,
             span=headers.span,
@@ -123,14 +125,11 @@ class FileOfFeed(APIView):
             by=cast(User, request.user),
             now=timezone.now(),
             most_bytes=settings.MAX_FILE_BYTES,
-        )
-        try:
+        ) as upload:
             _keep_body(request, upload, headers)
             if upload.received_size < upload.total_size:
                 return Response(status=http.HTTP_204_NO_CONTENT, headers=_came(upload.received_size))
             usage_import, is_repeat = services.finish_upload(upload=upload, now=timezone.now())
-        finally:
-            services.let_go(upload=upload)
         status = http.HTTP_200_OK if is_repeat else http.HTTP_202_ACCEPTED
         return Response(_document(request, usage_import), status=status)
 

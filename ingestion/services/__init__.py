@@ -88,7 +88,6 @@ from ingestion.services.uploads import (
     give_up_upload,
     hold_upload,
     keep_bytes,
-    let_go,
 )
 from ingestion.services.voiding import UnableToVoid, ask_void, retry_voids, void_next
 
@@ -134,7 +133,6 @@ __all__ = [
     "give_up_upload",
     "hold_upload",
     "keep_bytes",
-    "let_go",
     "look_into_location",
     "media_types_read",
     "mediate_next_chunks",

@@ -1,7 +1,9 @@
 """Files that come in parts over HTTP: kept part by part, however often the way breaks, and received once whole."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -14,11 +16,12 @@ from ingestion.services.receiving import PERMISSION, UnableToReceive, receive_fi
 from mediation import services as mediation
 
 KEPT_FOR = timedelta(days=1)  # after the last bytes came
-# Longer than the slowest sender that is waited for takes for a part, and than a host takes to join a file of 20 GB.
+# A hold ends with the session of its holder, so with his process. Of a host that vanished the server may think for
+# hours that it lives: its hold lasts as long as the slowest sender that is waited for takes for a part, or as a host
+# takes to join a file of 20 GB.
 HOLD = timedelta(minutes=2)
 HOLD_TO_FINISH = timedelta(minutes=15)
 MOST_OPEN = 20  # of a sender, in a feed
-BUSY_SECONDS = 5
 
 
 class UnableToUpload(Exception):
@@ -30,11 +33,13 @@ class UnableToUpload(Exception):
         self.received_size = received_size
 
 
+@contextmanager
 def hold_upload(
     *, feed: Feed, file_name: str, span: Span, content_hash: str, by: User, now: datetime, most_bytes: int
-) -> FileUpload:
+) -> Iterator[FileUpload]:
     """The upload that a sender goes on with, or begins, held for him alone. Raises UnableToUpload, UnableToReceive.
 
+    It is his until he leaves, or dies.
     content_hash: SHA-256 that the whole file shall have, in hex; empty: whatever was said before. Who digests while he
     sends knows it with the last part only.
     """
@@ -45,16 +50,26 @@ def hold_upload(
         raise UnableToUpload("too_large", f"A file of {span.total:,} bytes is larger than is taken: {most_bytes:,}.")
     if span.total == 0:
         raise UnableToUpload("empty_file", "The file has no bytes.")
-    with transaction.atomic():
-        upload = _locked(feed, file_name, by)
-        _require_free(upload, now)
-        if span.start == 0:
-            upload = _begin(upload, feed, file_name, span.total, content_hash, by, now)
-        else:
-            upload = _go_on(upload, file_name, span, content_hash)
-        upload.holder, upload.held_until, upload.expires_at = uuid4(), now + HOLD, now + KEPT_FOR
-        upload.save()
-    return upload
+    holder = uuid4()
+    with store.being_at(_at_upload(holder)):
+        with transaction.atomic():
+            upload = _locked(feed, file_name, by)
+            _require_free(upload, now)
+            if span.start == 0:
+                upload = _begin(upload, feed, file_name, span.total, content_hash, by, now)
+            else:
+                upload = _go_on(upload, file_name, span, content_hash)
+            upload.holder, upload.held_until, upload.expires_at = holder, now + HOLD, now + KEPT_FOR
+            upload.save()
+        try:
+            yield upload
+        finally:
+            _held(upload).update(holder=None, held_until=None)
+
+
+def _at_upload(holder: UUID) -> str:
+    """What the session of a holder has for as long as it lives."""
+    return f"upload held by {holder}"
 
 
 def _locked(feed: Feed, file_name: str, by: User) -> FileUpload | None:
@@ -62,9 +77,14 @@ def _locked(feed: Feed, file_name: str, by: User) -> FileUpload | None:
 
 
 def _require_free(upload: FileUpload | None, now: datetime) -> None:
-    if upload is not None and upload.holder and upload.held_until and upload.held_until > now:
-        message = f"Another request sends bytes of {upload.file_name} right now. Send parts one after the other."
-        raise UnableToUpload("upload_busy", message, received_size=upload.received_size)
+    if upload is None or not (upload.holder and upload.held_until and upload.held_until > now):
+        return
+    if not store.is_somebody_at(_at_upload(upload.holder)):
+        return
+    message = f"Another request sends bytes of {upload.file_name} right now. Send parts one after the other."
+    if upload.received_size == upload.total_size:
+        message = f"All of {upload.file_name} is here, and another request makes an import of it right now."
+    raise UnableToUpload("upload_busy", message, received_size=upload.received_size)
 
 
 def _begin(
@@ -122,8 +142,12 @@ def keep_bytes(*, upload: FileUpload, content: bytes, now: datetime) -> None:
             upload.received_size = start + len(content)
             return
     store.delete_stored([stored])
+    raise _overtaken(upload)
+
+
+def _overtaken(upload: FileUpload) -> UnableToUpload:
     message = f"Another request took {upload.file_name} over. Ask how far it has come."
-    raise UnableToUpload("upload_busy", message)
+    return UnableToUpload("upload_busy", message)
 
 
 def drop_bytes(*, upload: FileUpload, start: int) -> None:
@@ -138,29 +162,28 @@ def drop_bytes(*, upload: FileUpload, start: int) -> None:
     store.delete_stored(names)
 
 
-def let_go(*, upload: FileUpload) -> None:
-    """Let the next request send bytes of an upload."""
-    _held(upload).update(holder=None, held_until=None)
-
-
 def finish_upload(*, upload: FileUpload, now: datetime) -> tuple[UsageImport, bool]:
     """Receive a whole file; returns the import and whether it is one of before.
 
-    The same sender's same file under the same name is the import that it became then. Raises UnableToReceive: with code
-    `digest_mismatch` or `same_file` the upload is given up, else it can be finished later.
+    The same sender's same file under the same name is the import that it became then. Raises UnableToUpload where
+    another request took it over. Raises UnableToReceive: with code `digest_mismatch` or `same_file` the upload is given
+    up, else it can be finished later.
     """
-    _held(upload).update(held_until=now + HOLD_TO_FINISH)
+    if not _held(upload).update(held_until=now + HOLD_TO_FINISH):
+        raise _overtaken(upload)
     names = upload.parts.order_by("byte_start").values_list("stored", flat=True)
     try:
         usage_import, is_repeat = _receive(upload, list(names), now), False
     except UnableToReceive as refusal:
+        if refusal.code == "digest_mismatch" and not _held(upload).exists():
+            raise _overtaken(upload) from None  # and its parts went meanwhile
         if refusal.code in ("digest_mismatch", "same_file"):
-            give_up_upload(upload=upload)
+            _give_up(upload)
         earlier = refusal.earlier
         if earlier is None or (earlier.file_name, earlier.received_by_id) != (upload.file_name, upload.sent_by_id):
             raise
         return earlier, True
-    give_up_upload(upload=upload)
+    _give_up(upload)
     return usage_import, is_repeat
 
 
@@ -182,8 +205,19 @@ def _held(upload: FileUpload) -> QuerySet[FileUpload]:
     return FileUpload.objects.filter(pk=upload.pk, holder=upload.holder)
 
 
-def give_up_upload(*, upload: FileUpload) -> None:
-    """Forget an upload and everything of it that was kept."""
+def give_up_upload(*, feed: Feed, file_name: str, by: User, now: datetime) -> None:
+    """Forget a sender's upload and everything of it that was kept. Raises UnableToUpload while somebody sends it."""
+    mediation.require_permission(by, PERMISSION)
+    mediation.require_feeds(by, [feed.pk])
+    with transaction.atomic():
+        upload = _locked(feed, file_name, by)
+        if upload is None:
+            raise UnableToUpload("no_upload", f"You have sent nothing of {file_name} into this feed.")
+        _require_free(upload, now)
+        _forget(upload)
+
+
+def _give_up(upload: FileUpload) -> None:
     with transaction.atomic():
         _forget(upload)
 
@@ -199,7 +233,7 @@ def expire_uploads(*, now: datetime) -> int:
     """Forget the uploads that nobody went on with for a day, and parts that a crash left behind; how many uploads."""
     count = 0
     while upload := _expired(now):
-        give_up_upload(upload=upload)
+        _give_up(upload)
         count += 1
     for token in store.upload_tokens():
         # A row is there before its first part is, so what has none is a remainder.

@@ -47,7 +47,15 @@ from ingestion.store.payloads import (
 from ingestion.store.places import Steady, UnableToReach, open_entry, opened, written_at
 from ingestion.store.submissions import Submission, put_submission
 from ingestion.store.twins import TwinInFlight, limit_wait, waiting_for_a_twin
-from ingestion.store.uploaded import Joined, delete_stored, delete_upload_folder, keep_upload_part, upload_tokens
+from ingestion.store.uploaded import (
+    Joined,
+    being_at,
+    delete_stored,
+    delete_upload_folder,
+    is_somebody_at,
+    keep_upload_part,
+    upload_tokens,
+)
 
 __all__ = [
     "RENEWED",
@@ -60,6 +68,7 @@ __all__ = [
     "TwinInFlight",
     "UnableToReach",
     "attempts_frame",
+    "being_at",
     "blocks_of",
     "close_earlier_exceptions",
     "copy_in_exceptions",
@@ -72,6 +81,7 @@ __all__ = [
     "delete_stored",
     "delete_upload_folder",
     "hash_of",
+    "is_somebody_at",
     "keep_file",
     "keep_upload_part",
     "limit_wait",

@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from uuid import UUID, uuid4
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import Error, connection
 
 FOLDER = "uploads"
 
@@ -49,8 +50,41 @@ def _token_of(name: str) -> UUID | None:
     return token if str(token) == name else None
 
 
+@contextmanager
+def being_at(name: str) -> Iterator[None]:
+    """Let others know that somebody is at this, as long as it takes or our session lives: see `is_somebody_at`."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", [name])
+    try:
+        yield
+    finally:
+        # Whoever lost his session is not at it any more.
+        with suppress(Error), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock_shared(hashtextextended(%s, 0))", [name])
+
+
+def is_somebody_at(name: str) -> bool:
+    """Whether a session, our own too, is `being_at` this."""
+    with connection.cursor() as cursor:
+        cursor.execute(IS_SOMEBODY_AT, [name])
+        return bool(cursor.fetchone()[0])
+
+
+# A lock of one bigint is shown by its two halves.
+IS_SOMEBODY_AT = """
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND ((classid::bigint << 32) | objid::bigint) = hashtextextended(%s, 0))
+"""
+
+
 class Joined(io.RawIOBase):
-    """Stored files as one, read once from its start to its end; one of them is open at a time."""
+    """Stored files as one, read once from its start to its end; one of them is open at a time.
+
+    One that is not there has no bytes: whoever counts them finds it out.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._blocks = self._read_all(names)
@@ -59,7 +93,7 @@ class Joined(io.RawIOBase):
     @staticmethod
     def _read_all(names: Iterable[str]) -> Iterator[bytes]:
         for name in names:
-            with default_storage.open(name) as part:
+            with suppress(FileNotFoundError), default_storage.open(name) as part:
                 while block := part.read(1 << 20):
                     yield block
 

@@ -109,7 +109,7 @@ CODES: dict[str, Code] = {
         unable_to_reprocess=("This cannot be mediated again now.", "See `detail` for why."),
         unable_to_rerate=("This cannot be rated again now.", "See `detail` for why."),
         unable_to_write_off=("Only open exceptions can be written off.", "Look at its status."),
-        upload_busy=("Another request sends bytes of this file.", "Wait as long as `Retry-After` says."),
+        upload_busy=("Another request is at this file.", "Wait as long as `Retry-After` says."),
     ),
     **_of(411, length_required=("The length of the body is not said.", "Say it in Content-Length.")),
     **_of(412, changed_meanwhile=("It is not any more what If-Match names.", "Get it again, and decide anew.")),

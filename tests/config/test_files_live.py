@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -120,6 +121,41 @@ def test_a_large_file_comes_through_over_a_broken_connection_in_bounded_memory(s
     grown = {pid: peak - before[pid] for pid, peak in server.peaks_mb().items() if pid in before}
     print(f"memory of the web processes grew by {', '.join(f'{mb:.0f} MB' for mb in grown.values())}")
     assert max(grown.values()) < SLACK_MB
+
+
+def test_after_its_process_was_killed_an_upload_goes_on_at_once(server):
+    content = os.urandom(20 * MB)
+    with closing(server.begin(len(content))) as connection:
+        connection.sendall(content[: 9 * MB])
+        wait_until(lambda: FileUpload.objects.filter(received_size__gte=8 * MB).exists())
+        for pid in family(server.pid):
+            if pid != server.pid:
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: is_served(server.place))
+    assert FileUpload.objects.get().holder is not None
+    came = FileUpload.objects.get().received_size
+    named = {"Content_Range": f"bytes {came}-{len(content) - 1}/{len(content)}"}
+    status, _, body = server.ask("PUT", content[came:], **named)
+    assert status == 202, body
+
+
+def test_a_file_that_is_made_an_import_cannot_be_given_up_meanwhile(server):
+    content = memoryview(os.urandom(MB) * (SIZE // MB))
+    answers = []
+
+    def give_up():
+        wait_until(lambda: FileUpload.objects.filter(received_size=SIZE).exists())
+        answers.append(server.ask("DELETE"))
+
+    giver = threading.Thread(target=give_up)
+    giver.start()
+    try:
+        status, _, body = server.ask("PUT", content)
+    finally:
+        giver.join()
+    assert status == 202, body
+    # It may have been an import already when the server heard of it.
+    assert answers[0][0] in (409, 404)
 
 
 def test_senders_who_are_slow_leave_the_server_to_the_others(server):

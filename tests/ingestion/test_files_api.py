@@ -5,8 +5,11 @@ import hashlib
 import io
 import json
 import re
+import threading
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -227,15 +230,81 @@ def test_a_file_of_which_a_part_was_lost_is_not_taken(django_capture_on_commit_c
     assert sender.put().status_code == 202
 
 
+def test_a_file_of_which_a_part_is_not_there_is_not_taken(django_capture_on_commit_callbacks):
+    sender = Sender()
+    sender.put(CONTENT[:100], 0)
+    Path(UploadPart.objects.get().stored.path).unlink()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert told(sender.put(CONTENT[100:], 100)) == (422, "digest_mismatch")
+    assert not FileUpload.objects.exists()
+
+
 def test_a_second_request_that_sends_at_the_same_time_is_refused_clearly():
     sender = Sender()
     sender.put(CONTENT[:100], 0)
-    services.hold_upload(**_held(sender))
-    answer = sender.put(CONTENT[100:], 100)
-    assert (told(answer), answer["Retry-After"]) == ((409, "upload_busy"), "5")
-    # Whoever held it has died: after its time anybody may go on.
-    FileUpload.objects.update(held_until=timezone.now() - timedelta(seconds=1))
+    with services.hold_upload(**_held(sender)):
+        answer = sender.put(CONTENT[100:], 100)
+        assert (told(answer), answer["Retry-After"]) == ((409, "upload_busy"), "5")
+        assert answer.json()["detail"] == (
+            "Another request sends bytes of may.csv right now. Send parts one after the other."
+        )
+        # The host of whoever held it has vanished, which the server does not know: after its time anybody may go on.
+        FileUpload.objects.update(held_until=timezone.now() - timedelta(seconds=1))
+        assert sender.put(CONTENT[100:], 100).status_code == 202
+
+
+@pytest.mark.parametrize("hold", [services.uploads.HOLD, services.uploads.HOLD_TO_FINISH])
+def test_what_a_process_held_that_died_can_be_gone_on_with_at_once(hold):
+    sender = Sender()
+    sender.put(CONTENT[:100], 0)
+    FileUpload.objects.update(holder=uuid4(), held_until=timezone.now() + hold)
     assert sender.put(CONTENT[100:], 100).status_code == 202
+
+
+def test_an_upload_that_somebody_sends_is_not_given_up(django_capture_on_commit_callbacks):
+    sender = Sender()
+    sender.put(CONTENT[:100], 0)
+    with services.hold_upload(**_held(sender)):
+        answer = sender.client.delete(sender.url)
+        assert (told(answer), answer["Retry-After"]) == ((409, "upload_busy"), "5")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert sender.client.delete(sender.url).status_code == 204
+    assert not stored()
+
+
+def while_it_is_made_an_import(monkeypatch, act):
+    """Let something happen when all bytes are there, and before they are read."""
+    receive = services.receive_file
+
+    def late(**given):
+        act()
+        return receive(**given)
+
+    monkeypatch.setattr("ingestion.services.uploads.receive_file", late)
+
+
+def test_a_file_that_is_made_an_import_is_not_given_up_and_says_so(monkeypatch):
+    sender, answers = Sender(), []
+    while_it_is_made_an_import(monkeypatch, lambda: answers.append(sender.client.delete(sender.url)))
+    assert sender.put().status_code == 202
+    assert told(answers[0]) == (409, "upload_busy")
+    assert answers[0].json()["detail"] == (
+        "All of may.csv is here, and another request makes an import of it right now."
+    )
+
+
+def test_who_was_overtaken_when_all_was_there_is_told_so(monkeypatch):
+    sender = Sender()
+
+    def overtake():
+        [part] = UploadPart.objects.all()
+        Path(part.stored.path).unlink()
+        FileUpload.objects.update(holder=uuid4())
+
+    while_it_is_made_an_import(monkeypatch, overtake)
+    assert told(sender.put()) == (409, "upload_busy")
+    assert FileUpload.objects.exists()
+    assert not UsageImport.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -243,14 +312,16 @@ def test_of_several_that_send_the_same_bytes_at_once_one_is_taken():
     sender = Sender()
     sender.put(CONTENT[:100], 0)
     seen = []
-    upload = services.hold_upload(**_held(sender))
-    services.let_go(upload=upload)
+    all_have_tried = threading.Barrier(4, timeout=30)
 
     def hold():
         try:
-            seen.append(services.hold_upload(**_held(sender)).holder)
+            with services.hold_upload(**_held(sender)) as upload:
+                seen.append(upload.holder)
+                all_have_tried.wait()
         except services.UnableToUpload as refusal:
             seen.append(refusal.code)
+            all_have_tried.wait()
 
     assert in_threads(hold, 4) == []
     assert seen.count("upload_busy") == 3
@@ -271,15 +342,17 @@ def _held(sender):
 def test_who_lost_his_hold_adds_nothing():
     sender = Sender()
     sender.put(CONTENT[:100], 0)
-    slow = services.hold_upload(**_held(sender))
-    later = _held(sender) | {"now": timezone.now() + services.uploads.HOLD}
-    fast = services.hold_upload(**later)
-    with pytest.raises(services.UnableToUpload, match="took may"):
-        services.keep_bytes(upload=slow, content=b"x", now=timezone.now())
-    assert len(stored()) == 1
-    services.let_go(upload=slow)
-    fast.refresh_from_db()
-    assert fast.holder is not None
+    later = _held(sender) | {"now": timezone.now() + 2 * services.uploads.HOLD}
+    with ExitStack() as at_last:
+        with services.hold_upload(**_held(sender)) as slow:
+            fast = at_last.enter_context(services.hold_upload(**later))
+            with pytest.raises(services.UnableToUpload, match="took may"):
+                services.keep_bytes(upload=slow, content=b"x", now=timezone.now())
+            with pytest.raises(services.UnableToUpload, match="took may"):
+                services.finish_upload(upload=slow, now=timezone.now())
+        assert len(stored()) == 1
+        fast.refresh_from_db()
+        assert fast.holder is not None
 
 
 def test_the_same_file_of_the_same_sender_is_answered_with_its_import():

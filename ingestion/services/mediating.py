@@ -207,11 +207,17 @@ def _submitted(imports: list[UsageImport], version: ProfileVersion) -> pl.DataFr
 
 
 def _corrected(records: pl.DataFrame, usage_import: UsageImport, version: ProfileVersion) -> pl.DataFrame:
-    """Records that were corrected are read from their revisions when the import is mediated again."""
+    """Records that were corrected are read from their revisions when the import is mediated again.
+
+    No chunk asks for those of others: of a file there may be a hundred thousand.
+    """
+    if records.is_empty():
+        return records
+    numbers = records["record_number"].to_list()
     return with_corrections(
         records=records,
         import_id=usage_import.pk,
-        corrections=selectors.corrections_of(usage_import),
+        corrections=selectors.corrections_of(usage_import, min(numbers), max(numbers)),
         read=lambda rows: mediation.read_rows(
             version=version,
             rows=rows,

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Sum
 
 from config.history import work_once
-from ingestion import services
+from ingestion import selectors, services
 from ingestion.models import Feed, ImportException, LeftOutRecord, UsageImport
 from mediation import services as mediation_services
 from mediation.core.reading import delimited
@@ -170,6 +170,27 @@ def test_corrections_are_used_again():
     assert list(ImportException.objects.filter(status="open").values_list("record_number", "raw")) == [
         (3, event("c", value="x"))
     ]
+
+
+def test_a_chunk_that_is_mediated_again_reads_the_corrections_of_its_own_records_alone(monkeypatch):
+    monkeypatch.setattr(delimited, "MAX_CHUNK_RECORDS", 3)
+    feed = feed_of()
+    usage_import = filed(feed, *(event(f"e{number}", value="x") for number in range(1, 9)))
+    work()
+    for exception in ImportException.objects.all():
+        services.correct_exception(
+            exception=exception, changes={"value": str(exception.record_number)}, reason="typo", by=None, now=NOW
+        )
+    work()
+    new_version(feed, DOUBLED)
+    reprocess(usage_import)
+    read = []
+    corrections_of = selectors.corrections_of
+    monkeypatch.setattr(selectors, "corrections_of", lambda *told: read.append(corrections_of(*told)) or read[-1])
+    work(LATER)
+    assert counts(usage_import) == ("completed", 8, 0, 0, 0)
+    assert len(read) > 2
+    assert sorted(number for one in read for number in one) == list(range(1, 9))
 
 
 def test_a_correction_that_no_longer_suits_the_profile_is_an_exception_of_its_own():

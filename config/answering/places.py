@@ -142,8 +142,8 @@ def _waiting(asked: _Asked) -> Iterator[Row]:
 
 
 def _ledger(asked: _Asked) -> Any:
-    """The entries of the attempt that wrote UDRs, but for corrections that were undone."""
-    undone = GroupCorrection.objects.filter(status=GroupCorrection.Status.UNDONE).values("pk")
+    """The entries of the attempt that wrote UDRs, but for corrections that were undone in it."""
+    undone = GroupCorrection.objects.filter(status=GroupCorrection.Status.UNDONE, is_undone_as_whole=False).values("pk")
     entries = ImportChunk.objects.filter(usage_import=asked.usage_import, attempt=asked.attempt, batch_id__isnull=False)
     return entries.exclude(correction_id__isnull=False, correction_id__in=undone)
 

@@ -33,7 +33,7 @@ def _correct_group(arguments: Arguments, by: User, now: datetime) -> None:
 
 def _undo(arguments: Arguments, by: User, now: datetime) -> None:
     correction = GroupCorrection.objects.get(pk=arguments["correction"])
-    ingestion.undo_correction(correction=correction, by=by, now=now)
+    ingestion.undo_correction(correction=correction, by=by, now=now, as_whole=arguments.get("as_whole", False))
 
 
 DEEDS: dict[str, Callable[[Arguments, User, datetime], None]] = {

@@ -2,9 +2,10 @@
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -12,10 +13,11 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from ingestion import services
+from ingestion import selectors, services
 from ingestion.admin.groups import group_url, words_of
 from ingestion.models import GroupCorrection
 from ingestion.selectors import Group
+from mediation import selectors as mediation_selectors
 from mediation.admin import filters, kit, marks, workbench
 
 Status = GroupCorrection.Status
@@ -53,6 +55,12 @@ def group_of_correction(correction: GroupCorrection) -> Group:
     return Group(correction.feed_id, correction.code, correction.field, correction.value)
 
 
+class UndoForm(workbench.ConfirmForm):
+    """The button, bound to what its page told of undoing."""
+
+    as_whole = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
+
 @admin.register(GroupCorrection)
 class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
     feed_path = "feed_id"
@@ -73,7 +81,8 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
     export_also = {"feed": "feed__name", "created_by": "created_by__username"}
     empty_text = (
         "No correction by a rule yet. Open a group of exceptions and correct all of it at once: each such correction "
-        "is listed here, with what became of its records, and can be undone until the first of them is rated."
+        "is listed here, with what became of its records, and can be undone. Once the first of them is rated, that "
+        "takes mediating their imports again as a whole."
     )
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("rule_sentence", "group_link", "reason")}),
@@ -147,7 +156,9 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
         links = [("The group", group_url(group_of_correction(target)))]
-        if self.has_undo_permission(request) and services.can_undo(target):
+        if self.has_undo_permission(request) and services.can_undo(
+            correction=target, by=kit.person(request), now=timezone.now()
+        ):
             links.append(("Undo…", reverse("admin:ingestion_groupcorrection_undo", args=[target.pk])))
         return links
 
@@ -171,22 +182,27 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
         if not self.has_undo_permission(request):
             raise PermissionDenied
         correction = get_object_or_404(self.get_queryset(request).select_related("feed"), pk=pk)
-        form, refusal = workbench.ConfirmForm(request.POST or None), ""
-        if request.method == "POST":
-            try:
-                undone = services.undo_correction(correction=correction, by=kit.person(request), now=timezone.now())
-            except services.UnableToUndo as fault:
-                refusal = str(fault)
-            else:
+        by, now, refusal = kit.person(request), timezone.now(), ""
+        told = UndoForm(request.POST)
+        try:
+            undoing = services.undoing_of(correction=correction, by=by, now=now)
+            if request.method == "POST" and told.is_valid():
+                as_whole = told.cleaned_data["as_whole"]
+                undone = services.undo_correction(correction=correction, by=by, now=now, as_whole=as_whole)
                 self.message_user(request, self._undone(undone))
                 return HttpResponseRedirect(self.object_url(pk))
+        except services.UndoingMoved as moved:
+            refusal = str(moved)
+        except services.UnableToUndo as fault:
+            self.message_user(request, str(fault), messages.WARNING)
+            return HttpResponseRedirect(self.object_url(pk))
         return workbench.ask_page(
             self,
             request,
-            form,
+            UndoForm(initial={"as_whole": undoing.is_whole}),
             title="Undo",
             button="Undo the correction",
-            lines=undo_lines(correction),
+            lines=undo_lines(correction, undoing),
             cancel_url=self.object_url(pk),
             crumbs=[(f"Correction {correction.pk}", self.object_url(pk))],
             refusal=refusal,
@@ -195,6 +211,9 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
     def _undone(self, correction: GroupCorrection) -> SafeString:
         link = marks.link("See the group", group_url(group_of_correction(correction)))
         count = kit.counted(correction.resolved_count, "record")
+        if correction.is_undone_as_whole:
+            text = "The correction is being undone: it is withdrawn, and its imports will be mediated again. {}."
+            return format_html(text, link)
         if correction.status == Status.UNDOING:
             return format_html("The correction is being undone: {} will be open again soon. {}.", count, link)
         return format_html(
@@ -204,14 +223,34 @@ class GroupCorrectionAdmin(kit.ReadOnlyAdmin):
         )
 
 
-def undo_lines(correction: GroupCorrection) -> list[Any]:
+def undo_lines(correction: GroupCorrection, undoing: services.Undoing) -> list[Any]:
     """What undoing does, in sentences."""
+    rule = format_html("The rule was: {}", rule_words(correction.rule))
+    withdrawn = f"The corrections of {kit.counted(correction.corrected_count, 'record')} are withdrawn"
+    if undoing.is_whole:
+        return [rule, *_whole_lines(correction, undoing, withdrawn)]
     return [
-        format_html("The rule was: {}", rule_words(correction.rule)),
+        rule,
         f"{kit.counted(correction.resolved_count, 'record')} of {correction.feed} that became UDRs, were skipped or "
         "proved duplicates will be open exceptions again, and their UDRs leave.",
-        f"The corrections of {kit.counted(correction.corrected_count, 'record')} are withdrawn; they stay in sight.",
-        "As soon as the first of the UDRs is rated, a correction cannot be undone any more.",
+        f"{withdrawn}; they stay in sight.",
+        "As soon as the first of the UDRs is rated, undoing takes more: the imports are mediated again as a whole.",
+    ]
+
+
+def _whole_lines(correction: GroupCorrection, undoing: services.Undoing, withdrawn: str) -> list[str]:
+    imports = selectors.history().filter(pk__in=undoing.imports.values("pk"))
+    sums = imports.order_by().aggregate(records=Sum("record_count", default=0), rated=Sum("rated_count", default=0))
+    version = mediation_selectors.active_version(correction.feed.profile_id)
+    return [
+        "Some of its records are rated already, or were mediated again since. So its imports are mediated again as a "
+        f"whole, without it: {kit.counted(imports.count(), 'import')} of {correction.feed} with all of their "
+        f"{kit.counted(sums['records'], 'record')}, by what is active now: {version}.",
+        f"{withdrawn}, but for records that were corrected again since; they stay in sight.",
+        f"The charges of {kit.counted(sums['rated'], 'UDR')} will be reversed, and the new UDRs rated. What a closed "
+        "statement has billed is adjusted in the open period.",
+        "What the rule had resolved becomes what it is without it, mostly an open exception. What was made of an "
+        "import before counts until its new attempt is complete.",
     ]
 
 

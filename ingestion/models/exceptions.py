@@ -143,6 +143,12 @@ class GroupCorrection(models.Model):
     error = models.TextField(blank=True)
     undone_at = models.DateTimeField(null=True)
     undone_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    is_undone_as_whole = models.BooleanField(
+        "undone as a whole",
+        db_default=False,
+        default=False,
+        help_text="By mediating its imports again: some of it was rated, or they were mediated again since.",
+    )
 
     class Meta:
         constraints = [

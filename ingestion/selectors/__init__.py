@@ -1,6 +1,13 @@
 """Questions about ingestion's tables, answered without changing anything."""
 
-from .exceptions import corrections_of, corrections_to_undo, corrections_to_work, exceptions_due, exceptions_to_retry
+from .exceptions import (
+    corrections_of,
+    corrections_to_undo,
+    corrections_to_work,
+    exceptions_due,
+    exceptions_to_retry,
+    imports_corrected_by,
+)
 from .feeds import acceptance_stamp, feed_by, file_taken, granted_feeds, same_file, upload_of
 from .groups import (
     CountedGroup,
@@ -68,6 +75,7 @@ __all__ = [
     "granted_feeds",
     "history",
     "holders_of_groups",
+    "imports_corrected_by",
     "imports_left_out",
     "imports_to_mediate_again",
     "imports_to_plan",

@@ -46,6 +46,8 @@ from ingestion.services.fixing import (
     UnableToFix,
     UnableToPreviewRule,
     UnableToUndo,
+    Undoing,
+    UndoingMoved,
     ask_correction,
     can_undo,
     correct_next_portion,
@@ -57,6 +59,7 @@ from ingestion.services.fixing import (
     try_correction_again,
     undo_correction,
     undo_next_correction,
+    undoing_of,
 )
 from ingestion.services.later import UnableToRetryLater, retry_due, retry_later, stop_retrying
 from ingestion.services.mediating import MAX_GROUP, mediate_next_chunks
@@ -115,6 +118,8 @@ __all__ = [
     "UnableToUpload",
     "UnableToVoid",
     "UnableToWriteOff",
+    "Undoing",
+    "UndoingMoved",
     "ask_abandon",
     "ask_close",
     "ask_correction",
@@ -162,6 +167,7 @@ __all__ = [
     "try_correction_again",
     "undo_correction",
     "undo_next_correction",
+    "undoing_of",
     "void_next",
     "write_off_exceptions",
 ]

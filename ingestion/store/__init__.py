@@ -5,9 +5,11 @@ from ingestion.store.exceptions import (
     REVISIONS,
     copy_in_revisions,
     corrections_of_exceptions,
+    has_corrections_to_withdraw,
     open_again,
     renew_exceptions,
     take_back_corrections,
+    withdraw_corrections,
 )
 from ingestion.store.folders import OutOfBounds, require_within
 from ingestion.store.outcomes import (
@@ -80,6 +82,7 @@ __all__ = [
     "delete_stale_parts",
     "delete_stored",
     "delete_upload_folder",
+    "has_corrections_to_withdraw",
     "hash_of",
     "is_somebody_at",
     "keep_file",
@@ -110,6 +113,7 @@ __all__ = [
     "take_back_corrections",
     "upload_tokens",
     "waiting_for_a_twin",
+    "withdraw_corrections",
     "write_ledger",
     "written_at",
 ]

@@ -115,6 +115,45 @@ def take_back_corrections(correction_id: int, *, now: datetime) -> None:
             cursor.execute(statement, {"correction": correction_id, "now": now})
 
 
+def has_corrections_to_withdraw(correction_id: int) -> bool:
+    """Whether there is a record that a group correction changed and that nobody corrected since."""
+    with connection.cursor() as cursor:
+        cursor.execute(HAS_STANDING, {"correction": correction_id})
+        return bool(cursor.fetchone()[0])
+
+
+def withdraw_corrections(correction_id: int, *, now: datetime) -> set[int]:
+    """Withdraw the revisions of a group correction wherever nobody corrected the record since; returns their imports.
+
+    The exceptions stay as they are: their imports are to be mediated again as a whole.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(WITHDRAW_STANDING, {"correction": correction_id, "now": now})
+        return {import_id for (import_id,) in cursor.fetchall()}
+
+
+# Not corrected since, in this attempt or a later one: one look into the index for each attempt of the record's import.
+STANDING = """
+ingestion_exceptionrevision r
+JOIN ingestion_importexception e ON e.id = r.exception_id
+JOIN ingestion_usageimport i ON i.id = e.import_id
+WHERE r.correction_id = %(correction)s AND r.withdrawn_at IS NULL AND NOT EXISTS (
+    SELECT FROM generate_series(e.attempt::int, i.attempt::int) made (attempt)
+    JOIN ingestion_importexception later
+      ON later.import_id = e.import_id AND later.attempt = made.attempt AND later.record_number = e.record_number
+    JOIN ingestion_exceptionrevision since ON since.exception_id = later.id AND since.withdrawn_at IS NULL
+    WHERE (later.attempt, since.number) > (e.attempt, r.number)
+)
+"""
+HAS_STANDING = f"SELECT EXISTS (SELECT FROM {STANDING})"  # noqa: S608 - our own columns
+WITHDRAW_STANDING = f"""
+WITH standing AS (SELECT r.id, e.import_id FROM {STANDING}), withdrawn AS (
+    UPDATE ingestion_exceptionrevision u SET withdrawn_at = %(now)s FROM standing WHERE u.id = standing.id
+    RETURNING standing.import_id
+)
+SELECT DISTINCT import_id FROM withdrawn
+"""  # noqa: S608 - our own columns
+
 FORGET_LEFT_OUT = """
 DELETE FROM ingestion_leftoutrecord l
 USING ingestion_exceptionrevision r JOIN ingestion_importexception e ON e.id = r.exception_id

@@ -13,7 +13,7 @@ from mediation.store import delete_keys_of, delete_udrs_of, ensure_month_partiti
 # An errored batch that was finished before was parked while its charges were being reversed.
 WAS_RATED = Q(status=UdrBatch.Status.RATED) | Q(status=UdrBatch.Status.ERRORED, finished_at__isnull=False)
 
-# What rating has not touched: an errored one crashed before it was ever rated.
+# What rating has nothing of to take back: an errored one crashed before it was ever rated, a reversed one is over.
 NEVER_RATED = Q(status__in=(UdrBatch.Status.HELD, UdrBatch.Status.MEDIATED, UdrBatch.Status.REVERSED)) | Q(
     status=UdrBatch.Status.ERRORED, finished_at=None
 )

@@ -1,4 +1,4 @@
-"""A person in a browser clears a group of import exceptions by a rule: preview, progress, what it came to, no undo."""
+"""A person in a browser clears a group of import exceptions by a rule: preview, progress, what it came to, undo."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -79,8 +79,10 @@ def test_a_group_is_cleared_by_a_rule(screen):
     while rate_batches(now=timezone.now()):
         pass
     follow(screen.get_by_role("button", name="Undo the correction"))
-    says(screen, "are rated already", "#content")
-    follow(screen.get_by_role("link", name="Cancel"))
+    says(screen, "This is what undoing it does now", "#content")
+    accessible(screen)
+    follow(screen.get_by_role("button", name="Undo the correction"))
+    says(screen, "its imports will be mediated again", "#content")
     assert screen.get_by_role("link", name="Undo…").count() == 0
     assert screen.complaints == []
 

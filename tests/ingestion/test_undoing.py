@@ -1,4 +1,4 @@
-"""Corrections of groups taken back: at once, or by workers where they are of many records."""
+"""Corrections of groups taken back while nothing of them is rated: at once, or by workers where they are of many."""
 
 from unittest.mock import patch
 
@@ -21,11 +21,11 @@ def test_a_correction_is_taken_back_while_nothing_of_it_is_rated():
     other = posted(feed, bad(3))
     work()
     correction = corrected(feed)
-    assert services.can_undo(correction)
+    assert services.can_undo(correction=correction, by=None, now=LATER)
     undo(correction)
     correction.refresh_from_db()
     assert (correction.status, correction.undone_at) == ("undone", LATER)
-    assert not services.can_undo(correction)
+    assert not services.can_undo(correction=correction, by=None, now=LATER)
     assert counts(one) == ("completed", 1, 2, 0, 0)
     assert counts(other) == ("completed", 0, 1, 0, 0)
     assert UdrKey.objects.count() == 1
@@ -70,31 +70,6 @@ def test_a_record_that_was_corrected_again_since_keeps_its_corrections():
     undo(correction)
     assert dict(ALL.values_list("record_number", "status")) == {1: "resolved", 2: "open"}
     assert ExceptionRevision.objects.filter(withdrawn_at=None).count() == 2
-
-
-@pytest.mark.parametrize("status", ["rated", "superseded"])
-def test_what_is_rated_is_not_taken_back(status):
-    feed = feed_of()
-    usage_import = posted(feed, bad(1))
-    work()
-    correction = corrected(feed)
-    UdrBatch.objects.update(status=status)
-    assert not services.can_undo(correction)
-    with pytest.raises(services.UnableToUndo, match="1 of its 1 records are rated already"):
-        undo(correction)
-    UdrBatch.objects.update(status="mediated")
-    assert counts(usage_import) == ("completed", 1, 0, 0, 0)
-
-
-def test_what_is_mediated_again_since_is_not_taken_back():
-    feed = feed_of()
-    usage_import = posted(feed, bad(1))
-    work()
-    correction = corrected(feed)
-    services.reprocess_imports(imports=type(usage_import).objects.all(), by=None, now=LATER)
-    work(LATER)
-    with pytest.raises(services.UnableToUndo, match="mediated again since"):
-        undo(correction)
 
 
 def test_a_correction_under_way_is_not_taken_back():
@@ -163,18 +138,6 @@ def test_a_worker_takes_back_what_is_many(correction):
     assert (correction.status, correction.undone_by, correction.undone_at) == ("undone", someone, LATER)
     assert ImportException.objects.filter(status="open").count() == 2
     assert counts(ImportException.objects.first().usage_import) == ("completed", 0, 2, 0, 0)
-
-
-def test_what_is_rated_before_the_worker_comes_lets_the_correction_stand(correction):
-    undo(correction)
-    UdrBatch.objects.update(status="rated")
-    take_back()
-    correction.refresh_from_db()
-    assert (correction.status, correction.undone_by, correction.undone_at) == ("completed", None, None)
-    assert "2 of its 2 records are rated already" in correction.error
-    with pytest.raises(services.UnableToUndo, match="are rated already"):
-        undo(correction)
-    UdrBatch.objects.update(status="mediated")
 
 
 def test_undoing_that_keeps_crashing_lets_the_correction_stand(correction):

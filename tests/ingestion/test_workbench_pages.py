@@ -370,18 +370,21 @@ def test_a_correction_is_undone_while_nothing_is_rated():
     assert ImportException.objects.filter(status="open").count() == 2
 
 
-def test_undoing_is_refused_and_not_offered_once_it_is_rated():
+def test_undoing_what_is_rated_is_offered_to_who_may_mediate_imports_again():
     feed = feed_of()
     failed(feed, "1s")
-    client = person(SEE, CORRECT)
-    asked(client, feed)
+    asked(person(SEE, CORRECT), feed)
     work()
     UdrBatch.objects.update(status="rated")
     correction = GroupCorrection.objects.get()
-    change = page(client, reverse("admin:ingestion_groupcorrection_change", args=[correction.pk]))
-    assert undoing(correction) not in change
-    assert "rated already" in client.post(undoing(correction)).content.decode()
-    assert person(SEE).post(undoing(correction)).status_code == 403
+    change = reverse("admin:ingestion_groupcorrection_change", args=[correction.pk])
+    clerk, operator = person(SEE, CORRECT), person(SEE, CORRECT, "ingestion.reprocess_usageimport")
+    assert undoing(correction) not in page(clerk, change)
+    assert undoing(correction) in page(operator, change)
+    for client in (clerk, person(SEE)):
+        assert client.get(undoing(correction)).status_code == 403
+        assert client.post(undoing(correction)).status_code == 403
+    assert "1 import of" in page(operator, undoing(correction))
 
 
 def test_who_sees_no_exceptions_sees_no_corrections_of_them():

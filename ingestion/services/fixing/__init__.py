@@ -2,7 +2,7 @@
 
 a group of exceptions ─► parse_rule ─► preview_rule        rules, previewing    a sample mediated, nothing written
 a rule with a reason ─► ask_correction ─► correct_next_portion                  asking, portions
-regret ─► undo_correction, while nothing of it is rated                         undoing
+regret ─► undo_correction: in place; once it is rated, its imports without it   undoing
 one record ─► read_of ─► preview_correction                                     previewing
 """
 
@@ -19,7 +19,15 @@ from ingestion.services.fixing.previewing import (
     read_of,
 )
 from ingestion.services.fixing.rules import parse_rule, sources_of_feed
-from ingestion.services.fixing.undoing import UnableToUndo, can_undo, undo_correction, undo_next_correction
+from ingestion.services.fixing.undoing import (
+    UnableToUndo,
+    Undoing,
+    UndoingMoved,
+    can_undo,
+    undo_correction,
+    undo_next_correction,
+    undoing_of,
+)
 
 __all__ = [
     "CorrectionPreview",
@@ -29,6 +37,8 @@ __all__ = [
     "UnableToFix",
     "UnableToPreviewRule",
     "UnableToUndo",
+    "Undoing",
+    "UndoingMoved",
     "ask_correction",
     "can_undo",
     "correct_next_portion",
@@ -40,4 +50,5 @@ __all__ = [
     "try_correction_again",
     "undo_correction",
     "undo_next_correction",
+    "undoing_of",
 ]

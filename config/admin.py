@@ -44,6 +44,16 @@ class PersonAdmin(SuperusersOnly, kit.ModelAdmin, UserAdmin):
     export_without = ("password",)
     inlines = (FeedGrantInline,)
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may not change a person is shown nothing of the password, which leads to changing it."""
+        told = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return told
+        return [
+            (title, {**options, "fields": tuple(name for name in options["fields"] if name != "password")})
+            for title, options in told
+        ]
+
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
         """A person is made first; what he may see is said on the page that follows."""
         return self.inlines if obj else ()

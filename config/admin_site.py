@@ -75,10 +75,12 @@ GROUPS = {
     ),
 }
 
-# Pages listed below the model that they tell of: what they are called, and the name of their address.
+# Pages listed below a model: what they are called, the name of their address, and the permission that they need beside
+# that of seeing the model.
 ALSO = {
-    "ingestion.ImportException": ("Import exceptions by group", "ingestion_importexception_groups"),
-    "rating.RatingException": ("Rating exceptions by group", "rating_ratingexception_groups"),
+    "ingestion.ImportException": ("Import exceptions by group", "ingestion_importexception_groups", ""),
+    "rating.RatingException": ("Rating exceptions by group", "rating_ratingexception_groups", ""),
+    "rating.Charge": ("Monthly reconciliation", "reconciliation", "config.view_reconciliation"),
 }
 
 
@@ -97,7 +99,8 @@ class SluiceAdminSite(admin.AdminSite):
         models = {model["model"]._meta.label: model for app in apps.values() for model in app["models"]}
         groups = []
         for name, labels in GROUPS.items():
-            listed = [one for label in labels if label in models for one in _with_pages(label, models.pop(label))]
+            known = [(label, models.pop(label)) for label in labels if label in models]
+            listed = [one for label, model in known for one in _with_pages(label, model, request)]
             if name == "Operations":
                 listed += sorted(models.values(), key=lambda model: str(model["name"]))
             if listed:
@@ -148,10 +151,10 @@ class SluiceAdminSite(admin.AdminSite):
         return super().index(request, {**shown, **(extra_context or {})})
 
 
-def _with_pages(label: str, model: dict[str, Any]) -> list[dict[str, Any]]:
-    """A model as the list of screens takes it, and the page that tells of it otherwise."""
-    if label not in ALSO:
+def _with_pages(label: str, model: dict[str, Any], request: HttpRequest) -> list[dict[str, Any]]:
+    """A model as the list of screens takes it, and the page that tells of it otherwise, for who may open that."""
+    name, address, permission = ALSO.get(label, ("", "", ""))
+    if not name or (permission and not request.user.has_perm(permission)):
         return [model]
-    name, address = ALSO[label]
     page = {"name": name, "object_name": address, "admin_url": reverse(f"admin:{address}"), "add_url": None}
     return [model, {**page, "view_only": True, "perms": model["perms"], "model": model["model"]}]

@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "config.auditing.middleware.ActingMiddleware",
     "config.approving.middleware.SecondPersonMiddleware",
+    "config.access.reading.ReaderMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 
 from config.auditing.reading import HOW, PAGE, changes_of, deeds, entries_of, key_of, models_by_table
 from config.models import AuditEntry
-from mediation.admin import filters, kit, marks
+from mediation.admin import filters, kit, marks, reach
 from mediation.services import feeds_seen
 
 MAY_READ = "config.view_auditentry"
@@ -131,12 +131,15 @@ class AuditEntryAdmin(kit.ReadOnlyAdmin):
 
 
 def _history_of(entry: AuditEntry) -> str:
-    """Where the story of the row is told: its own page, or that of what it is a part of; empty where it has none."""
+    """Where the reader is told the story of the row: its own page, or that of what it is a part of; empty: nowhere."""
     for table, key in ((entry.table_name, entry.object_id), (entry.owner_table, entry.owner_id)):
         model, said = models_by_table().get(table, (None, None))
         if model is not None and said is not None and not said.key and key:
+            label = f"{model._meta.app_label}_{model._meta.model_name}"
+            if not reach.may_see(label):
+                continue
             try:
-                return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_history", args=[key])
+                return reverse(f"admin:{label}_history", args=[key])
             except NoReverseMatch:
                 continue
     return ""

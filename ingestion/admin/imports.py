@@ -25,7 +25,7 @@ from ingestion.services.attempts import attempts_of
 from ingestion.services.beginnings import beginning_of
 from ingestion.services.steps import steps_of
 from mediation import services as mediation
-from mediation.admin import filters, kit, marks
+from mediation.admin import filters, kit, marks, reach
 from mediation.models import ProfileVersion
 
 Status = UsageImport.Status
@@ -219,19 +219,17 @@ class UsageImportAdmin(kit.ReadOnlyAdmin):
         return action != "retry_errored" or target.status == Status.ERRORED
 
     def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
-        """To the page of the roof that tells by feed and day what became of it all."""
-        if not kit.person(request).has_perm("config.view_reconciliation"):
-            return []
-        return [("Reconcile a month…", reverse("admin:reconciliation"))]
+        return kit.reconciliation_links(request)
 
     def object_links(self, request: HttpRequest, target: Any) -> list[tuple[str, str]]:
+        compare = ("Compare with another version", address_for(usage_import=target.pk))
         return [
             ("Exceptions", marks.list_url("ingestion_importexception", usage_import=target.pk)),
             ("UDRs", marks.list_url("mediation_udr", import_id=target.pk)),
             ("Charges", marks.list_url("rating_charge", import_id=target.pk)),
             ("Rating exceptions", marks.list_url("rating_ratingexception", import_id=target.pk)),
             ("Left out", marks.list_url("ingestion_leftoutrecord", usage_import=target.pk)),
-            ("Compare with another version", address_for(usage_import=target.pk)),
+            *([compare] if reach.may_see("mediation_profileversion") else []),
             ("Download the original", reverse("admin:ingestion_usageimport_payload", args=[target.pk])),
         ]
 

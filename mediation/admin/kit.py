@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from django import forms
@@ -19,7 +20,7 @@ from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from mediation.admin import export, labels, marks
+from mediation.admin import export, labels, marks, reach
 from mediation.admin.filters import NAMINGS
 from mediation.admin.paging import EstimatingPaginator
 from mediation.services.seeing import seen
@@ -49,6 +50,40 @@ SAVED_FILTERS: list[Callable[[HttpRequest, str], str]] = []
 def saved_filters(request: HttpRequest, page: str) -> str:
     """The filters that were kept of a page, as safe text."""
     return mark_safe("".join(kept(request, page) for kept in SAVED_FILTERS))  # noqa: S308 - each is safe already
+
+
+@cache
+def named(model: type[models.Model], field: str) -> Callable[[Any], str]:
+    """A column that names the object in `field`."""
+
+    [key] = [one for one in model._meta.fields if one.name == field]
+
+    @admin.display(description=str(key.verbose_name))
+    def column(row: Any) -> str:
+        target = getattr(row, field)
+        return marks.NOTHING if target is None else str(target)
+
+    column.__name__ = f"{field}_named"
+    return column
+
+
+def close_links(page: Any, model: type[models.Model], *, is_read_only: bool) -> None:
+    """Let read-only fields that name another object lead to it for those alone who may see it.
+
+    page: Django's AdminForm or InlineAdminFormSet. is_read_only: whether all of its fields are.
+    """
+    keys = {one.name: one.related_model for one in model._meta.fields if isinstance(one, models.ForeignKey)}
+    closed = {name for name, to in keys.items() if not reach.may_see(f"{to._meta.app_label}_{to._meta.model_name}")}
+    if not is_read_only:
+        closed &= {name for name in page.readonly_fields if isinstance(name, str)}
+
+    def closing(name: Any) -> Any:
+        if isinstance(name, list | tuple):
+            return tuple(map(closing, name))
+        return named(model, name) if name in closed else name
+
+    page.fieldsets = [(title, {**each, "fields": closing(each["fields"])}) for title, each in page.fieldsets]
+    page.readonly_fields = [*page.readonly_fields, *(named(model, name) for name in sorted(closed))]
 
 
 class ModelAdmin(admin.ModelAdmin):
@@ -109,9 +144,15 @@ class ModelAdmin(admin.ModelAdmin):
                 for name, (_, _, description) in cast(dict[str, Any], self.get_actions(request)).items()
                 if name != "delete_selected" and self.offers(name, target)
             ]
-            context["object_links"] = [*self.object_links(request, target), *self._history_link(request, target)]
+            links = [link for link in self.object_links(request, target) if reach.may_follow(link[1])]
+            context["object_links"] = [*links, *self._history_link(request, target)]
             context["object_notes"] = [note for notes in NOTES for note in notes(request, target)]
             context["title"], context["subtitle"] = str(target), capfirst(str(self.opts.verbose_name))
+            is_read_only = not self.has_change_permission(request, target)
+            close_links(context["adminform"], self.model, is_read_only=is_read_only)
+            for inline in context["inline_admin_formsets"]:
+                may_edit = inline.has_change_permission or inline.has_add_permission
+                close_links(inline, inline.opts.model, is_read_only=not may_edit)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -332,6 +373,13 @@ def form_page(
         "original": target,
     }
     return TemplateResponse(request, "admin/form_page.html", context)
+
+
+def reconciliation_links(request: HttpRequest) -> list[tuple[str, str]]:
+    """From a list to the roof's page that tells by feed and day what became of it all, for who may open it."""
+    if not person(request).has_perm("config.view_reconciliation"):
+        return []
+    return [("Reconcile a month…", reverse("admin:reconciliation"))]
 
 
 def counted(count: int, noun: str) -> str:

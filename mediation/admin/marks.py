@@ -8,9 +8,11 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+
+from mediation.admin.reach import may_see
 
 NOTHING = "–"
 
@@ -125,20 +127,28 @@ def list_url(model: str, **filters: Any) -> str:
     return reverse(f"admin:{model}_changelist") + (f"?{query}" if query else "")
 
 
-def list_link(text: Any, model: str, **filters: Any) -> SafeString:
+def list_link(text: Any, model: str, **filters: Any) -> SafeString | str:
+    """A text that leads to a list, for who may see it."""
+    if not may_see(model):
+        return str(text)
     return format_html('<a href="{}">{}</a>', list_url(model, **filters), text)
 
 
 def alarm(count: int, model: str, **filters: Any) -> SafeString | str:
-    """A count of what should not be: where there is any, a badge that leads to it."""
+    """A count of what should not be: where there is any, a badge that leads to it, for who may see it."""
     if not count:
         return "0"
+    if not may_see(model):
+        return format_html('<span class="badge badge-bad">{}</span>', f"{count:,}")
     return format_html('<a class="badge badge-bad" href="{}">{}</a>', list_url(model, **filters), f"{count:,}")
 
 
 def row_link(text: Any, model: str, pk: Any) -> SafeString | str:
+    """What names a row, leading to its page for who may see it."""
     if pk is None:
         return NOTHING
+    if not may_see(model):
+        return conditional_escape(text)
     return format_html('<a href="{}">{}</a>', reverse(f"admin:{model}_change", args=[pk]), text)
 
 

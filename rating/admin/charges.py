@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
-from mediation.admin import kit, marks
+from mediation.admin import kit, marks, reach
 from mediation.admin.filters import BatchIdFilter, DayRangeFilter, NamedNumberFilter
 from mediation.admin.paging import LimitedChangeList
 from mediation.models import UDR_ID_BITS, Udr
@@ -114,7 +114,7 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
     def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
         may = kit.person(request).has_perm("rating.rerate_charge")
         address = rerate_address(request) if may else None
-        return [("Rerate these…", address)] if address else []
+        return [*([("Rerate these…", address)] if address else []), *kit.reconciliation_links(request)]
 
     @admin.display(description="UDR")
     def udr_text(self, charge: Any) -> str:
@@ -161,9 +161,10 @@ class ChargeAdmin(kit.ReadOnlyAdmin):
 
     @admin.display(description="billed in")
     def period_link(self, charge: Any) -> Any:
-        return marks.link(
-            month_of(charge.period), reverse("admin:rating_billingperiod_statement", args=[charge.period_id])
-        )
+        month = month_of(charge.period)
+        if not reach.may_see("rating_billingperiod"):
+            return month
+        return marks.link(month, reverse("admin:rating_billingperiod_statement", args=[charge.period_id]))
 
     @admin.display(description="rate plan")
     def plan_link(self, charge: Any) -> Any:

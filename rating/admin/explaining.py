@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from mediation.admin import kit, marks
+from mediation.admin import kit, marks, reach
 from mediation.admin.previews import page
 from rating.core.costs.prices import plain
 from rating.core.explaining import About, Chapter, Fact, Picture
@@ -97,12 +97,10 @@ def _link(request: HttpRequest, about: About) -> tuple[str, str]:
     may = kit.person(request).has_perm
     word = WORDS.get(about.kind, about.kind)
     if about.kind == "draws":
-        return (word, marks.list_url("rating_bucketdraw", charge_id=about.number)) if may(DRAWS) else ("", "")
+        model = "rating_bucketdraw"
+        return (word, marks.list_url(model, charge_id=about.number)) if reach.may_see(model) else ("", "")
     name, permission = PAGES[about.kind]
     return (word, reverse(f"admin:{name}", args=[about.number])) if may(permission) else ("", "")
-
-
-DRAWS = "rating.view_bucketdraw"
 
 
 def _picture(explanation: Explanation) -> dict[str, Any] | None:

@@ -272,6 +272,9 @@ class StatementAdmin(kit.ReadOnlyAdmin):
         (_column("tax_total", "tax"), _column("total", "total")),
     )
 
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        return kit.reconciliation_links(request)
+
     @admin.display(description="account")
     def account_text(self, statement: Any) -> Any:
         account = statement.period.account

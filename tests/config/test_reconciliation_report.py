@@ -280,6 +280,16 @@ def test_who_may_not_reconcile_sees_neither_page_nor_files_nor_asks(received):
     assert "Reconcile a month" not in client.get(reverse("admin:ingestion_usageimport_changelist")).content.decode()
 
 
+def test_who_may_reconcile_is_led_there_from_the_front_page_and_from_the_lists_of_what_is_counted():
+    lists = ("ingestion_usageimport", "rating_charge", "rating_statement")
+    views = [f"{name.replace('_', '.view_')}" for name in lists]
+    pages_ = [reverse("admin:index"), *(reverse(f"admin:{name}_changelist") for name in lists)]
+    address = f'href="{reverse("admin:reconciliation")}"'
+    reader, other = browser("config.view_reconciliation", *views), browser(*views)
+    assert [one for one in pages_ if address not in reader.get(one).content.decode()] == []
+    assert [one for one in pages_ if address in other.get(one).content.decode()] == []
+
+
 @pytest.mark.parametrize("month", ["", "2026-13", "0001-01", "9999-12", "x"])
 def test_a_month_that_there_is_not_is_this_one(month):
     assert page(browser("config.view_reconciliation"), month=month).status_code == 200

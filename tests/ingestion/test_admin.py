@@ -204,7 +204,7 @@ def test_a_corrected_record_becomes_a_udr(feed):
 
 def test_a_resolved_exception_leads_to_its_udr_and_says_who_corrected_it(feed, admin_client):
     exception = mediated(feed).exceptions.get()
-    client = person(SEE_EXCEPTIONS, "ingestion.correct_importexception")
+    client = person(SEE_EXCEPTIONS, "ingestion.correct_importexception", "mediation.view_udr")
     correct(client, exception, raw=BAD.decode().strip().replace("1e5", "100000"), reason="exponent")
     work()
     page = client.get(reverse(f"admin:{EXCEPTIONS}_change", args=[exception.pk])).content.decode()

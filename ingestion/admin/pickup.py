@@ -59,8 +59,9 @@ def told(feed: Feed | None) -> Any:
     if not state.error:
         return looked
     trouble = format_html("{}: {}", marks.moment(state.error_at), state.error)
-    if state.failures:
-        return format_html("{} It fails, {}", looked, trouble)
+    if state.failures and state.next_look_at:
+        again = marks.moment(state.next_look_at)
+        return format_html("{} It rests until {}. It fails, {}", looked, again, trouble)
     return format_html("{} The last trouble was {}", looked, trouble)
 
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from ingestion import services
 from ingestion.models import Feed, PickupState
+from mediation.admin import marks
 from tests.config.crowd import person
 
 from .factories import ANYWHERE, NOW, event, feed_of
@@ -43,7 +44,8 @@ def test_the_last_trouble_of_a_location_stands_on_the_feeds_page_and_in_the_list
     assert "Nobody has looked at it yet." in page_of(feed)
     services.poll_pickup_locations(now=NOW, grounds=ANYWHERE)
     assert f"There is no {tmp_path}/nowhere: make it, or correct the location." in page_of(feed)
-    assert "It fails" in page_of(feed)
+    rests_until = marks.moment(PickupState.objects.get().next_look_at)
+    assert f"It rests until {rests_until}. It fails, " in page_of(feed)
     listed = person(*CHANGES).get(reverse("admin:ingestion_feed_changelist")).content.decode()
     assert "pick-up fails" in listed
     (tmp_path / "nowhere").mkdir()

@@ -6,9 +6,11 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from knox.models import AuthToken
 
+from config.access.braking import let_in_again
 from config.access.screens import TokenAdmin
 from config.dashboard import notice_screens  # noqa: F401 - its screen registers itself
 from config.exporting import screens as export_screens  # noqa: F401 - its screen registers itself
@@ -42,6 +44,7 @@ class SuperusersOnly(admin.ModelAdmin):
 class PersonAdmin(SuperusersOnly, kit.ModelAdmin, UserAdmin):
     ordering = ("username",)
     export_without = ("password",)
+    actions = ("let_in_again",)
     inlines = (FeedGrantInline,)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -53,6 +56,12 @@ class PersonAdmin(SuperusersOnly, kit.ModelAdmin, UserAdmin):
             (title, {**options, "fields": tuple(name for name in options["fields"] if name != "password")})
             for title, options in told
         ]
+
+    @admin.action(description="Let in again", permissions=["change"])
+    def let_in_again(self, request: HttpRequest, people: QuerySet[Any]) -> None:
+        """Forget the wrong passwords for which these people would have to wait."""
+        count = let_in_again(people=people, by=kit.person(request))
+        kit.tell(self, request, count, "person", "can sign in at once")
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
         """A person is made first; what he may see is said on the page that follows."""

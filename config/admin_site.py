@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import BadRequest
 from django.db import DataError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -142,6 +142,13 @@ class SluiceAdminSite(admin.AdminSite):
                 raise
 
         return super().admin_view(update_wrapper(looked_at, view), cacheable)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """As ever, behind the brake on guessing passwords."""
+        from config.access import braking  # reads the models, see `index`
+
+        self.login_form = braking.SignInForm
+        return braking.sign_in(request, lambda: super(SluiceAdminSite, self).login(request, extra_context))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from config.dashboard import panels  # reads the models, which are not loaded yet when the site is made

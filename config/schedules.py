@@ -22,6 +22,7 @@ SCHEDULES = {
     "open billing periods": {"func": "config.tasks.open_periods", "schedule_type": Schedule.HOURLY},
     "expire webhooks": {"func": "config.tasks.expire_webhooks", "schedule_type": Schedule.HOURLY},
     "expire uploads": {"func": "config.tasks.expire_uploads", "schedule_type": Schedule.HOURLY},
+    "expire login tries": {"func": "config.tasks.expire_login_tries", "schedule_type": Schedule.HOURLY},
     "expire exports": {"func": "config.tasks.expire_exports", "schedule_type": Schedule.HOURLY},
     "make partitions": {"func": "config.tasks.make_partitions", "schedule_type": Schedule.DAILY},
 }

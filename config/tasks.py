@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from config import exporting, reconciliation
+from config.access import braking
 from config.dashboard import figures, noticing
 from config.webhooks import delivering, events
 from ingestion import selectors as ingestion_selectors
@@ -89,6 +90,11 @@ def poll_pickups() -> None:
     """Take in what lies ready in the pick-up locations."""
     grounds = Grounds(**settings.PICKUP_GROUNDS)
     ingestion_services.poll_pickup_locations(now=timezone.now(), environment=os.environ, grounds=grounds)
+
+
+def expire_login_tries() -> None:
+    """Forget wrong passwords of a day ago."""
+    braking.expire_tries()
 
 
 def make_exports() -> None:

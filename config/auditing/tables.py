@@ -133,6 +133,14 @@ AUDITED = (
     # Who may, and who agreed
     Audited("config.Approval", silent=("arguments", "fingerprint", "request_hash")),
     Audited("auth.User", silent=("last_login",), hidden=("password",)),
+    Audited(
+        "config.LoginTries",
+        part_of="user",
+        operations=frozenset({"update"}),
+        silent=("failed_at", "closed_until"),
+        hidden=("key",),
+        when="(OLD.braked_since IS NULL) <> (NEW.braked_since IS NULL)",
+    ),
     Audited("auth.Group"),
     Audited("auth.User_groups", part_of="user"),
     Audited("auth.User_user_permissions", part_of="user"),

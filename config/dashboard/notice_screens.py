@@ -130,6 +130,7 @@ PERMISSIONS = {
     "Exceptions": "ingestion.view_importexception",
     "Charges": "rating.view_charge",
     "Webhook endpoints": "config.view_webhookendpoint",
+    "Audit": "config.view_auditentry",
 }
 
 
@@ -140,6 +141,8 @@ def what_to_look_at(notice: Notice) -> tuple[str, str]:
         return "Charges", marks.list_url("rating_charge", period__account=notice.account_id)
     if notice.kind == Notice.Kind.WEBHOOK:
         return "Webhook endpoints", marks.list_url("config_webhookendpoint", is_enabled__exact=0)
+    if notice.kind == Notice.Kind.LOGIN:
+        return "Audit", marks.list_url("config_auditentry", table_name="config_logintries")
     if notice.kind == Notice.Kind.EXCEPTIONS:
         return "Exceptions", marks.list_url("ingestion_importexception", feed__id__exact=notice.feed_id)
     if notice.kind == Notice.Kind.SILENCE:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from config.access.braking import braked_of_late
 from config.dashboard import anomalies, figures
 from config.dashboard.anomalies import Arrivals, Finding
 from config.models import ArrivalFigure, ChargeFigure, FigureRun, Notice
@@ -21,6 +22,7 @@ from mediation.services import feeds_seen, require_feeds, require_permission
 MOST_ACCOUNTS = 50
 MONTHS_BEFORE = 3
 MOST_ENDPOINTS_NAMED = 20
+MOST_NAMED = 20
 
 # Accounts that are far above each of the months before; the core decides in the end.
 RISEN = """
@@ -63,7 +65,7 @@ def watch(*, now: datetime) -> int:
         if run is None or figures.rests(run, now):
             return 0
         began = clock.monotonic()
-        found = [*of_feeds(arrived), *of_values(charged), *of_accounts(charged), *of_webhooks()]
+        found = [*of_feeds(arrived), *of_values(charged), *of_accounts(charged), *of_webhooks(), *of_logins(now)]
         renew_notices(findings=found, now=now)
         run.as_of, run.took_seconds = now, Decimal(f"{clock.monotonic() - began:.3f}")
         run.save(update_fields=["as_of", "took_seconds"])
@@ -111,6 +113,19 @@ def of_webhooks() -> list[Finding]:
     text = "; ".join(f"{each}: {each.disabled_reason}" for each in disabled[:MOST_ENDPOINTS_NAMED])
     numbers = {"endpoints": str(len(disabled))}
     return [Finding(Notice.Kind.WEBHOOK, f"Nothing is sent any more to {text}", numbers=numbers)]
+
+
+def of_logins(now: datetime) -> list[Finding]:
+    """Passwords that are guessed, as one finding: it is over when an hour has passed without a try."""
+    braked = list(braked_of_late(now)[:MOST_NAMED])
+    if not braked:
+        return []
+    names = sorted({str(each.user) for each in braked if each.user})
+    addresses = sorted({str(each.address) for each in braked if each.address})
+    said = f"Wrong passwords for {', '.join(names) or 'names that nobody has'}"
+    text = f"{said}, last from {', '.join(addresses)}." if addresses else f"{said}."
+    numbers = {"most_tries": str(braked[0].failures)}
+    return [Finding(Notice.Kind.LOGIN, f"{text} Further tries have to wait.", numbers=numbers)]
 
 
 def _seen(finding: Finding | None) -> Decimal:

@@ -4,6 +4,7 @@ from .approvals import Approval
 from .audit import AuditEntry
 from .exports import ExportJob
 from .figures import AccountFigure, ArrivalFigure, ChargeEstimate, ChargeFigure, FigureRun, OpenFigure
+from .logins import LoginTries
 from .notices import Notice
 from .preferences import Preference
 from .reconciliations import Reconciliation
@@ -21,6 +22,7 @@ __all__ = [
     "EventType",
     "ExportJob",
     "FigureRun",
+    "LoginTries",
     "Notice",
     "OpenFigure",
     "Preference",

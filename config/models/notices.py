@@ -20,6 +20,7 @@ class Notice(models.Model):
         VALUE = "value", "more charged than usual"
         ACCOUNT = "account", "account charged more than usual"
         WEBHOOK = "webhook", "webhook endpoint disabled"
+        LOGIN = "login", "many wrong passwords"
 
     kind = models.CharField(max_length=10, choices=Kind)
     feed_id = models.BigIntegerField("feed", null=True)

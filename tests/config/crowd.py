@@ -14,6 +14,7 @@ from knox.models import AuthToken
 from config.models import (
     Approval,
     ExportJob,
+    LoginTries,
     Notice,
     SavedFilter,
     WebhookAttempt,
@@ -235,6 +236,7 @@ def operate(number: int, owner: User) -> None:
         asked_by=owner,
         expires_at=JUNE,
     )
+    LoginTries.objects.create(key=f"{number:064d}", kind="name", user=owner, failures=number, failed_at=MAY)
     Group.objects.create(name=f"group-{number}")
     AuthToken.objects.create(user=owner)
     Schedule.objects.create(func="config.tasks.pulse", name=f"schedule-{number}")

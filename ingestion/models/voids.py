@@ -33,6 +33,7 @@ class UsageVoid(models.Model):
     refused_count = models.PositiveIntegerField("refused", default=0)
     claimed_until = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    held_up_since = models.DateTimeField(null=True, help_text="Since when its feed was never free at its turn.")
     error = models.TextField(blank=True)
 
     class Meta:

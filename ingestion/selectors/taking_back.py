@@ -20,6 +20,11 @@ def voids_waiting(feed_id: int) -> QuerySet[UsageVoid]:
     return UsageVoid.objects.filter(feed_id=feed_id, status=UsageVoid.Status.WAITING)
 
 
+def is_void_held_up(feed_id: int, *, since: datetime) -> bool:
+    """Whether a void of a feed has come in vain since a moment: others were at the feed's usage at each turn."""
+    return voids_waiting(feed_id).filter(held_up_since__lte=since).exists()
+
+
 def amendments_under_way(feed_id: int) -> QuerySet[ImportChunk]:
     """Chunks of a feed that amend and are not decided."""
     undecided = (ImportChunk.Status.WAITING, ImportChunk.Status.CLAIMED)

@@ -18,7 +18,7 @@ from ingestion.services import envelopes
 from ingestion.services.corrected import with_corrections
 from ingestion.services.parts import combine_rows, release_parts, write_parts
 from ingestion.services.reprocessing import UnableToReprocess, open_attempt
-from ingestion.services.voiding import has_to_wait, let_go_on, orders_of, put_off
+from ingestion.services.voiding import come_again, has_to_wait, let_go_on, orders_of, put_off
 from mediation import selectors as mediation_selectors
 from mediation import services as mediation
 from mediation.core.frames import WINDOWS
@@ -45,6 +45,8 @@ def mediate_next_chunks(*, now: datetime) -> bool:
         try:
             mediate_chunks(chunk_ids=chunk_ids, now=now)
             log.info("usage_mediated", chunk_ids=chunk_ids)
+        except mediation.UsageHeldError:
+            come_again(chunk_ids, now=now)
         except Exception:
             log.exception("chunks_crashed", chunk_ids=chunk_ids)
             _park_or_release(chunk_ids, traceback.format_exc(), now)
@@ -96,7 +98,7 @@ def _first_of(waiting: QuerySet[ImportChunk], now: datetime) -> ImportChunk | No
     while (first := waiting.order_by("pk").first()) is not None:
         if first.attempts >= selectors.MAX_ATTEMPTS:
             _park([first.pk], first.error or "Its workers died while they mediated it. Look at their log.", now)
-        elif has_to_wait(first):
+        elif has_to_wait(first, now=now):
             put_off(first.pk, now=now)
         elif selectors.envelope_of(first.profile_version_id) != "file" or not envelopes.postpone(first, now=now):
             return first
@@ -107,7 +109,8 @@ def _first_of(waiting: QuerySet[ImportChunk], now: datetime) -> ImportChunk | No
 def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
     """Decide every record of claimed chunks of one feed and profile version, all in this transaction.
 
-    The rows stay locked while it runs: a sweeper skips them, and a second worker finds them done.
+    The rows stay locked while it runs: a sweeper skips them, and a second worker finds them done. Raises
+    UsageHeldError where they amend and others are at the feed's usage.
     """
     began = time.monotonic()
     chunks = list(
@@ -117,6 +120,8 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
     )
     if not chunks:
         return
+    if chunks[0].amends:
+        mediation.lock_usage_soon(chunks[0].feed_id)
     imports = list(UsageImport.objects.filter(pk__in=[chunk.usage_import_id for chunk in chunks]))
     feed = Feed.objects.get(pk=chunks[0].feed_id)
     version = ProfileVersion.objects.get(pk=chunks[0].profile_version_id)

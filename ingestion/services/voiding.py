@@ -25,6 +25,7 @@ MAX_KEY_CHARS = 200
 MAX_REASON_CHARS = 1_000
 LEASE = timedelta(seconds=20)
 TURN = timedelta(seconds=3)  # before a key is looked for again whose import is not mediated yet
+GIVE_WAY = timedelta(seconds=10)  # that a void comes again in vain before chunks of its feed let it pass
 PATIENCE = timedelta(minutes=15)
 MAX_ATTEMPTS = 5
 BUSY = "Its import is being mediated again and has not ended for 15 minutes. See to that import, then void it again."
@@ -192,7 +193,13 @@ def _work(void_id: int, now: datetime) -> None:
         reason=void.reason,
         by_id=void.received_by_id,
     )
-    outcomes = mediation.void_keys(keys=[one.key for one in waiting], order=order, now=now)
+    try:
+        outcomes = mediation.void_keys(keys=[one.key for one in waiting], order=order, now=now)
+    except mediation.UsageHeldError:
+        void.held_up_since = void.held_up_since or now
+        void.attempts, void.claimed_until = 0, now + TURN
+        void.save(update_fields=["held_up_since", "attempts", "claimed_until"])
+        return
     is_patient = now - void.received_at < PATIENCE
     decided = [one for one in waiting if _decide(one, outcomes, may_come=may_come, is_patient=is_patient)]
     KeyToVoid.objects.bulk_update(decided, ["outcome", "detail", "udr_id"])
@@ -220,7 +227,10 @@ def _finish(void: UsageVoid, *, is_done: bool, now: datetime) -> None:
     void.claimed_until = None if is_done else now + TURN
     if is_done:
         void.status, void.ended_at = UsageVoid.Status.COMPLETED, now
+    if is_done or void.held_up_since is not None:
         let_go_on(void.feed_id)
+    void.held_up_since = None
+    if is_done:
         mediation.ring("mediate", now)
     void.save()
 
@@ -259,13 +269,13 @@ def orders_of(imports: Sequence[UsageImport]) -> dict[int, mediation.VoidOrder]:
     }
 
 
-def has_to_wait(chunk: ImportChunk) -> bool:
+def has_to_wait(chunk: ImportChunk, *, now: datetime) -> bool:
     """Whether a chunk came after a void or an amendment that is not done, or amends what may still be on its way.
 
     What is sent again after a void must find its key free, however soon it comes. While a backfill of its feed is
-    swapped, a chunk waits too, and not its worker.
+    swapped, a chunk waits too, and not its worker; and it lets a void pass that never finds the feed free.
     """
-    if selectors.is_swapped_now(chunk.feed_id):
+    if selectors.is_swapped_now(chunk.feed_id) or selectors.is_void_held_up(chunk.feed_id, since=now - GIVE_WAY):
         return True
     if not selectors.is_corrected_now(chunk.feed_id):
         return False
@@ -280,6 +290,12 @@ def put_off(chunk_id: int, *, now: datetime, until: timedelta = TURN) -> None:
     """Let a chunk wait for what came before it; claimed by nobody, and no try counted."""
     claimed = ImportChunk.Status.CLAIMED
     selectors.chunks_waiting(now).filter(pk=chunk_id).update(status=claimed, claimed_until=now + until)
+
+
+def come_again(chunk_ids: Sequence[int], *, now: datetime) -> None:
+    """Let chunks that were claimed in vain have their turn in a moment; the try is not counted."""
+    claimed = ImportChunk.objects.filter(pk__in=chunk_ids, status=ImportChunk.Status.CLAIMED)
+    claimed.update(attempts=F("attempts") - 1, claimed_until=now + TURN)
 
 
 def let_go_on(feed_id: int) -> None:

@@ -46,7 +46,14 @@ from mediation.services.permissions import require_permission
 from mediation.services.profiles import UnableToActivate, activate_version, create_draft, update_draft
 from mediation.services.seeing import feeds_seen, narrow, require_feeds, seen
 from mediation.services.specs import spec_of
-from mediation.services.voiding import KeyOutcome, VoidOrder, lock_usage, void_keys
+from mediation.services.voiding import (
+    KeyOutcome,
+    VoidOrder,
+    lock_usage,
+    lock_usage_soon,
+    void_keys,
+)
+from mediation.store import UsageHeldError
 
 __all__ = [
     "NEVER_RATED",
@@ -62,6 +69,7 @@ __all__ = [
     "UnableToActivate",
     "UnableToLoad",
     "UnreadableError",
+    "UsageHeldError",
     "VoidOrder",
     "acting",
     "activate_version",
@@ -80,6 +88,7 @@ __all__ = [
     "linger",
     "load_lookup_rows",
     "lock_usage",
+    "lock_usage_soon",
     "lock_window",
     "make_partitions_ahead",
     "mark_rows",

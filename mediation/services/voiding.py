@@ -49,13 +49,22 @@ def lock_usage(feed_id: int, *, is_alone: bool) -> None:
     store.lock_voids(feed_id, is_alone=is_alone)
 
 
+def lock_usage_soon(feed_id: int) -> None:
+    """Be alone with the usage of a feed, until the end of the transaction; raises UsageHeldError within a second.
+
+    For who takes usage back and can come again: a chunk, or an import that is swapped, may take half a minute.
+    """
+    store.lock_voids_soon(feed_id)
+
+
 @transaction.atomic
 def void_keys(*, keys: Sequence[str], order: VoidOrder, now: datetime) -> dict[str, KeyOutcome]:
     """Take the usage behind keys of a feed back, in the caller's transaction if there is one; each key's outcome.
 
-    Nobody mediates usage of the feed meanwhile; a worker that is rating one of the batches right now is waited for.
+    Nobody mediates usage of the feed meanwhile: raises UsageHeldError where somebody does and is not through within a
+    second. A worker that is rating one of the batches right now is waited for.
     """
-    store.lock_voids(order.feed_id, is_alone=True)
+    lock_usage_soon(order.feed_id)
     held = {key: one.udr_id for key, one in store.held_keys(order.feed_id, keys).items()}
     counting = void_udrs(held=held, order=order, now=now)
     before = store.voided_keys(order.feed_id, [key for key in keys if key not in held])

@@ -14,7 +14,17 @@ from mediation.store.exporting import (
 from mediation.store.lookups import lookup_rows, tables, tables_of
 from mediation.store.partitions import ensure_month_partitions, months_around
 from mediation.store.udrs import KeysMovedError, claim_keys, copy_in_udrs, count_udrs, delete_keys_of, delete_udrs_of
-from mediation.store.voids import HeldKey, free_keys, held_keys, lock_voids, places_of, voided_keys, voided_since
+from mediation.store.voids import (
+    HeldKey,
+    UsageHeldError,
+    free_keys,
+    held_keys,
+    lock_voids,
+    lock_voids_soon,
+    places_of,
+    voided_keys,
+    voided_since,
+)
 
 __all__ = [
     "CopyMismatchError",
@@ -22,6 +32,7 @@ __all__ = [
     "KeysMovedError",
     "NameOf",
     "RowsByBatch",
+    "UsageHeldError",
     "claim_keys",
     "copy_in",
     "copy_in_udrs",
@@ -35,6 +46,7 @@ __all__ = [
     "held_keys",
     "in_array",
     "lock_voids",
+    "lock_voids_soon",
     "lookup_rows",
     "months_around",
     "number_headers",

@@ -5,12 +5,19 @@ from datetime import datetime
 from typing import NamedTuple
 
 import polars as pl
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from psycopg import sql
+from psycopg.errors import LockNotAvailable
 
 from mediation.core.voiding import VOIDED
 from mediation.models import Udr, UdrKey, VoidedUdr
 from mediation.store.copying import copy_out
+
+PATIENCE_MS = 1_000
+
+
+class UsageHeldError(Exception):
+    """Others mediate or swap usage of the feed, and were not through within PATIENCE_MS."""
 
 
 class HeldKey(NamedTuple):
@@ -29,6 +36,19 @@ def lock_voids(feed_id: int, *, is_alone: bool) -> None:
     lock = "pg_advisory_xact_lock" if is_alone else "pg_advisory_xact_lock_shared"
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {lock}(hashtextextended('mediation_void', %s))", [feed_id])
+
+
+def lock_voids_soon(feed_id: int) -> None:
+    """Be alone with the feed's usage, until the end of the transaction. Raises UsageHeldError within PATIENCE_MS."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {PATIENCE_MS}")
+            lock_voids(feed_id, is_alone=True)
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise UsageHeldError(f"others are at the usage of feed {feed_id}") from None
+        raise
 
 
 def voided_since(feed_id: int, moment: datetime, *, amended_since: datetime | None = None) -> pl.DataFrame:

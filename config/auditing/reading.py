@@ -20,6 +20,7 @@ from mediation.core.differences import MISSING, differences
 PAGE = 40
 MOST_DIFFERENCES = 60
 LONGEST = 600
+SET_COUNT = "rows"  # in an entry of many rows: how many
 HOW = {
     "screen": "on a screen",
     "API": "through the API",
@@ -41,7 +42,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Part:
-    """One row of a deed: what happened to it, what it is, and its fields."""
+    """One row of a deed, or a set of rows: what happened to it, what it is, and its fields."""
 
     entry: AuditEntry
     what: str
@@ -112,6 +113,8 @@ def deeds(entries: Sequence[AuditEntry], of_table: str) -> list[Deed]:
 def _part(entry: AuditEntry, names: Names, of_table: str) -> Part:
     model, _ = models_by_table().get(entry.table_name, (None, None))
     what = str(model._meta.verbose_name) if model else entry.table_name
+    if model and (count := (entry.after or {}).get(SET_COUNT)) and not entry.object_id:
+        return Part(entry, f"{count:,} {model._meta.verbose_name_plural}", "", list(changes_of(entry, names)))
     is_own = entry.table_name == of_table
     name = "" if is_own or model is None else names.get((model, entry.object_id), entry.object_id)
     return Part(entry, capfirst(what), name, list(changes_of(entry, names)))

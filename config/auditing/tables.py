@@ -15,7 +15,9 @@ class Audited:
     never entered. hidden: columns of which it is only told that they changed. key: the column that names a row, empty
     for the primary key. when: for tables that workers fill, which single rows are entered (SQL of NEW and OLD, or of
     {row}: as it was, or as it is once it is inserted); they cost nothing else. passing: states between which rows go
-    to and fro while workers try; no entry, unless it is a person's deed, or anything else is changed with them.
+    to and fro while workers try; no entry, unless it is a person's deed, or anything else is changed with them. as_set:
+    a foreign key and a state; rows that workers bring from a passing state into this one, and change nothing else of
+    but when, are one entry for each row that the key names, with their number.
     """
 
     model: str
@@ -27,6 +29,7 @@ class Audited:
     key: str = ""
     when: str = ""
     passing: tuple[str, ...] = ()
+    as_set: tuple[str, ...] = ()
 
 
 AUDITED = (
@@ -56,6 +59,7 @@ AUDITED = (
         operations=CHANGES,
         silent=("last_tried_at", "retry_attempts", "revision_count", "retry_round", "next_try_at"),
         passing=("open", "reprocessing"),
+        as_set=("usage_import", "superseded"),
     ),
     Audited("ingestion.ExceptionRevision", part_of="exception"),
     Audited(

@@ -83,9 +83,11 @@ def _trigger(model: type[Model], said: Audited, operation: str) -> str:
 def _arguments(model: type[Model], said: Audited) -> list[str]:
     """The key's column, the silent columns, the hidden ones, the column that names the owner, and the owner's table.
 
-    A sixth where there are any: the states that rows pass through.
+    A sixth where there are any: the states that rows pass through. Three more where rows are brought from them to an
+    end as a set: the column that names of what, its table, and the state.
     """
     owner: Any = model._meta.get_field(said.part_of) if said.part_of else None
+    of_what: Any = model._meta.get_field(said.as_set[0]) if said.as_set else None
     return [
         said.key or str(model._meta.pk.column),
         f"{{{','.join(said.silent)}}}",
@@ -93,4 +95,5 @@ def _arguments(model: type[Model], said: Audited) -> list[str]:
         owner.column if owner else "",
         owner.related_model._meta.db_table if owner else "",
         *([f"{{{','.join(said.passing)}}}"] if said.passing else []),
+        *([of_what.column, of_what.related_model._meta.db_table, said.as_set[1]] if of_what else []),
     ]

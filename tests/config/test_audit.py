@@ -9,9 +9,11 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Case, F, TextField, Value, When
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.dateparse import parse_datetime
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
@@ -19,7 +21,7 @@ from config.auditing.tables import AUDITED, NOT_AUDITED
 from config.auditing.triggers import audited_tables, set_triggers
 from config.models import AuditEntry
 from ingestion.models import ImportException, UsageImport
-from ingestion.services import reprocess_exceptions, retry_due, retry_later, write_off_exceptions
+from ingestion.services import reprocess_exceptions, reprocess_imports, retry_due, retry_later, write_off_exceptions
 from mediation import services as mediation
 from mediation.models import LookupTable, UsageClass
 from rating import services as rating
@@ -400,3 +402,55 @@ def test_the_list_is_filtered_by_table_person_door_and_row():
     assert f"usage class {kept.pk}" not in reader.get(every, {**asked, "source": "SQL"}).content.decode()
     entry = last("mediation_usageclass")
     assert "calls" in reader.get(reverse("admin:config_auditentry_change", args=[entry.pk])).content.decode()
+
+
+def reprocessed(exceptions, by=None):
+    usage_import = exceptions[0].usage_import
+    reprocess_imports(imports=UsageImport.objects.filter(pk=usage_import.pk), by=by, now=NOW)
+    with mediation.coming_by(source="worker", who=lambda: None):
+        work()
+    return usage_import
+
+
+def test_the_exceptions_that_a_reprocess_supersedes_are_one_entry_of_their_import_with_their_number(admin_client):
+    exceptions, other = open_exceptions(3), open_exceptions(2)
+    usage_import = reprocessed(exceptions, by=user_with("ingestion.reprocess_usageimport"))
+    (told,) = entries(ImportException._meta.db_table)
+    gone = exceptions.filter(status="superseded")
+    assert (told.object_id, told.owner_table, told.owner_id) == ("", "ingestion_usageimport", str(usage_import.pk))
+    assert told.before == {"status": "open"}
+    assert (told.after["status"], told.after["rows"], gone.count()) == ("superseded", 3, 3)
+    assert parse_datetime(told.after["closed_at"]) == gone.values_list("closed_at", flat=True).distinct().get()
+    asked = entries("ingestion_usageimport", actor_id__isnull=False)[-1]
+    assert (asked.object_id, asked.after["attempt"]) == (str(usage_import.pk), 2)
+    assert other.filter(status="open").count() == 2
+    page = admin_client.get(reverse("admin:ingestion_usageimport_history", args=[usage_import.pk])).content.decode()
+    assert "3 import exceptions" in page
+    assert "superseded" in page
+
+
+@pytest.mark.parametrize("who", ["a person", "SQL"])
+def test_exceptions_that_are_superseded_by_hand_are_told_one_by_one(who):
+    exceptions = open_exceptions(3)
+    if who == "SQL":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('sluice.source', '', false)")
+            cursor.cursor.execute("UPDATE ingestion_importexception SET status = 'superseded', closed_at = now()")
+    else:
+        with mediation.acting(by=User.objects.create_user("somebody")):
+            exceptions.update(status="superseded", closed_at=NOW)
+    told = entries(ImportException._meta.db_table)
+    assert {entry.object_id for entry in told} == {str(each.pk) for each in exceptions}
+
+
+def test_an_exception_that_is_superseded_and_changed_is_told_by_itself():
+    exceptions = open_exceptions(2)
+    first = exceptions.order_by("pk")[0]
+    with mediation.coming_by(source="worker", who=lambda: None):
+        exceptions.update(
+            status="superseded",
+            closed_at=NOW,
+            message=Case(When(pk=first.pk, then=Value("another")), default=F("message"), output_field=TextField()),
+        )
+    told = entries(ImportException._meta.db_table)
+    assert {(entry.object_id, entry.after.get("rows")) for entry in told} == {(str(first.pk), None), ("", 1)}

@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -147,10 +147,13 @@ def mediate_chunks(*, chunk_ids: Sequence[int], now: datetime) -> None:
             outcome = envelopes.refuse_chunk(records, outcome, parts)
         else:
             write_parts(parts=parts, rejected=outcome.rejected, feed_id=feed.pk)
-    # The history says when the work was done, not when it was taken up.
-    done_at = now + timedelta(seconds=time.monotonic() - began)
-    write_outcome(chunks, imports, records, outcome, now=done_at)
-    _finish(imports, envelope, began_at=now, now=done_at)
+
+    def clock() -> datetime:
+        """The history says when the work was done, not when it was taken up."""
+        return now + timedelta(seconds=time.monotonic() - began)
+
+    write_outcome(chunks, imports, records, outcome, now=clock())
+    _finish(imports, envelope, began_at=now, clock=clock)
     if any(one.amend_reason for one in imports):
         let_go_on(feed.pk)
     mediation.ring("rate", now)
@@ -280,8 +283,14 @@ def count_outcomes(outcome: mediation.Outcome) -> dict[int, dict[str, int]]:
     return counts
 
 
-def _finish(imports: Sequence[UsageImport], envelope: str, *, began_at: datetime, now: datetime) -> None:
-    """Count; once the last chunk is done, swap in an attempt that replaces another, or take back a refused file."""
+def _finish(
+    imports: Sequence[UsageImport], envelope: str, *, began_at: datetime, clock: Callable[[], datetime]
+) -> None:
+    """Count; once the last chunk is done, swap in an attempt that replaces another, or take back a refused file.
+
+    An import that is swapped has ended when that is done, which may take seconds.
+    """
+    now = clock()
     store.recount([usage_import.pk for usage_import in imports], now=now, began_at=began_at)
     for usage_import in imports:
         if usage_import.attempt == 1 and envelope != "file":
@@ -294,6 +303,7 @@ def _finish(imports: Sequence[UsageImport], envelope: str, *, began_at: datetime
             release_parts(usage_import=usage_import)
             store.close_earlier_exceptions(usage_import, now=now)
             mediate_repeats_again([*withdrawn_ids, *replaced_ids], after=usage_import, now=now)
+            UsageImport.objects.filter(pk=usage_import.pk).update(ended_at=clock())
 
 
 def mediate_repeats_again(batch_ids: Sequence[int], *, after: UsageImport | None, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """A whole import mediated again: a new attempt that replaces the one before, and never adds to it."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
@@ -170,6 +171,23 @@ def test_corrections_are_used_again():
     assert list(ImportException.objects.filter(status="open").values_list("record_number", "raw")) == [
         (3, event("c", value="x"))
     ]
+
+
+def test_an_import_that_is_mediated_again_has_ended_once_it_is_swapped(monkeypatch):
+    usage_import = posted(feed_of(), event("a"))
+    work()
+    reprocess(usage_import)
+    swap = mediation_services.swap_batches
+
+    def swap_slowly(**told):
+        time.sleep(1)
+        swap(**told)
+
+    monkeypatch.setattr(mediation_services, "swap_batches", swap_slowly)
+    work(LATER)
+    usage_import.refresh_from_db()
+    assert usage_import.status == "completed"
+    assert usage_import.ended_at > LATER + timedelta(seconds=1)
 
 
 def test_a_chunk_that_is_mediated_again_reads_the_corrections_of_its_own_records_alone(monkeypatch):

@@ -163,12 +163,19 @@ class _Bodies:
         events = list(events)
         self.feeds = Feed.objects.in_bulk({one.feed_id for one in events if one.feed_id is not None})
         finished = {one.subject_id for one in events if one.type == EventType.IMPORT_FINISHED and one.subject_id}
-        self.imports = dict(UsageImport.objects.filter(pk__in=finished).values_list("pk", "tracking_id"))
+        self.imports = UsageImport.objects.only("tracking_id", "attempt", "ended_at").in_bulk(finished)
         numbers = {one.numbers.get("account_id") for one in events if one.type in OF_ACCOUNTS}
         self.accounts = dict(Account.objects.filter(pk__in=numbers).values_list("pk", "number"))
 
     def body(self, event: WebhookEvent) -> str:
-        return message(event, {**self._feed(event), **self._subject(event)})
+        return message(event, {**self._feed(event), **self._subject(event)}, at=self._moment(event))
+
+    def _moment(self, event: WebhookEvent) -> datetime:
+        """When it happened: an import is entered as finished before it is swapped, which may take half a minute."""
+        one = self.imports.get(event.subject_id or 0) if event.type == EventType.IMPORT_FINISHED else None
+        if one is None or one.ended_at is None or one.attempt != event.numbers.get("attempt"):
+            return event.occurred_at
+        return max(event.occurred_at, one.ended_at)
 
     def _feed(self, event: WebhookEvent) -> dict[str, Any]:
         feed = self.feeds.get(event.feed_id or 0)
@@ -177,7 +184,8 @@ class _Bodies:
     def _subject(self, event: WebhookEvent) -> dict[str, Any]:
         told = dict(event.numbers)
         if event.type == EventType.IMPORT_FINISHED:
-            tracking_id = self.imports.get(event.subject_id or 0)
+            one = self.imports.get(event.subject_id or 0)
+            tracking_id = one.tracking_id if one else None
             address = f"/api/v1/imports/{tracking_id}"
             return {
                 "tracking_id": str(tracking_id),
@@ -194,7 +202,11 @@ class _Bodies:
         return {**told, "threshold_percent": event.threshold}
 
 
-def message(event: WebhookEvent, told: dict[str, Any]) -> str:
-    """The body of a message: JSON without spaces, as it is signed."""
-    whole = {"type": event.type, "timestamp": event.occurred_at.isoformat().replace("+00:00", "Z"), "data": told}
+def message(event: WebhookEvent, told: dict[str, Any], *, at: datetime | None = None) -> str:
+    """The body of a message: JSON without spaces, as it is signed. at: when it happened, where the event says less."""
+    whole = {
+        "type": event.type,
+        "timestamp": (at or event.occurred_at).isoformat().replace("+00:00", "Z"),
+        "data": told,
+    }
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))

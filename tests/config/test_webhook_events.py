@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from config.models import EventType, Notice, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from config.roles import BILLING_ADMIN, INTEGRATOR
@@ -78,6 +79,17 @@ def test_an_import_that_is_finished_is_told_with_its_counts():
     assert said["links"]["import"] == f"/api/v1/imports/{one.tracking_id}"
     assert taken
     assert told(EventType.IMPORT_FINISHED) == [said], "nothing is told twice"
+
+
+def test_an_import_that_is_finished_is_told_with_the_moment_at_which_it_had_ended():
+    endpoint_of()
+    posted(feed_of(), event())
+    work()
+    ended_at = timezone.now() + timedelta(seconds=20)
+    UsageImport.objects.update(ended_at=ended_at)
+    spread_events(now=timezone.now())
+    said = json.loads(WebhookDelivery.objects.get(event__type=EventType.IMPORT_FINISHED).body)
+    assert parse_datetime(said["timestamp"]) == ended_at
 
 
 def test_what_is_rolled_back_is_not_told():

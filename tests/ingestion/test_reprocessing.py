@@ -240,6 +240,20 @@ def test_write_offs_of_the_same_fault_carry_over_any_number_of_attempts():
     assert ImportException.objects.get(attempt=3).status == "written_off"
 
 
+def test_a_write_off_that_was_taken_back_since_does_not_carry_over():
+    usage_import = posted(feed_of(), event("a", value="x"), event("b", value="x"))
+    work()
+    services.write_off_exceptions(exceptions=ImportException.objects.all(), reason="test", by=None, now=NOW)
+    reprocess(usage_import)
+    work()
+    one = ImportException.objects.filter(attempt=2, record_number=1)
+    services.reopen_exceptions(exceptions=one, reason="they pay", by=None, now=NOW)
+    reprocess(usage_import)
+    work()
+    latest = ImportException.objects.filter(attempt=3)
+    assert dict(latest.values_list("record_number", "status")) == {1: "open", 2: "written_off"}
+
+
 def test_a_failed_import_is_read_again_by_a_better_profile():
     feed = feed_of(NAMED)
     usage_import = filed(feed, "date;who;value;class", "2026-05-01;a;1;calls")

@@ -37,11 +37,15 @@ def is_corrected_now(feed_id: int) -> bool:
 
 
 def is_put_off(now: datetime) -> bool:
-    """Whether a young void or amendment waits for usage that came before it, and will look again in a moment."""
+    """Whether a void or an amendment waits for a moment, for usage that came before it or until its feed is free.
+
+    One that has waited for longer than a minute is looked for once a minute.
+    """
     since = now - timedelta(minutes=1)
+    is_young = Q(received_at__gt=since) | Q(held_up_since__gt=since)
     chunks = ImportChunk.objects.filter(amends=True, status=ImportChunk.Status.CLAIMED, attempts=0)
     return (
-        UsageVoid.objects.filter(status=UsageVoid.Status.WAITING, attempts=0, received_at__gt=since).exists()
+        UsageVoid.objects.filter(is_young, status=UsageVoid.Status.WAITING, attempts=0).exists()
         or chunks.filter(usage_import__received_at__gt=since).exists()
     )
 

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from ingestion import selectors
 from ingestion import services as ingestion
 from ingestion.models import ImportChunk, UsageImport
 from mediation.models import Udr, UsageClass, VoidedUdr
@@ -114,7 +115,7 @@ def world():
     feed = feed_of(KEYED)
     rate = RateFactory(usage_class=UsageClass.objects.get(name="calls"), price=str(PRICE))
     who = subscriber(rate.plan).identifier
-    posted(feed, call("a", 2, who), now=timezone.now() - timedelta(minutes=1))
+    posted(feed, call("a", 2, who), now=timezone.now() - timedelta(minutes=10))
     work_all(timezone.now())
     return feed, who
 
@@ -166,11 +167,12 @@ def test_an_amendment_comes_again_in_a_moment_where_others_are_at_the_usage_of_i
 def test_a_feed_whose_chunks_follow_each_other_without_end_lets_a_void_pass(world):
     feed, who = world
     now = timezone.now()
-    earlier = posted(feed, call("b", 2, who), now=now - timedelta(minutes=1))
-    void = voided(feed, "a", now=now)
+    earlier = posted(feed, call("b", 2, who), now=now - timedelta(minutes=6))
+    void = voided(feed, "a", now=now - timedelta(minutes=5))
     with another_at_the_usage_of(feed):
         for seconds in (0, 4, 8, 12):
             assert ingestion.void_next(now=now + timedelta(seconds=seconds))
+        assert selectors.is_put_off(now + timedelta(seconds=12))
         ingestion.mediate_next_chunks(now=now + timedelta(seconds=13))
         earlier.refresh_from_db()
         assert earlier.waiting_count == 1

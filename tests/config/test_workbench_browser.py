@@ -82,7 +82,7 @@ def test_a_group_is_cleared_by_a_rule(screen):
     says(screen, "This is what undoing it does now", "#content")
     accessible(screen)
     follow(screen.get_by_role("button", name="Undo the correction"))
-    says(screen, "its imports will be mediated again", "#content")
+    says(screen, "its imports will be mediated again", ".messagelist")
     assert screen.get_by_role("link", name="Undo…").count() == 0
     assert screen.complaints == []
 

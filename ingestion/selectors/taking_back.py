@@ -9,10 +9,18 @@ from ingestion.models import Backfill, ImportChunk, UsageImport, UsageVoid
 
 
 def voids_to_work(now: datetime) -> QuerySet[UsageVoid]:
-    """Voids that a worker may claim: new ones, those whose turn has come, and those whose worker is gone."""
+    """Voids that a worker may claim: new ones, those whose turn has come, and those whose worker is gone.
+
+    Where one found its feed held up, the others of that feed wait with it: each would wait its own second for it.
+    """
     is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
-    waiting = UsageVoid.objects.filter(is_free, status=UsageVoid.Status.WAITING)
-    return waiting.exclude(feed_id__in=feeds_swapped_now())
+    all_waiting = UsageVoid.objects.filter(status=UsageVoid.Status.WAITING)
+    held_up = all_waiting.filter(held_up_since__lte=now, claimed_until__gte=now)
+    return (
+        all_waiting.filter(is_free)
+        .exclude(feed_id__in=feeds_swapped_now())
+        .exclude(feed_id__in=held_up.values("feed_id"))
+    )
 
 
 def voids_waiting(feed_id: int) -> QuerySet[UsageVoid]:

@@ -183,3 +183,19 @@ def test_a_feed_whose_chunks_follow_each_other_without_end_lets_a_void_pass(worl
     assert earlier.imported_count == 1
     work_all(now + timedelta(seconds=20))
     assert_reconciled()
+
+
+def test_many_voids_of_a_feed_that_is_not_free_wait_together_and_hold_up_no_other_feed(world):
+    feed, who = world
+    now = timezone.now()
+    voids = [voided(feed, key, now=now) for key in ("a", "b", "c", "d")]
+    with another_at_the_usage_of(feed):
+        assert ingestion.void_next(now=now)
+        assert not ingestion.void_next(now=now + timedelta(seconds=1))
+        other = posted(feed_of(KEYED), call("z", 2, who), now=now)
+        assert ingestion.mediate_next_chunks(now=now + timedelta(seconds=1))
+    other.refresh_from_db()
+    assert other.waiting_count == 0
+    while ingestion.void_next(now=now + timedelta(seconds=5)):
+        pass
+    assert [outcomes(void) for void in voids] == [[(key, "voided" if key == "a" else "not_found")] for key in "abcd"]

@@ -102,7 +102,7 @@ def test_a_correction_ends_where_whoever_asked_for_it_may_not_correct_any_more(l
         mend()
     correction.refresh_from_db()
     assert told(correction) == ("errored", 4, 2, 0, 0, 0)
-    assert "may not undo this correction any more" in correction.error
+    assert "may not correct these records any more" in correction.error
     ask(feed)
     mend()
     assert not ImportException.objects.filter(status="open").exists()

@@ -256,6 +256,12 @@ try:
 except ValueError as fault:
     raise ImproperlyConfigured(f"SLUICE_METRICS_ALLOW: {fault}") from None
 
+# Whose word on where a request came from is believed.
+try:
+    PROXIES = read_networks(env.str("SLUICE_PROXIES", ""))
+except ValueError as fault:
+    raise ImproperlyConfigured(f"SLUICE_PROXIES: {fault}") from None
+
 # What browsers are told. The admin carries no inline script or style.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -1,9 +1,10 @@
 """Who comes by a token: the user that it acts as, narrowed to what the token may."""
 
 from hmac import compare_digest
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 from knox.auth import TokenAuthentication
@@ -55,8 +56,27 @@ class NarrowingTokenAuthentication(TokenAuthentication):
 
 
 def address_of(headers: Any) -> str | None:
-    """The IP address that a request came from; behind a proxy that does not hand it on, the proxy's."""
+    """The IP address of who sent a request: behind the proxies of `settings.PROXIES` the one that they tell of.
+
+    Of what stands in `X-Forwarded-For` only what a proxy of ours wrote is believed; anybody may write more before it.
+    """
+    came = _address(headers.get("REMOTE_ADDR", ""))
+    told = headers.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    while came is not None and told and _is_proxy(came):
+        earlier = _address(told.pop())
+        if earlier is None:
+            break
+        came = earlier
+    return None if came is None else str(came)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return str(ip_address(headers.get("REMOTE_ADDR", "")))
+        address = ip_address(text.strip().partition("%")[0])
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_proxy(address: IPv4Address | IPv6Address) -> bool:
+    return any(address.version == network.version and address in network for network in settings.PROXIES)

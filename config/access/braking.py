@@ -1,9 +1,9 @@
 """The brake on guessing passwords: after some wrong tries each further one has to wait, and longer each time.
 
 A try is counted before its password is looked at, in rows that all processes of all hosts lock, so many at once are no
-way around it; one that was right is taken back. Names that nobody has are counted like others. Nobody is locked out by
-what others do: a browser in which a person was signed in before is counted by itself, and elsewhere a name alone closes
-for a minute at most.
+way around it; one that was right is taken back. Names that nobody has are counted like others. What others do holds up
+nobody in a browser in which he was signed in before, which is counted by itself; elsewhere a name closes for a minute
+at most, and for five from an address that tries it. So the address has to be the sender's, see `address_of`.
 """
 
 import secrets
@@ -18,8 +18,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.signing import BadSignature, dumps, loads
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import salted_hmac
 
@@ -49,15 +48,17 @@ class Brake:
         return timedelta(seconds=min(self.first_seconds * 2 ** min(failures - self.free, 30), self.most_seconds))
 
 
-# Behind a proxy all have the proxy's address, so an address alone closes for seconds only.
+# Many people may share an address, so it alone closes for seconds only.
 BRAKES = {
-    Kind.BROWSER: Brake(free=5, first_seconds=5, most_seconds=900),
+    Kind.BROWSER: Brake(free=5, first_seconds=5, most_seconds=300),
     Kind.NAME_AND_ADDRESS: Brake(free=5, first_seconds=5, most_seconds=300),
     Kind.NAME: Brake(free=20, first_seconds=2, most_seconds=60),
     Kind.ADDRESS: Brake(free=100, first_seconds=1, most_seconds=10),
 }
 # What of a person's own a right password clears; what others share with him is left as it was.
 OWN = (Kind.BROWSER, Kind.NAME_AND_ADDRESS)
+# What a row says of its last try.
+TOLD = ("failed_at", "closed_until", "braked_since", "address")
 
 
 class UnableToSignIn(Exception):
@@ -72,9 +73,21 @@ class UnableToSignIn(Exception):
         )
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A row in which a try was counted at a moment, and what it said before."""
+
+    pk: int
+    at: datetime
+    failed_at: datetime
+    closed_until: datetime | None
+    braked_since: datetime | None
+    address: str | None
+
+
 @transaction.atomic
-def take_try(*, name: str, address: str | None, browser: str = "") -> list[int]:
-    """Count a try to sign in as a wrong one, until `was_right` says otherwise; returns the numbers of its rows.
+def take_try(*, name: str, address: str | None, browser: str = "") -> list[Tried]:
+    """Count a try to sign in as a wrong one, until `was_right` says otherwise; returns where it is counted.
 
     browser: what its cookie proves it to be, empty for one that this name never was signed in with. Raises
     UnableToSignIn where it comes too early.
@@ -91,9 +104,10 @@ def take_try(*, name: str, address: str | None, browser: str = "") -> list[int]:
     )
     rows = list(LoginTries.objects.select_for_update().filter(key__in=[key for key, _ in keys]).order_by("key"))
     now = _now()  # a try that waited for another one's lock comes after it
-    wait = max(_wait(row, now) for row in rows)
+    wait = max((_wait(row, now) for row in rows), default=timedelta(0))
     if wait:
         raise UnableToSignIn(-int(-wait.total_seconds() // 1))
+    tried = [Tried(row.pk, now, row.failed_at, row.closed_until, row.braked_since, row.address) for row in rows]
     for row in rows:
         is_long_ago = row.failed_at < now - FORGOTTEN_AFTER
         row.failures = 1 if is_long_ago else row.failures + 1
@@ -103,33 +117,51 @@ def take_try(*, name: str, address: str | None, browser: str = "") -> list[int]:
         is_braked = row.failures > BRAKES[Kind(row.kind)].free
         row.braked_since = (None if is_long_ago else row.braked_since) or (now if is_braked else None)
         row.failed_at, row.address = now, address
-    LoginTries.objects.bulk_update(rows, ["failures", "closed_until", "braked_since", "failed_at", "address"])
-    return [row.pk for row in rows]
+        # The name may have become somebody's since.
+        row.user = None if row.kind == Kind.ADDRESS else user
+    LoginTries.objects.bulk_update(rows, [*TOLD, "failures", "user"])
+    return tried
 
 
 @transaction.atomic
-def was_right(tried: Iterable[int]) -> None:
-    """Take back a try that was counted: a person's own count is cleared, what others share with him loses this one."""
-    rows = LoginTries.objects.filter(pk__in=list(tried))
-    locked = {row.pk: row for row in rows.select_for_update().order_by("key")}
-    rows.filter(pk__in=[pk for pk, row in locked.items() if row.kind in OWN or row.failures < 2]).delete()
-    rows.filter(failures__gt=0).update(failures=F("failures") - 1, closed_until=None)
+def was_right(tried: Iterable[Tried]) -> None:
+    """Take back a try that was counted: a person's own count is cleared, what others share with him loses this one.
+
+    Rows stay: another try may wait for them.
+    """
+    before = {one.pk: one for one in tried}
+    rows = list(LoginTries.objects.select_for_update().filter(pk__in=before).order_by("key"))
+    for row in rows:
+        row.failures = 0 if row.kind in OWN else max(0, row.failures - 1)
+        if not row.failures:
+            row.closed_until = row.braked_since = None
+        elif row.failed_at == before[row.pk].at:  # no other was counted meanwhile
+            for name in TOLD:
+                setattr(row, name, getattr(before[row.pk], name))
+    LoginTries.objects.bulk_update(rows, [*TOLD, "failures"])
 
 
 @mediation.acts()
+@transaction.atomic
 def let_in_again(*, people: QuerySet[User], by: User) -> int:
-    """Forget the wrong tries to sign in as these people; returns how many of them had to wait or count."""
+    """Forget the wrong tries to sign in as these people, and those of addresses, which would still hold them up.
+
+    Returns how many of the people had to wait or count.
+    """
     if not by.is_superuser:
         raise PermissionDenied
-    rows = LoginTries.objects.filter(user__in=people, failures__gt=0)
-    count = rows.values("user").distinct().count()
-    rows.update(failures=0, closed_until=None, braked_since=None)
-    return count
+    counted = LoginTries.objects.filter(Q(user__in=people) | Q(kind=Kind.ADDRESS), failures__gt=0)
+    rows = list(counted.select_for_update().order_by("key"))
+    LoginTries.objects.filter(pk__in=[row.pk for row in rows]).update(failures=0, closed_until=None, braked_since=None)
+    return len({row.user_id for row in rows} - {None})
 
 
+@transaction.atomic
 def expire_tries() -> int:
-    """Forget what is so long ago that it counts no more."""
-    return LoginTries.objects.filter(failed_at__lt=Now() - FORGOTTEN_AFTER).delete()[0]
+    """Forget what is so long ago that it counts no more, but for what somebody tries at this moment."""
+    old = LoginTries.objects.filter(failed_at__lt=_now() - FORGOTTEN_AFTER).order_by("key")
+    gone = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:10_000])
+    return LoginTries.objects.filter(pk__in=gone).delete()[0]
 
 
 def braked_of_late(now: datetime) -> QuerySet[LoginTries]:

@@ -1,26 +1,36 @@
 """The brake on guessing passwords, at the page to sign in and as a service of many processes."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import close_old_connections, connection
-from django.db.models import F
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from config import tasks
 from config.access import braking
+from config.access.authentication import address_of
 from config.dashboard import noticing
 from config.models import AuditEntry, LoginTries
+from config.webhooks.addresses import read_networks
 from tests.config.crowd import do
 
 pytestmark = pytest.mark.django_db
 
 RIGHT = "correct horse battery"
 HERE, THERE = "203.0.113.7", "198.51.100.9"
+NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)
+CLOCK = SimpleNamespace(now=NOON)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """The database's clock stands still until a test lets time pass by."""
+    CLOCK.now = NOON
+    monkeypatch.setattr(braking, "_now", lambda: CLOCK.now)
 
 
 @pytest.fixture
@@ -28,9 +38,10 @@ def anna():
     return User.objects.create_user("anna", password=RIGHT, is_staff=True)
 
 
-def signs_in(password, name="anna", address=HERE, client=None):
+def signs_in(password, name="anna", address=HERE, client=None, **headers):
     client = client or Client()
-    return client.post(reverse("admin:login"), {"username": name, "password": password}, REMOTE_ADDR=address)
+    told = {"username": name, "password": password}
+    return client.post(reverse("admin:login"), told, REMOTE_ADDR=address, headers=headers)
 
 
 def fail(times, **who):
@@ -38,9 +49,7 @@ def fail(times, **who):
 
 
 def pass_by(seconds):
-    """Let so much time be over for all that was tried."""
-    by = timedelta(seconds=seconds)
-    LoginTries.objects.update(failed_at=F("failed_at") - by, closed_until=F("closed_until") - by)
+    CLOCK.now += timedelta(seconds=seconds)
 
 
 def test_after_five_wrong_passwords_the_next_is_not_looked_at_though_it_is_right(anna):
@@ -152,6 +161,91 @@ def test_a_superuser_lets_in_again_and_nobody_else(anna, admin_client):
         braking.let_in_again(people=User.objects.all(), by=anna)
 
 
+def test_who_is_let_in_again_is_held_up_by_his_address_no_more(anna, admin_client):
+    for number in range(110):
+        braking.take_try(name=f"name-{number}", address=HERE)
+        pass_by(10)
+    fail(1, name="another")
+    assert signs_in(RIGHT).status_code == 429
+    do(admin_client, "auth_user", "let_in_again", anna.pk)
+    assert signs_in(RIGHT).status_code == 302
+
+
+def test_somebody_made_after_tries_in_his_name_is_let_in_again_too(admin_client):
+    fail(5)
+    anna = User.objects.create_user("anna", password=RIGHT, is_staff=True)
+    assert signs_in(RIGHT).status_code == 429
+    pass_by(5)
+    fail(1)
+    do(admin_client, "auth_user", "let_in_again", anna.pk)
+    assert signs_in(RIGHT).status_code == 302
+
+
+def test_right_passwords_keep_no_old_count_alive(anna):
+    for number in range(101):
+        braking.take_try(name=f"name-{number}", address=HERE)
+        pass_by(2)
+    for _ in range(3):
+        assert signs_in(RIGHT).status_code == 302
+        assert LoginTries.objects.get(kind="address").failures == 101
+        pass_by(11 * 3600)
+    assert noticing.of_logins(CLOCK.now) == []
+    assert signs_in(RIGHT).status_code == 302
+    assert LoginTries.objects.get(kind="address").failures == 0
+
+
+def test_a_try_that_was_right_takes_no_wrong_one_back_that_came_meanwhile(anna):
+    for _ in range(21):
+        braking.take_try(name="anna", address=THERE)
+        pass_by(300)
+    right = braking.take_try(name="anna", address=HERE)
+    pass_by(60)
+    braking.take_try(name="anna", address=THERE)
+    braking.was_right(right)
+    row = LoginTries.objects.get(kind="name")
+    assert (row.failures, row.failed_at, row.address) == (22, CLOCK.now, THERE)
+    assert row.closed_until > CLOCK.now
+
+
+def test_a_second_try_that_waited_for_the_first_finds_its_rows(anna):
+    tried = braking.take_try(name="anna", address=HERE)
+    braking.was_right(tried)
+    assert LoginTries.objects.filter(pk__in=[one.pk for one in tried]).count() == len(tried)
+    LoginTries.objects.all().delete()
+    braking.was_right(tried)
+
+
+PROXY = "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("came", "told", "address"),
+    [
+        (HERE, None, HERE),
+        (HERE, THERE, HERE),
+        (PROXY, None, PROXY),
+        (PROXY, HERE, HERE),
+        (PROXY, f"{THERE}, {HERE}", HERE),
+        (PROXY, f"{THERE}, {HERE}, 10.0.0.2", HERE),
+        (PROXY, f"{THERE}, forged", PROXY),
+        (PROXY, "10.0.0.3", "10.0.0.3"),
+        (f"::ffff:{PROXY}", f"::ffff:{HERE}", HERE),
+        (PROXY, "fe80::1%eth0", "fe80::1"),
+        ("", HERE, None),
+    ],
+)
+def test_the_sender_is_who_our_proxies_say_and_nobody_else(settings, came, told, address):
+    settings.PROXIES = read_networks("10.0.0.0/24")
+    headers = {"REMOTE_ADDR": came} | ({} if told is None else {"HTTP_X_FORWARDED_FOR": told})
+    assert address_of(headers) == address
+
+
+def test_behind_a_named_proxy_a_stranger_holds_up_nobody_elsewhere(anna, settings):
+    settings.PROXIES = read_networks("10.0.0.0/24")
+    assert fail(6, address=PROXY, **{"x-forwarded-for": THERE}) == [200] * 5 + [429]
+    assert signs_in(RIGHT, address=PROXY, **{"x-forwarded-for": HERE}).status_code == 302
+
+
 def test_the_audit_tells_of_a_brake_once_and_who_took_it_off(anna, admin_client, admin_user):
     fail(5)
     for _ in range(3):
@@ -170,10 +264,10 @@ def test_a_notice_tells_whose_password_is_guessed_and_from_where(anna):
     fail(5)
     pass_by(10)
     fail(1)
-    [finding] = noticing.of_logins(timezone.now())
+    [finding] = noticing.of_logins(CLOCK.now)
     assert finding.text == f"Wrong passwords for anna, last from {HERE}. Further tries have to wait."
     pass_by(3700)
-    assert noticing.of_logins(timezone.now()) == []
+    assert noticing.of_logins(CLOCK.now) == []
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

@@ -67,3 +67,9 @@ def test_pickup_folders_are_those_that_the_environment_names_or_one_in_the_data_
     assert run("-c", show, **environment, SLUICE_PICKUP_ROOTS="").stdout.strip() == ""
     faulty = run("-c", show, **environment, SLUICE_PICKUP_ROOTS="usage")
     assert "SLUICE_PICKUP_ROOTS: write folders from the root, unlike usage." in faulty.stderr
+
+
+def test_a_faulty_network_of_proxies_stops_the_start_and_says_what_is_wrong():
+    started = run("-c", "from config import settings", SLUICE_PROXIES="10.0.0.1/24")
+    assert started.returncode != 0
+    assert "SLUICE_PROXIES: 10.0.0.1/24 has host bits set" in started.stderr

@@ -245,7 +245,8 @@ def _whole_lines(correction: GroupCorrection, undoing: services.Undoing, withdra
     return [
         "Some of its records are rated already, or were mediated again since. So its imports are mediated again as a "
         f"whole, without it: {kit.counted(imports.count(), 'import')} of {correction.feed} with all of their "
-        f"{kit.counted(sums['records'], 'record')}, by what is active now: {version}.",
+        f"{kit.counted(sums['records'], 'record')}, by what is active now: {version}. A request that this cannot read "
+        "is mediated by the version that read it when it came.",
         f"{withdrawn}, but for records that were corrected again since; they stay in sight.",
         f"The charges of {kit.counted(sums['rated'], 'UDR')} will be reversed, and the new UDRs rated. What a closed "
         "statement has billed is adjusted in the open period.",

@@ -254,7 +254,7 @@ def at_once(*calls):
 
 
 @pytest.mark.parametrize(
-    ("runs", "steps"), [(4, 12), pytest.param(60, 30, marks=pytest.mark.slow)], ids=["quick", "long"]
+    ("runs", "steps"), [(4, 12), pytest.param(40, 30, marks=pytest.mark.slow)], ids=["quick", "long"]
 )
 def test_whatever_senders_do_nothing_is_lost_and_nothing_is_doubled(runs, steps):
     run_state_machine_as_test(

@@ -247,7 +247,7 @@ def agree(text, rows):
     return True
 
 
-EXAMPLES = int(os.environ.get("SLUICE_EXAMPLES", "3000"))
+EXAMPLES = int(os.environ.get("SLUICE_EXAMPLES", "2000"))
 one_after_another = st.lists(records, min_size=ROWS, max_size=ROWS)
 mostly_alike = st.tuples(records, records, st.sets(st.sampled_from(list(FIELDS)))).map(
     lambda drawn: [drawn[0] | {name: drawn[1][name] for name in drawn[2]}, *[drawn[0]] * (ROWS - 1)]

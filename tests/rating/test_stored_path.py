@@ -174,9 +174,9 @@ def test_statements_are_what_a_quote_says_whatever_came_when_and_how_often(case,
 
 @pytest.mark.slow
 def test_many_drawn_plans_are_billed_as_quoted():
-    """100 of them take a minute; SLUICE_EXAMPLES says how many."""
+    """60 of them take half a minute and more; SLUICE_EXAMPLES says how many."""
 
-    @settings(QUICK, max_examples=int(os.environ.get("SLUICE_EXAMPLES", "100")))
+    @settings(QUICK, max_examples=int(os.environ.get("SLUICE_EXAMPLES", "60")))
     @given(cases(2, 30), st.integers(0, 2**32).map(Random))
     def billed(case, rnd):
         within_a_transaction(assert_billed_as_quoted, case, rnd)

@@ -36,12 +36,11 @@ def away():
 @pytest.fixture
 def lost():
     """A call ends our session from outside, as a server that shuts down does."""
-    parameters = connection.get_connection_params()
 
     def end():
         connection.ensure_connection()
-        number = connection.connection.info.backend_pid
-        with psycopg.connect(**{key: parameters[key] for key in ("host", "port", "user", "dbname")}) as other:
+        number, dsn = connection.connection.info.backend_pid, connection.connection.info.dsn
+        with psycopg.connect(dsn, password=connection.settings_dict["PASSWORD"] or None) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [number])
 
     yield end

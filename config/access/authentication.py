@@ -79,4 +79,4 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _is_proxy(address: IPv4Address | IPv6Address) -> bool:
-    return any(address.version == network.version and address in network for network in settings.PROXIES)
+    return any(address in network for network in settings.PROXIES)

@@ -53,4 +53,4 @@ def may_read(request: HttpRequest) -> bool:
         address = ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return False  # a socket has no address
-    return any(address.version == network.version and address in network for network in settings.METRICS_ALLOW)
+    return any(address in network for network in settings.METRICS_ALLOW)
